@@ -1,0 +1,33 @@
+"""The base of every error that Codestream raises on purpose.
+
+Each error says what its reader must know: a stable code for programs, a message for people,
+and whether trying again can help.
+"""
+
+from __future__ import annotations
+
+
+class CodeStreamError(Exception):
+    """An error with a code for programs and a message for people.
+
+    ``user_message`` may be shown on a page and stored in a row: it never holds a secret.
+    """
+
+    code = "error"
+    retryable = False
+
+    def __init__(self, user_message: str) -> None:
+        super().__init__(user_message)
+        self.user_message = user_message
+
+
+class ConfigurationError(CodeStreamError):
+    """A setting is missing or wrong; the message says which one and what to set."""
+
+    code = "configuration"
+
+
+class Refused(CodeStreamError):
+    """The request is understood and cannot be carried out as things stand."""
+
+    code = "refused"

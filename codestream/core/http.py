@@ -1,0 +1,419 @@
+"""The one door for outgoing HTTP: time limits, TLS, size limits and the address guard.
+
+Only this module knows ``requests``. What an answer means is left to the client of each system;
+what a failed call means for the caller is said by TransportError.
+"""
+
+from __future__ import annotations
+
+import json as json_codec
+import socket
+import ssl
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from django.conf import settings
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from codestream.core.address_guard import (
+    AddressGuard,
+    AddressRefused,
+    Reach,
+    Resolver,
+    parse_allowance,
+    resolve_by_system,
+)
+from codestream.core.errors import CodeStreamError, ConfigurationError
+from codestream.core.json_types import Json
+
+__all__ = [
+    "AddressRefused",
+    "Reach",
+    "Response",
+    "Session",
+    "TransportError",
+    "open_session",
+    "origin",
+    "pool_manager",
+    "send",
+    "tls_context",
+]
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
+MAX_ANSWER = 8 * 1024 * 1024
+MAX_REDIRECTS = 5
+PIECE = 64 * 1024
+
+
+def _user_agent() -> str:
+    try:
+        return f"Codestream/{metadata.version('codestream')}"
+    except metadata.PackageNotFoundError:
+        return "Codestream"
+
+
+USER_AGENT = _user_agent()
+
+
+class TransportError(CodeStreamError):
+    """No usable answer arrived; whether the other side acted on the request is unknown.
+
+    ``retryable`` is false where only a person can help: a bad URL, a certificate that is not
+    trusted. ``retry_at`` is the earliest time another try makes sense, if known.
+    """
+
+    code = "transport"
+
+    def __init__(
+        self, user_message: str, *, retryable: bool, retry_at: datetime | None = None
+    ) -> None:
+        super().__init__(user_message)
+        self.retryable = retryable
+        self.retry_at = retry_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """A whole answer. Header names are in lower case; ``body`` is decompressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are not UTF-8 are replaced."""
+        return self.body.decode(errors="replace")
+
+    def json(self) -> Json:
+        """The body as JSON. Raises ValueError when it is none, or is nested absurdly deep."""
+        try:
+            value: Json = json_codec.loads(self.body)
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
+        return value
+
+
+class _Guarded:
+    """Connects to the addresses that the guard has checked, with no second look-up."""
+
+    _dns_host: str
+    host: str
+    port: int
+
+    def __init__(self, *args: Any, guard: AddressGuard, **kwargs: Any) -> None:
+        self._guard = guard
+        super().__init__(*args, **kwargs)
+
+    def _new_conn(self) -> socket.socket:
+        name = self._dns_host
+        addresses = self._checked_addresses(name)
+        try:
+            return self._first_that_answers(addresses)
+        finally:
+            # TLS and the Host header must see the name, not the address.
+            self._dns_host = name
+
+    def _checked_addresses(self, name: str) -> list[str]:
+        try:
+            return self._guard.addresses(name, self.port)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
+        except UnicodeError as error:
+            reason = socket.gaierror(socket.EAI_NONAME, "not a host name")
+            raise NameResolutionError(self.host, self, reason) from error  # type: ignore[arg-type]
+
+    def _first_that_answers(self, addresses: list[str]) -> socket.socket:
+        for address in addresses[:-1]:
+            self._dns_host = address
+            try:
+                return self._connect()
+            except (NewConnectionError, ConnectTimeoutError):
+                continue
+        self._dns_host = addresses[-1]
+        return self._connect()
+
+    def _connect(self) -> socket.socket:
+        connected: socket.socket = super()._new_conn()  # type: ignore[misc]
+        return connected
+
+
+class _GuardedHTTPConnection(_Guarded, HTTPConnection):
+    """Plain HTTP behind the guard."""
+
+
+class _GuardedHTTPSConnection(_Guarded, HTTPSConnection):
+    """HTTP over TLS behind the guard."""
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _GuardedHTTPConnection
+
+
+class _TLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _GuardedHTTPSConnection
+
+
+class _GuardedPools(urllib3.PoolManager):
+    """A pool manager whose every connection, after a redirect too, asks the guard."""
+
+    def __init__(self, guard: AddressGuard, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pool_classes_by_scheme = {
+            "http": partial(_PlainPool, guard=guard),
+            "https": partial(_TLSPool, guard=guard),
+        }
+
+
+class _GuardedAdapter(HTTPAdapter):
+    """Lets ``requests`` use the guarded pools, with one TLS context for all of them."""
+
+    def __init__(self, guard: AddressGuard, context: ssl.SSLContext) -> None:
+        self._guard = guard
+        self._context = context
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **_kwargs: Any
+    ) -> None:
+        """Put the guarded pools in place of the library's own."""
+        self.poolmanager = _GuardedPools(
+            self._guard,
+            num_pools=connections,
+            maxsize=maxsize,
+            block=block,
+            ssl_context=self._context,
+        )
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Leave the trust to the TLS context, which is complete."""
+
+
+class Session:
+    """Open connections of one client, to be used with ``send``; close it when done."""
+
+    def __init__(self, guard: AddressGuard, context: ssl.SSLContext) -> None:
+        self._requests = requests.Session()
+        # No proxy, no .netrc and no certificate bundle from the environment.
+        self._requests.trust_env = False
+        self._requests.max_redirects = MAX_REDIRECTS
+        self._requests.headers["User-Agent"] = USER_AGENT
+        self._requests.adapters.clear()
+        for scheme in ("http://", "https://"):
+            self._requests.mount(scheme, _GuardedAdapter(guard, context))
+
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:
+        """Start a call; ``send`` is the way to make one."""
+        # Cookies of an earlier answer would make a second credential out of the session.
+        self._requests.cookies.clear()
+        return self._requests.request(method, url, stream=True, **options)
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self._requests.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_session(
+    reach: Reach,
+    *,
+    ca: str | None = None,
+    allow: Iterable[str] | None = None,
+    resolve: Resolver = resolve_by_system,
+) -> Session:
+    """A session for one kind of call.
+
+    ``ca`` is PEM text that replaces the public certificate authorities. ``allow`` replaces the
+    setting OUTGOING_ALLOW. Raises ConfigurationError when either cannot be read.
+    """
+    context = tls_context(ca_pem=ca.encode() if ca else None)
+    return Session(_guard(reach, allow, resolve), context)
+
+
+def send(
+    session: Session,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
+    json: object = None,
+    body: bytes | None = None,
+    follow_redirects: bool = False,
+    connect_seconds: float = CONNECT_SECONDS,
+    read_seconds: float = READ_SECONDS,
+    max_answer: int = MAX_ANSWER,
+) -> Response:
+    """Make one call and read its whole answer, of whatever status.
+
+    ``json`` is sent as a JSON body, ``body`` as it is. Raises AddressRefused, or TransportError
+    when no whole answer of at most ``max_answer`` bytes arrived in time. Never repeats a call.
+    """
+    try:
+        with session.request(
+            method,
+            url,
+            headers=headers,
+            params=params,
+            json=json,
+            data=body,
+            allow_redirects=follow_redirects,
+            timeout=(connect_seconds, read_seconds),
+        ) as answer:
+            return Response(
+                status=answer.status_code,
+                headers={name.lower(): value for name, value in answer.headers.items()},
+                body=_read(answer, max_answer),
+            )
+    except requests.RequestException as error:
+        raise _transport_error(error, url) from error
+
+
+def pool_manager(
+    reach: Reach,
+    *,
+    ca_pem: bytes | None = None,
+    cert_pem: bytes | None = None,
+    key_pem: bytes | None = None,
+    verify: bool = True,
+    connect_seconds: float = CONNECT_SECONDS,
+    read_seconds: float = READ_SECONDS,
+    allow: Iterable[str] | None = None,
+    resolve: Resolver = resolve_by_system,
+) -> urllib3.PoolManager:
+    """Guarded connections for a library that speaks urllib3.
+
+    The certificates are those of ``tls_context``. No retries and no redirects of its own. Raises
+    ConfigurationError; its calls raise urllib3's exceptions, and AddressRefused.
+    """
+    context = tls_context(ca_pem=ca_pem, cert_pem=cert_pem, key_pem=key_pem, verify=verify)
+    return _GuardedPools(
+        _guard(reach, allow, resolve),
+        ssl_context=context,
+        headers={"User-Agent": USER_AGENT},
+        retries=urllib3.Retry(total=False, redirect=0),
+        timeout=urllib3.Timeout(connect=connect_seconds, read=read_seconds),
+    )
+
+
+def tls_context(
+    *,
+    ca_pem: bytes | None = None,
+    cert_pem: bytes | None = None,
+    key_pem: bytes | None = None,
+    verify: bool = True,
+) -> ssl.SSLContext:
+    """What to trust and whom to appear as.
+
+    ``ca_pem`` replaces the public authorities; ``cert_pem`` with ``key_pem`` is the client's own
+    certificate. Raises ConfigurationError when one of them is not a certificate or a key.
+    """
+    try:
+        context = ssl.create_default_context(cadata=ca_pem.decode("ascii") if ca_pem else None)
+        if cert_pem:
+            _load_client_certificate(context, cert_pem + b"\n" + (key_pem or b""))
+    except (ssl.SSLError, UnicodeDecodeError) as error:
+        raise ConfigurationError("The certificate or its key cannot be read as PEM.") from error
+    if ca_pem is None:
+        # A slim container may have no store of its own.
+        context.load_verify_locations(requests.certs.where())
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def origin(url: str) -> str:
+    """``scheme://host:port`` of a URL in lower case, the port always said; for messages and checks.
+
+    Empty when the URL has no host or an impossible port.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.hostname}:{port}" if parts.hostname else ""
+
+
+def _guard(reach: Reach, allow: Iterable[str] | None, resolve: Resolver) -> AddressGuard:
+    entries = settings.OUTGOING_ALLOW if allow is None else allow
+    return AddressGuard(reach=reach, allowance=parse_allowance(tuple(entries)), resolve=resolve)
+
+
+def _load_client_certificate(context: ssl.SSLContext, pem: bytes) -> None:
+    """Give the context a certificate; the ssl module takes one from a file only."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "client.pem")
+        file.touch(mode=0o600)
+        file.write_bytes(pem)
+        context.load_cert_chain(file)
+
+
+def _read(answer: requests.Response, limit: int) -> bytes:
+    """The body, unless it grows over the limit or drips in for too long."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    body = bytearray()
+    for piece in answer.iter_content(PIECE):
+        body += piece
+        if len(body) > limit:
+            message = f"{origin(answer.url)} answered with more than {limit} bytes."
+            raise TransportError(message, retryable=False)
+        if time.monotonic() > deadline:
+            message = f"{origin(answer.url)} took more than {ANSWER_SECONDS:.0f} s to answer."
+            raise TransportError(message, retryable=True)
+    return bytes(body)
+
+
+def _transport_error(error: requests.RequestException, url: str) -> TransportError:
+    """The failure in words. The library's own text is left out: it holds the whole URL."""
+    place = origin(url) or "The address"
+    if isinstance(error, requests.exceptions.SSLError):
+        return TransportError(f"{place}: {_tls_reason(error)}", retryable=False)
+    if isinstance(error, requests.Timeout):
+        return TransportError(f"{place} did not answer in time.", retryable=True)
+    if isinstance(error, requests.TooManyRedirects):
+        return TransportError(f"{place} redirects without end.", retryable=False)
+    if isinstance(error, ValueError):
+        return TransportError(f"{place} is not a usable HTTP address.", retryable=False)
+    return TransportError(f"{place} {_connection_reason(error)}", retryable=True)
+
+
+def _tls_reason(error: requests.RequestException) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error) or "hostname" in str(error):
+        return "the TLS certificate is not trusted, or is for another name."
+    return "a TLS connection could not be made."
+
+
+def _connection_reason(error: requests.RequestException) -> str:
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(cause, NameResolutionError):
+        return "has a host name that is not known."
+    if isinstance(cause, NewConnectionError):
+        return "cannot be reached: the connection was refused or has no route."
+    return "closed the connection before a whole answer arrived."

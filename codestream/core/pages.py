@@ -1,0 +1,35 @@
+"""How a page answers: whole, or only the part that HTMX asked for; 422 when a form has errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django_htmx.middleware import HtmxDetails
+
+
+def page(
+    request: HttpRequest,
+    template: str,
+    context: Mapping[str, object],
+    *,
+    partial: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    """Render ``template``, or only its named ``partial`` when HTMX asks for a fragment."""
+    name = f"{template}#{partial}" if partial and wants_fragment(request) else template
+    return render(request, name, dict(context), status=status)
+
+
+def wants_fragment(request: HttpRequest) -> bool:
+    """Whether HTMX asks for a part; a boosted link and the way back want the whole page."""
+    htmx = cast("HtmxDetails", request.htmx)  # type: ignore[attr-defined]
+    return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
+
+
+def form_status(form: BaseForm) -> int:
+    """422 for a form with errors, else 200."""
+    return 422 if form.is_bound and form.errors else 200

@@ -1,0 +1,17 @@
+"""The matrix of ``permissions`` as a query, so that a list asks once and not per row."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from codestream.accounts.models import User
+from codestream.projects.models import Project
+from codestream.projects.permissions import BY_PROJECT_ROLE, BY_SERVICE_ROLE, Action
+
+
+def projects_allowing(user: User, action: Action) -> QuerySet[Project]:
+    """The projects in which the person may do this; for an active account."""
+    if user.is_superuser or action in BY_SERVICE_ROLE[user.service_role]:
+        return Project.objects.all()
+    roles = [role for role, actions in BY_PROJECT_ROLE.items() if action in actions]
+    return Project.objects.filter(memberships__user=user, memberships__role__in=roles)

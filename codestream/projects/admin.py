@@ -1,0 +1,46 @@
+"""Administration of projects, members and variables; values of variables do not show."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from codestream.projects.models import Membership, Project, Variable
+
+
+class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+    """The people of a project."""
+
+    model = Membership
+    extra = 0
+    autocomplete_fields = ("user",)
+
+
+@admin.register(Project)
+class ProjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Projects with their people."""
+
+    list_display = ("name", "state", "created_at")
+    search_fields = ("name",)
+    inlines = (MembershipInline,)
+
+
+@admin.register(Membership)
+class MembershipAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Who belongs where."""
+
+    list_display = ("user", "project", "role")
+    list_filter = ("role", "project")
+    list_select_related = ("user", "project")
+    autocomplete_fields = ("user", "project")
+
+
+@admin.register(Variable)
+class VariableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Variables without their values: those are changed on the page of the variable."""
+
+    list_display = ("name", "project", "type", "updated_at")
+    list_filter = ("type", "project")
+    list_select_related = ("project",)
+    search_fields = ("name",)
+    autocomplete_fields = ("project",)
+    exclude = ("value",)

@@ -1,0 +1,125 @@
+"""Pages of variables. A secret value is never sent back to a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from codestream.accounts.requests import SignedInRequest
+from codestream.core.errors import Refused
+from codestream.core.pages import form_status, page
+from codestream.core.redact import MASK
+from codestream.projects.access import projects_allowing
+from codestream.projects.forms import VariableForm
+from codestream.projects.models import Variable
+from codestream.projects.permissions import Action, require
+from codestream.projects.services import save_variable
+
+ICONS = {Variable.Type.SECRET: "key", Variable.Type.RESTRICTED: "shield"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariableRow:
+    """A variable as the list shows it."""
+
+    variable: Variable
+    may_change: bool
+
+    @property
+    def shown(self) -> str:
+        """The value, or stars in its place."""
+        return MASK if self.variable.is_secret else self.variable.value
+
+    @property
+    def icon(self) -> str:
+        """The icon of a value that is not shown, else none."""
+        return ICONS.get(Variable.Type(self.variable.type), "")
+
+
+@login_required
+@require_safe
+def variables(request: SignedInRequest) -> HttpResponse:
+    """The variables of every project that the person sees."""
+    writable = set(projects_allowing(request.user, Action.WRITE).values_list("pk", flat=True))
+    ruled = set(projects_allowing(request.user, Action.ADMINISTER).values_list("pk", flat=True))
+    found = Variable.objects.visible_to(request.user).select_related("project")
+    context = {
+        "nav": "variables",
+        "rows": [
+            VariableRow(
+                variable=each,
+                may_change=each.project_id in (ruled if _is_restricted(each) else writable),
+            )
+            for each in found.order_by("project__name", "name")
+        ],
+        "may_create": bool(writable),
+    }
+    return page(request, "projects/variables.html", context)
+
+
+@sensitive_post_parameters("value")
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: SignedInRequest) -> HttpResponse:
+    """Make a variable in a project where the person may write."""
+    if not projects_allowing(request.user, Action.WRITE).exists():
+        raise PermissionDenied
+    form = VariableForm(request.POST or None, user=request.user)
+    if form.is_valid():
+        variable = form.apply(Variable(project=form.cleaned_data["project"]))
+        if _saved(form, variable):
+            return redirect("projects:variables")
+    return _form_page(request, form)
+
+
+@sensitive_post_parameters("value")
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
+    """Change a variable; its project stays."""
+    variable = _changeable(request, pk)
+    form = VariableForm(request.POST or None, user=request.user, variable=variable)
+    if form.is_valid() and _saved(form, form.apply(variable)):
+        return redirect("projects:variables")
+    return _form_page(request, form)
+
+
+@login_required
+@require_POST
+def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
+    """Delete a variable."""
+    _changeable(request, pk).delete()
+    return redirect("projects:variables")
+
+
+def _is_restricted(variable: Variable) -> bool:
+    return variable.type == Variable.Type.RESTRICTED
+
+
+def _changeable(request: SignedInRequest, pk: UUID) -> Variable:
+    found = Variable.objects.visible_to(request.user).select_related("project")
+    variable = get_object_or_404(found, pk=pk)
+    action = Action.ADMINISTER if _is_restricted(variable) else Action.WRITE
+    require(request.user, action, variable.project)
+    return variable
+
+
+def _saved(form: VariableForm, variable: Variable) -> bool:
+    try:
+        save_variable(variable=variable)
+    except Refused as refusal:
+        form.add_error("name", refusal.user_message)
+        return False
+    return True
+
+
+def _form_page(request: SignedInRequest, form: VariableForm) -> HttpResponse:
+    context = {"nav": "variables", "form": form, "variable": form.variable}
+    return page(request, "projects/variable.html", context, status=form_status(form))

@@ -1,0 +1,34 @@
+"""A stand-in's memory between two starts: one JSON file, private and never half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from codestream.sandbox.http_server import Json
+
+
+class StateFile:
+    """Keeps one JSON value. Without a path nothing is kept, which suits tests."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def load(self) -> Json:
+        """The value last saved, or None at the first start."""
+        if self._path is None or not self._path.exists():
+            return None
+        value: Json = json.loads(self._path.read_text())
+        return value
+
+    def save(self, value: object) -> None:
+        """Replace the file as a whole; readable by its owner only."""
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(value, file)
+        Path(name).replace(self._path)

@@ -1,0 +1,266 @@
+"""``make run``: prepares the data folder, starts web, worker and stand-ins, starts again what dies.
+
+One process group: Ctrl-C or SIGTERM ends all of it. If this process itself is killed, the kernel
+ends its children, so nothing is left holding a port.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+PR_SET_PDEATHSIG = 1
+READY_SECONDS = 30.0
+END_SECONDS = 8.0
+PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
+STEADY_SECONDS = 20.0
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+@dataclass(slots=True, kw_only=True)
+class Child:
+    """One program to keep running; its output goes to a log file of its own."""
+
+    name: str
+    command: list[str]
+    log: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    failures: int = 0
+    restart_at: float = field(default=0.0)
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603
+                self.command,
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads here
+            )
+        self.started = time.monotonic()
+
+    def look(self) -> None:
+        """Start the program again when it is gone, later and later if it does not stay."""
+        if self.process is not None and self.process.poll() is not None:
+            steady = time.monotonic() - self.started > STEADY_SECONDS
+            self.failures = 0 if steady else self.failures + 1
+            pause = PAUSES[min(self.failures, len(PAUSES)) - 1] if self.failures else PAUSES[0]
+            _say(f"{self.name} ended ({self.process.returncode}); it is started again.")
+            self.process, self.restart_at = None, time.monotonic() + pause
+        if self.process is None and time.monotonic() >= self.restart_at:
+            self.start()
+
+
+class Supervisor:
+    """Keeps the children running until it is told to stop."""
+
+    def __init__(self, children: list[Child]) -> None:
+        self.children = children
+        self.stopping = False
+
+    def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        self.stopping = True
+
+    def start(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.stop)
+        for child in self.children:
+            child.start()
+
+    def watch(self) -> None:
+        while not self.stopping:
+            for child in self.children:
+                child.look()
+            time.sleep(0.1)
+
+    def end(self) -> None:
+        """Ask every child to end, and insist after a while."""
+        running = [child.process for child in self.children if child.process]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + END_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def main() -> int:
+    """Run until stopped; return the exit code."""
+    host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8000"))
+    data_dir = Path(os.environ.get("DATA_DIR", str(ROOT / "data"))).resolve()
+    logs = data_dir / "logs"
+    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    environment = _environment(host, port, data_dir)
+    stand_ins = _stand_ins(port, data_dir, logs, environment)
+    ports = [(host, port), *_ports(environment)] if stand_ins else [(host, port)]
+    for place in ports:
+        if problem := _taken(*place):
+            return _fail(problem)
+    prepared = subprocess.run(  # noqa: S603
+        [sys.executable, "manage.py", "prepare"], cwd=ROOT, env=environment, check=False
+    )
+    if prepared.returncode:
+        return _fail("The data folder could not be prepared; see above.")
+    supervisor = Supervisor([*stand_ins, *_own(logs, environment)])
+    supervisor.start()
+    try:
+        if not _wait_for(host, port, supervisor):
+            return _fail(f"The web server does not answer; see {logs / 'web.log'}")
+        if not supervisor.stopping:
+            _say(_greeting(host, port, environment, bool(stand_ins)))
+        supervisor.watch()
+    finally:
+        supervisor.end()
+    _say("Stopped. The data is kept.")
+    return 0
+
+
+def _environment(host: str, port: int, data_dir: Path) -> dict[str, str]:
+    reached = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104
+    return {
+        "PUBLIC_URL": f"http://{reached}:{port}",
+        **os.environ,
+        "HOST": host,
+        "PORT": str(port),
+        "DATA_DIR": str(data_dir),
+        "DJANGO_SETTINGS_MODULE": "codestream.settings",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _stand_ins(
+    port: int, data_dir: Path, logs: Path, environment: dict[str, str]
+) -> list[Child]:
+    """Return the stand-ins, and tell the environment where they are; none where their folder is gone."""
+    if importlib.util.find_spec("codestream.sandbox") is None:
+        return []
+    places = importlib.import_module("codestream.sandbox.places").load_places(
+        data_dir, first_port=port + 1
+    )
+    opened = f"127.0.0.1:{places.dockerhub_port},127.0.0.1:{places.kubernetes_port}"
+    allowed = environment.get("OUTGOING_ALLOW", "")
+    environment |= {
+        "OUTGOING_ALLOW": f"{allowed},{opened}" if allowed else opened,
+        "SANDBOX_DOCKERHUB_URL": places.dockerhub_url,
+        "SANDBOX_DOCKERHUB_USER": places.dockerhub_user,
+        "SANDBOX_DOCKERHUB_PASSWORD": places.dockerhub_password,
+        "SANDBOX_KUBERNETES_URL": places.kubernetes_url,
+        "SANDBOX_KUBERNETES_TOKEN": places.kubernetes_token,
+    }
+    state = data_dir / "sandbox"
+    arguments = {
+        "dockerhub": [str(places.dockerhub_port), "--repository", "demo/web"],
+        "kubernetes": [str(places.kubernetes_port)],
+    }
+    return [
+        _child(
+            name,
+            [f"codestream.sandbox.{name}", "--state", str(state / f"{name}.json"), "--port", *rest],
+            logs,
+            environment,
+        )
+        for name, rest in arguments.items()
+    ]
+
+
+def _own(logs: Path, environment: dict[str, str]) -> list[Child]:
+    # The stand-ins' passwords are none of the web server's and the worker's business.
+    own = {k: v for k, v in environment.items() if not k.startswith("SANDBOX_")}
+    python = [sys.executable]
+    gunicorn = ["gunicorn", "-c", "deploy/gunicorn.py", "codestream.wsgi"]
+    return [
+        _child("web", gunicorn, logs, own),
+        Child(
+            name="worker",
+            command=[*python, "manage.py", "worker"],
+            log=logs / "worker.log",
+            environment=own,
+        ),
+    ]
+
+
+def _child(name: str, module: list[str], logs: Path, environment: dict[str, str]) -> Child:
+    command = [sys.executable, "-m", *module]
+    return Child(name=name, command=command, log=logs / f"{name}.log", environment=environment)
+
+
+def _ports(environment: dict[str, str]) -> list[tuple[str, int]]:
+    urls = [environment["SANDBOX_DOCKERHUB_URL"], environment["SANDBOX_KUBERNETES_URL"]]
+    return [("127.0.0.1", urlsplit(url).port or 0) for url in urls]
+
+
+def _taken(host: str, port: int) -> str:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return (
+                f"{host}:{port} cannot be used: {error.strerror}. "
+                "End what uses it, or choose another with PORT=... (and another DATA_DIR=... "
+                "to run two side by side)."
+            )
+    return ""
+
+
+def _wait_for(host: str, port: int, supervisor: Supervisor) -> bool:
+    reached = "127.0.0.1" if host in {"0.0.0.0", ""} else host  # noqa: S104
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and not supervisor.stopping:
+        try:
+            socket.create_connection((reached, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return True
+    return supervisor.stopping
+
+
+def _greeting(host: str, port: int, environment: dict[str, str], stand_ins: bool) -> str:
+    shown = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104
+    lines = [f"Codestream runs at  http://{shown}:{port}/   (Ctrl-C ends it)"]
+    if stand_ins:
+        data = f" DATA_DIR={environment['DATA_DIR']}" if "DATA_DIR" in os.environ else ""
+        lines += [
+            f"Local Docker Hub    {environment['SANDBOX_DOCKERHUB_URL']}/",
+            f"Local cluster       {environment['SANDBOX_KUBERNETES_URL']}/",
+            f"Push an image with  make push IMAGE=demo/web TAG=1.2.3{data}",
+        ]
+    return "\n".join(["", *lines, f"Logs are in         {environment['DATA_DIR']}/logs", ""])
+
+
+def _die_with_parent() -> None:
+    if _libc is not None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
+
+
+def _fail(text: str) -> int:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""Every address; the only module that knows every app."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+import executions.api_urls
+import webhooks.api_urls
+
+api = [*executions.api_urls.urlpatterns, *webhooks.api_urls.urlpatterns]
+
+urlpatterns = [
+    *webhooks.api_urls.receivers,
+    path("codestream/api/", include(api)),
+    path("pipeline/api/", include(api)),
+    path("", RedirectView.as_view(pattern_name="executions:list"), name="home"),
+    path("", include("codestream.core.urls")),
+    path("", include("codestream.accounts.urls")),
+    path("", include("codestream.projects.urls")),
+    path("", include("endpoints.urls")),
+    path("", include("pipelines.urls")),
+    path("", include("executions.urls")),
+    path("", include("webhooks.urls")),
+    path("admin/", admin.site.urls),
+]

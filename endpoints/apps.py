@@ -1,0 +1,11 @@
+"""Django's entry for endpoints."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class EndpointsConfig(AppConfig):
+    """See the package's models."""
+
+    name = "endpoints"
+    verbose_name = _("Endpoints")

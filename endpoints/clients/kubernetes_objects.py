@@ -1,0 +1,110 @@
+"""The plain objects that the Kubernetes client takes and gives, and how to read a JSON body.
+
+Pure: no wire, no Django. What a rollout's state means is left to ``rollout``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from codestream.core.json_types import Json
+
+Body: TypeAlias = Mapping[str, Json]
+
+CLUSTER_DEFAULT_NAMESPACE = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRef:
+    """The address of one object: ``apps/v1``, ``Deployment``, ``web``, ``shop``.
+
+    ``namespace`` is empty for objects that belong to the whole cluster.
+    """
+
+    api_version: str
+    kind: str
+    name: str
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind.lower()}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveObject:
+    """An object as the cluster answered it; ``resource`` is the plural, ``deployments``.
+
+    The body of a Secret holds its values: pass it through ``redact`` before it is shown or kept.
+    """
+
+    ref: ObjectRef
+    resource: str
+    body: Body
+
+    def annotation(self, name: str) -> str:
+        """The value of one annotation, or an empty text."""
+        return text_at(self.body, "metadata", "annotations", name)
+
+
+class Change(StrEnum):
+    """What a call did to an object, in the words of ``kubectl``."""
+
+    CREATED = "CREATED"
+    CONFIGURED = "CONFIGURED"
+    UNCHANGED = "UNCHANGED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """An object after an apply, and what the apply changed."""
+
+    object: LiveObject
+    change: Change
+
+
+def ref_of(body: Body) -> ObjectRef:
+    """The address that a manifest or a live body carries; absent parts are empty."""
+    return ObjectRef(
+        api_version=text_at(body, "apiVersion"),
+        kind=text_at(body, "kind"),
+        name=text_at(body, "metadata", "name"),
+        namespace=text_at(body, "metadata", "namespace"),
+    )
+
+
+def value_at(body: Json | Body, *path: str) -> Json:
+    """The value under a path of keys, or None where any key is absent."""
+    found: object = body
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, dict | list | str | int | float) else None
+
+
+def text_at(body: Json | Body, *path: str) -> str:
+    """The text under a path, or an empty text where there is none."""
+    found = value_at(body, *path)
+    return found if isinstance(found, str) else ""
+
+
+def int_at(body: Json | Body, *path: str, default: int = 0) -> int:
+    """The whole number under a path, or ``default``."""
+    found = value_at(body, *path)
+    return found if isinstance(found, int) and not isinstance(found, bool) else default
+
+
+def objects_at(body: Json | Body, *path: str) -> list[dict[str, Json]]:
+    """The objects of the list under a path; anything else in it is left out."""
+    found = value_at(body, *path)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def texts_at(body: Json | Body, *path: str) -> dict[str, str]:
+    """The text values of the map under a path: labels, a selector."""
+    found = value_at(body, *path)
+    if not isinstance(found, dict):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}

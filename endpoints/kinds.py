@@ -1,0 +1,101 @@
+"""The kinds of endpoint: their label, icon and form, their imported names, and their client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from codestream.core.errors import Refused
+from endpoints.addresses import repository_address
+from endpoints.clients.dockerhub import DockerHub, RepositoryAddress
+from endpoints.clients.kubernetes import ClusterAccess, Kubernetes
+from endpoints.forms import DockerRegistryForm, EndpointForm, KubernetesForm
+from endpoints.models import Endpoint, EndpointKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of outside system. ``aliases`` are type names met in exported files, lower case."""
+
+    kind: EndpointKind
+    label: Promise
+    icon: str
+    form: type[EndpointForm]
+    aliases: frozenset[str]
+
+
+KINDS: Mapping[str, Kind] = {
+    EndpointKind.DOCKER_REGISTRY: Kind(
+        kind=EndpointKind.DOCKER_REGISTRY,
+        label=_("Docker Registry"),
+        icon="docker",
+        form=DockerRegistryForm,
+        aliases=frozenset({"dockerregistry", "docker-registry", "docker.dockerregistry"}),
+    ),
+    EndpointKind.KUBERNETES: Kind(
+        kind=EndpointKind.KUBERNETES,
+        label=_("Kubernetes"),
+        icon="kubernetes",
+        form=KubernetesForm,
+        aliases=frozenset({"k8s", "kubernetes", "k8s.kubernetesserver"}),
+    ),
+}
+
+
+def kind_named(name: str) -> Kind | None:
+    """The kind that an imported file means by ``name``, in any of its spellings."""
+    wanted = name.strip().lower()
+    for kind in KINDS.values():
+        if wanted == kind.kind.lower() or wanted in kind.aliases:
+            return kind
+    return None
+
+
+def repository_of(endpoint: Endpoint) -> RepositoryAddress:
+    """The repository that a Docker Registry endpoint stands for."""
+    return repository_address(endpoint.properties.get("repoURL", ""))
+
+
+def docker_hub(endpoint: Endpoint) -> DockerHub:
+    """A client for the Docker Hub of the endpoint.
+
+    Raises Refused for another kind or server type, and Invalid when its address is no repository.
+    """
+    _expect(endpoint, EndpointKind.DOCKER_REGISTRY)
+    server = endpoint.properties.get("serverType", "DockerHub")
+    if server.lower().replace("_", "") != "dockerhub":
+        raise Refused(f"Webhooks are kept alike in DockerHub only, not in {server}.")
+    credentials = endpoint.credentials
+    return DockerHub(
+        repository_of(endpoint).base_url,
+        credentials.get("username", ""),
+        credentials.get("password", "") or credentials.get("token", ""),
+    )
+
+
+def kubernetes(endpoint: Endpoint) -> Kubernetes:
+    """A client for the cluster of the endpoint. Raises Refused for another kind."""
+    _expect(endpoint, EndpointKind.KUBERNETES)
+    return Kubernetes(cluster_access(endpoint))
+
+
+def cluster_access(endpoint: Endpoint) -> ClusterAccess:
+    """How to reach the cluster and sign in, whichever spelling of the keys was imported."""
+    credentials, properties = endpoint.credentials, endpoint.properties
+    return ClusterAccess(
+        url=properties.get("kubernetesURL", ""),
+        token=credentials.get("token", "") or credentials.get("bearerToken", ""),
+        username=credentials.get("username", "") or credentials.get("userName", ""),
+        password=credentials.get("password", ""),
+        ca_data=properties.get("certAuthorityData", ""),
+        cert_data=credentials.get("certData", ""),
+        key_data=credentials.get("certKeyData", ""),
+    )
+
+
+def _expect(endpoint: Endpoint, kind: EndpointKind) -> None:
+    if endpoint.kind != kind:
+        raise Refused(f"Endpoint {endpoint.name} is not of the type {KINDS[kind].label}.")

@@ -1,0 +1,26 @@
+"""Django's entry for executions: registers the work that workers do and the kinds of tasks."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ExecutionsConfig(AppConfig):
+    """Runs of pipelines and the workers that drive them."""
+
+    name = "executions"
+    verbose_name = _("Executions")
+
+    def ready(self) -> None:
+        from codestream.core import work
+        from executions import runners
+        from executions.models import TaskRun
+        from executions.runners.kubernetes import KubernetesRunner
+        from executions.tasks import work_task
+        from pipelines import task_kinds
+        from pipelines.kubernetes_task import KIND
+
+        runners.register(KIND, KubernetesRunner())
+        task_kinds.register(KIND)
+        work.register(work.WorkKind(name="task", model=TaskRun, step=work_task))

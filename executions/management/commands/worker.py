@@ -1,0 +1,26 @@
+"""``manage.py worker``: judges deliveries, runs tasks, mirrors webhooks, until it is stopped."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from executions.worker import WorkerLoop
+
+
+class Command(BaseCommand):
+    """Run a worker in the foreground; SIGTERM and Ctrl-C end it."""
+
+    help = "Judges deliveries, runs tasks and mirrors webhooks, until it is stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--threads", type=int, default=settings.WORKER_THREADS)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        loop = WorkerLoop(threads=options["threads"])
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: loop.stop())
+        loop.run()

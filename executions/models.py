@@ -1,0 +1,206 @@
+"""Executions, their stages and tasks, what happened to them, and the workers that drive them.
+
+The rows are the whole state of a run: nothing is kept in a process.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from codestream.core.models import Entity, Timestamped
+from codestream.core.work import Claimable
+from codestream.projects.models import Project, ProjectOwnedQuerySet
+from executions.states import TERMINAL, Status
+from pipelines.models import Pipeline, PipelineRevision
+
+STATUSES = [(status.value, status.value.replace("_", " ").capitalize()) for status in Status]
+ENDED = sorted(status.value for status in TERMINAL)
+
+
+class ExecutionQuerySet(ProjectOwnedQuerySet["Execution"]):
+    """Questions about executions."""
+
+    def active(self) -> Self:
+        """Admitted and not over: what counts against a pipeline's concurrency."""
+        return self.exclude(status__in=[*ENDED, Status.QUEUED])
+
+    def queued(self) -> Self:
+        """Waiting for a place, first come first."""
+        return self.filter(status=Status.QUEUED).order_by("index")
+
+    def live(self) -> Self:
+        return self.exclude(status__in=ENDED)
+
+
+class Execution(Entity):
+    """One run of a pipeline at one revision."""
+
+    class Source(models.TextChoices):
+        PUSH = "PUSH", _("Push")
+        USER = "USER", _("User")
+        API = "API", _("API")
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="executions")
+    pipeline = models.ForeignKey(
+        Pipeline, null=True, on_delete=models.SET_NULL, related_name="executions"
+    )
+    pipeline_name = models.CharField(max_length=100)
+    revision = models.ForeignKey(
+        PipelineRevision, on_delete=models.PROTECT, related_name="executions"
+    )
+    index = models.PositiveIntegerField()
+    status = models.CharField(max_length=24, choices=STATUSES, default=Status.QUEUED)
+    message = models.TextField(blank=True)
+    comments = models.TextField(blank=True)
+    inputs = models.JSONField(default=dict)
+    outputs = models.JSONField(default=dict)
+    run_as = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    triggered_by = models.CharField(max_length=255, blank=True)
+    source = models.CharField(max_length=16, choices=Source.choices, default=Source.USER)
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children"
+    )
+    rerun_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="reruns"
+    )
+    start_key = models.CharField(max_length=100, null=True, unique=True)
+    version = models.PositiveBigIntegerField(default=0, editable=False)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_by = models.CharField(max_length=255, blank=True)
+    cancel_reason = models.TextField(blank=True)
+    pause_requested_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ExecutionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["project", "-created_at"], name="execution_newest"),
+            models.Index(fields=["pipeline", "status"], name="execution_by_status"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["pipeline", "index"], name="execution_index_unique"),
+            models.CheckConstraint(
+                condition=Q(status__in=ENDED, finished_at__isnull=False)
+                | (~Q(status__in=ENDED) & Q(finished_at__isnull=True)),
+                name="execution_terminal_iff_finished",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pipeline_name} #{self.index}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in TERMINAL
+
+
+class StageRun(Entity):
+    """One stage of an execution."""
+
+    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="stages")
+    position = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=100)
+    status = models.CharField(max_length=24, choices=STATUSES, default=Status.NOT_STARTED)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["execution", "position"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["execution", "position"], name="stage_run_position_unique"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TaskRun(Entity, Claimable):
+    """One task of a stage. Tasks of the same ``group`` run side by side; groups one by one.
+
+    ``input`` is what the task was given and ``output`` what it gave, both without secrets;
+    ``cursor`` is where its runner stands between two looks.
+    """
+
+    stage_run = models.ForeignKey(StageRun, on_delete=models.CASCADE, related_name="tasks")
+    position = models.PositiveSmallIntegerField()
+    group = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=32)
+    status = models.CharField(max_length=24, choices=STATUSES, default=Status.NOT_STARTED)
+    message = models.TextField(blank=True)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    deadline_at = models.DateTimeField(null=True, blank=True)
+    intent = models.JSONField(default=dict, blank=True)
+    cursor = models.JSONField(default=dict, blank=True)
+    input = models.JSONField(default=dict, blank=True)
+    output = models.JSONField(default=dict, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["stage_run", "position"]
+        indexes = [
+            models.Index(
+                fields=["wake_at"],
+                name="task_run_due",
+                condition=~Q(status__in=ENDED),
+            )
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["stage_run", "position"], name="task_run_position_unique"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ExecutionEvent(models.Model):
+    """One thing that happened to an execution; rows are only ever added."""
+
+    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="events")
+    task_run = models.ForeignKey(
+        TaskRun, null=True, blank=True, on_delete=models.CASCADE, related_name="events"
+    )
+    kind = models.CharField(max_length=32)
+    subject = models.CharField(max_length=255, blank=True)
+    from_status = models.CharField(max_length=24, blank=True)
+    to_status = models.CharField(max_length=24, blank=True)
+    actor = models.CharField(max_length=255, blank=True)
+    message = models.TextField(blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.message or self.to_status}"
+
+
+class Worker(Timestamped):
+    """A worker process; its leases are free as soon as its heart stops."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    heartbeat_at = models.DateTimeField()
+    stopping = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-heartbeat_at"]
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"

@@ -1,0 +1,226 @@
+"""Says what an execution has to do next, given the states of its parts.
+
+Pure and level-triggered: it looks at how things stand, never at what happened last, so it may
+be asked at any time and as often as one likes. Storing the plan and doing the work is for the
+engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from executions.states import BLOCKING, TERMINAL, Status, roll_up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskState:
+    """How a task stands.
+
+    ``precondition`` counts only while the task is NOT_STARTED: False skips it, True or None
+    (it has none) starts it.
+    """
+
+    key: str
+    status: Status
+    ignore_failure: bool = False
+    precondition: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageState:
+    """How a stage stands: groups run one after another, the tasks of a group side by side."""
+
+    key: str
+    status: Status
+    groups: tuple[tuple[TaskState, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionState:
+    """How an execution stands: stages run one after another. Task keys are unique in it."""
+
+    status: Status
+    stages: tuple[StageState, ...]
+    cancel_requested: bool = False
+    pause_requested: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do now; empty when there is nothing to do but wait.
+
+    ``start``: tasks that become STARTED. ``skip``: tasks that become SKIPPED; afterwards plan
+    again, since preconditions of the next tasks may look at them. ``cancel``: tasks at work
+    that are to be asked to stop. ``cancel_now``: tasks that become CANCELED without having
+    begun. ``stage_changes`` and ``status``: new states of stages and of the execution.
+    ``failed_task``: the task to blame when ``status`` is FAILED.
+    """
+
+    start: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    cancel: tuple[str, ...] = ()
+    cancel_now: tuple[str, ...] = ()
+    stage_changes: tuple[tuple[str, Status], ...] = ()
+    status: Status | None = None
+    failed_task: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moves:
+    start: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    cancel: tuple[str, ...] = ()
+    cancel_now: tuple[str, ...] = ()
+
+
+_NO_MOVES: Final = _Moves()
+
+
+def plan(execution: ExecutionState) -> Plan:
+    """Return what to do next; nothing for an execution that is over.
+
+    A QUEUED execution waits until somebody with a free slot makes it RUNNING; only a request
+    to cancel moves it here. Stages and execution are rolled up as if the moves were done.
+    """
+    if execution.status in TERMINAL or _waits_for_a_slot(execution):
+        return Plan()
+    moves = _cancellation(execution) if execution.cancel_requested else _advance(execution)
+    standing = _standing_after(execution, moves)
+    stages = _stages_after(execution, standing)
+    status = _status_after(execution, tuple(stages.values()), standing)
+    return Plan(
+        start=moves.start,
+        skip=moves.skip,
+        cancel=moves.cancel,
+        cancel_now=moves.cancel_now,
+        stage_changes=tuple(
+            (stage.key, stages[stage.key])
+            for stage in execution.stages
+            if stages[stage.key] is not stage.status
+        ),
+        status=None if status is execution.status else status,
+        failed_task=_failed_task(standing) if status is Status.FAILED else None,
+    )
+
+
+def ready_tasks(execution: ExecutionState) -> tuple[str, ...]:
+    """Return the tasks that are next, whose preconditions have to be known before ``plan``.
+
+    The same tasks that ``plan`` starts or skips; preconditions of all others are not looked at.
+    """
+    held = execution.cancel_requested or execution.pause_requested
+    if held or execution.status in TERMINAL or _waits_for_a_slot(execution):
+        return ()
+    return tuple(task.key for task in _next_tasks(execution))
+
+
+def _waits_for_a_slot(execution: ExecutionState) -> bool:
+    return execution.status is Status.QUEUED and not execution.cancel_requested
+
+
+def _advance(execution: ExecutionState) -> _Moves:
+    if execution.pause_requested:
+        return _NO_MOVES
+    ready = _next_tasks(execution)
+    return _Moves(
+        start=tuple(task.key for task in ready if task.precondition is not False),
+        skip=tuple(task.key for task in ready if task.precondition is False),
+    )
+
+
+def _next_tasks(execution: ExecutionState) -> tuple[TaskState, ...]:
+    """Return the tasks to begin: those of the first group that is not over, none after a stop."""
+    for group in _groups(execution):
+        standings = {_standing(task) for task in group}
+        if standings & BLOCKING:
+            return ()
+        if not standings <= TERMINAL:
+            return tuple(task for task in group if task.status is Status.NOT_STARTED)
+    return ()
+
+
+def _cancellation(execution: ExecutionState) -> _Moves:
+    tasks = tuple(_tasks(execution))
+    settled = TERMINAL | {Status.NOT_STARTED, Status.CANCELING}
+    return _Moves(
+        cancel=tuple(task.key for task in tasks if task.status not in settled),
+        cancel_now=tuple(task.key for task in tasks if task.status is Status.NOT_STARTED),
+    )
+
+
+def _standing(task: TaskState) -> Status:
+    if task.status is Status.FAILED and task.ignore_failure:
+        return Status.FAILED_CONTINUE
+    return task.status
+
+
+def _standing_after(execution: ExecutionState, moves: _Moves) -> Mapping[str, Status]:
+    return {
+        **{task.key: _standing(task) for task in _tasks(execution)},
+        **dict.fromkeys(moves.start, Status.STARTED),
+        **dict.fromkeys(moves.skip, Status.SKIPPED),
+        **dict.fromkeys(moves.cancel, Status.CANCELING),
+        **dict.fromkeys(moves.cancel_now, Status.CANCELED),
+    }
+
+
+def _stages_after(
+    execution: ExecutionState, standing: Mapping[str, Status]
+) -> Mapping[str, Status]:
+    after: dict[str, Status] = {}
+    for stage in execution.stages:
+        if stage.status in TERMINAL:
+            after[stage.key] = stage.status
+        elif execution.cancel_requested or _is_reached(after):
+            after[stage.key] = _stage_status(execution, stage, standing)
+        else:
+            after[stage.key] = stage.status
+    return after
+
+
+def _is_reached(earlier: Mapping[str, Status]) -> bool:
+    return all(status in TERMINAL - BLOCKING for status in earlier.values())
+
+
+def _stage_status(
+    execution: ExecutionState, stage: StageState, standing: Mapping[str, Status]
+) -> Status:
+    statuses = [standing[task.key] for group in stage.groups for task in group]
+    if execution.cancel_requested and not statuses:
+        return Status.CANCELED
+    return roll_up(statuses)
+
+
+def _status_after(
+    execution: ExecutionState, stages: tuple[Status, ...], standing: Mapping[str, Status]
+) -> Status:
+    if execution.cancel_requested and not stages:
+        return Status.CANCELED
+    rolled = roll_up(stages)
+    if rolled in TERMINAL:
+        # An execution whose every task was skipped did all it had to do.
+        return Status.COMPLETED if rolled is Status.SKIPPED else rolled
+    if execution.cancel_requested:
+        return Status.CANCELING
+    if execution.pause_requested:
+        return Status.PAUSING if _is_working(standing) else Status.PAUSED
+    return Status.WAITING if rolled is Status.WAITING else Status.RUNNING
+
+
+def _is_working(standing: Mapping[str, Status]) -> bool:
+    idle = TERMINAL | {Status.NOT_STARTED, Status.WAITING}
+    return any(status not in idle for status in standing.values())
+
+
+def _failed_task(standing: Mapping[str, Status]) -> str | None:
+    return next((key for key, status in standing.items() if status is Status.FAILED), None)
+
+
+def _groups(execution: ExecutionState) -> Iterator[tuple[TaskState, ...]]:
+    return (group for stage in execution.stages for group in stage.groups)
+
+
+def _tasks(execution: ExecutionState) -> Iterator[TaskState]:
+    return (task for group in _groups(execution) for task in group)

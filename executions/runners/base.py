@@ -1,0 +1,83 @@
+"""What a task kind has to offer: start, look again, cancel; each a short step that may be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from codestream.core.errors import CodeStreamError
+from codestream.core.json_types import JsonObject
+from endpoints.models import Endpoint
+from pipelines.scope import RecordedScope
+
+
+class TaskFailedError(CodeStreamError):
+    """The task has failed for good, for the reason given."""
+
+    code = "task_failed"
+
+    def __init__(self, user_message: str, *, output: JsonObject | None = None) -> None:
+        super().__init__(user_message)
+        self.output = output or {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskContext:
+    """All that a runner may know. ``scope`` holds secrets; ``shown`` has stars in their place.
+
+    ``cursor`` is what the last step left behind, empty on the first.
+    """
+
+    execution_id: str
+    task_id: str
+    input: JsonObject
+    endpoints: Mapping[str, str]
+    scope: RecordedScope
+    shown: RecordedScope
+    cursor: JsonObject
+    find_endpoint: EndpointFinder
+
+
+class EndpointFinder(Protocol):
+    """Finds an endpoint of the execution's project by name; raises TaskFailedError."""
+
+    def __call__(self, name: str, kind: str) -> Endpoint: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The task has completed."""
+
+    message: str
+    output: JsonObject = field(default_factory=dict)
+    input: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Not finished: look again at ``until``, with ``cursor``."""
+
+    until: datetime
+    message: str
+    cursor: JsonObject
+    output: JsonObject = field(default_factory=dict)
+    input: JsonObject | None = None
+
+
+Outcome = Done | Wait
+
+
+class Runner(Protocol):
+    """One task kind. Steps may run twice (a worker can die), so each is idempotent.
+
+    Errors: TaskFailedError and other CodeStreamErrors end the task; a retryable one is tried
+    again until the task's deadline.
+    """
+
+    def start(self, context: TaskContext) -> Outcome: ...
+
+    def poll(self, context: TaskContext) -> Outcome: ...
+
+    def cancel(self, context: TaskContext) -> None: ...

@@ -1,0 +1,190 @@
+"""The states of executions, stages and tasks, and which may follow which.
+
+One table for all three: an execution uses QUEUED and the pausing states, a task uses STARTED
+and FAILED_CONTINUE, a stage mostly mirrors its tasks. Storing a change is for services and
+the engine, by compare-and-set over ``sources_of``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Status(StrEnum):
+    """The eighteen states of the API, in the product's spelling."""
+
+    NOT_STARTED = "NOT_STARTED"
+    QUEUED = "QUEUED"
+    PREPARING_WORKSPACE = "PREPARING_WORKSPACE"
+    STARTED = "STARTED"
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
+    PAUSING = "PAUSING"
+    PAUSED = "PAUSED"
+    RESUMING = "RESUMING"
+    CANCELING = "CANCELING"
+    CANCELED = "CANCELED"
+    COMPLETED = "COMPLETED"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+    FAILED_CONTINUE = "FAILED_CONTINUE"
+    ROLLING_BACK = "ROLLING_BACK"
+    ROLLBACK_COMPLETED = "ROLLBACK_COMPLETED"
+    ROLLBACK_FAILED = "ROLLBACK_FAILED"
+
+
+_NOTHING: Final[frozenset[Status]] = frozenset()
+
+TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
+    {
+        # Ends without a beginning: an empty stage, a precondition that is false or unreadable.
+        Status.NOT_STARTED: frozenset(
+            {
+                Status.STARTED,
+                Status.RUNNING,
+                Status.COMPLETED,
+                Status.SKIPPED,
+                Status.FAILED,
+                Status.FAILED_CONTINUE,
+                Status.CANCELED,
+            }
+        ),
+        Status.QUEUED: frozenset({Status.RUNNING, Status.FAILED, Status.CANCELED}),
+        # Nothing enters it: workspaces belong to task kinds that cannot run here.
+        Status.PREPARING_WORKSPACE: frozenset({Status.RUNNING, Status.FAILED, Status.CANCELED}),
+        Status.STARTED: frozenset(
+            {
+                Status.RUNNING,
+                Status.WAITING,
+                Status.CANCELING,
+                Status.COMPLETED,
+                Status.SKIPPED,
+                Status.FAILED,
+                Status.FAILED_CONTINUE,
+                Status.CANCELED,
+            }
+        ),
+        Status.RUNNING: frozenset(
+            {
+                Status.WAITING,
+                Status.PAUSING,
+                Status.PAUSED,
+                Status.CANCELING,
+                Status.ROLLING_BACK,
+                Status.COMPLETED,
+                Status.SKIPPED,
+                Status.FAILED,
+                Status.FAILED_CONTINUE,
+                Status.CANCELED,
+            }
+        ),
+        Status.WAITING: frozenset(
+            {
+                Status.RUNNING,
+                Status.PAUSING,
+                Status.PAUSED,
+                Status.RESUMING,
+                Status.CANCELING,
+                Status.COMPLETED,
+                Status.FAILED,
+                Status.FAILED_CONTINUE,
+                Status.CANCELED,
+            }
+        ),
+        Status.PAUSING: frozenset(
+            {
+                Status.RUNNING,
+                Status.WAITING,
+                Status.PAUSED,
+                Status.CANCELING,
+                Status.COMPLETED,
+                Status.FAILED,
+                Status.CANCELED,
+            }
+        ),
+        # A task that waits for a person may end while its execution is paused.
+        Status.PAUSED: frozenset(
+            {
+                Status.RESUMING,
+                Status.RUNNING,
+                Status.WAITING,
+                Status.PAUSING,
+                Status.CANCELING,
+                Status.COMPLETED,
+                Status.FAILED,
+                Status.CANCELED,
+            }
+        ),
+        Status.RESUMING: frozenset(
+            {
+                Status.RUNNING,
+                Status.WAITING,
+                Status.PAUSING,
+                Status.PAUSED,
+                Status.CANCELING,
+                Status.COMPLETED,
+                Status.FAILED,
+                Status.CANCELED,
+            }
+        ),
+        # What was asked to stop may still end in its own way.
+        Status.CANCELING: frozenset(
+            {Status.CANCELED, Status.COMPLETED, Status.FAILED, Status.FAILED_CONTINUE}
+        ),
+        Status.ROLLING_BACK: frozenset({Status.ROLLBACK_COMPLETED, Status.ROLLBACK_FAILED}),
+        Status.COMPLETED: _NOTHING,
+        Status.SKIPPED: _NOTHING,
+        Status.FAILED: _NOTHING,
+        Status.FAILED_CONTINUE: _NOTHING,
+        Status.CANCELED: _NOTHING,
+        Status.ROLLBACK_COMPLETED: _NOTHING,
+        Status.ROLLBACK_FAILED: _NOTHING,
+    }
+)
+"""Every change that can happen; what is not listed cannot."""
+
+TERMINAL: Final = frozenset(status for status, targets in TRANSITIONS.items() if not targets)
+"""The states without a way out."""
+
+BLOCKING: Final = frozenset(
+    {Status.FAILED, Status.CANCELED, Status.ROLLBACK_COMPLETED, Status.ROLLBACK_FAILED}
+)
+"""The ends after which nothing later starts."""
+
+
+def can_change(current: Status, target: Status) -> bool:
+    """Return whether ``target`` may follow ``current``."""
+    return target in TRANSITIONS[current]
+
+
+def sources_of(target: Status) -> frozenset[Status]:
+    """Return the states from which ``target`` may be reached in one step."""
+    return frozenset(status for status, targets in TRANSITIONS.items() if target in targets)
+
+
+def roll_up(statuses: Iterable[Status]) -> Status:
+    """Return the state of the whole whose parts, run one after another, have ``statuses``.
+
+    While a part is alive the whole is alive: CANCELING before WAITING (a person is needed)
+    before RUNNING. Otherwise CANCELED before FAILED, which may leave later parts NOT_STARTED;
+    between two parts the whole is RUNNING. No parts at all are COMPLETED, parts that were all
+    skipped SKIPPED.
+    """
+    present = frozenset(statuses)
+    if alive := present - TERMINAL - {Status.NOT_STARTED}:
+        return _roll_up_alive(alive)
+    if present & BLOCKING:
+        return Status.CANCELED if Status.CANCELED in present else Status.FAILED
+    if Status.NOT_STARTED in present:
+        return Status.NOT_STARTED if len(present) == 1 else Status.RUNNING
+    return Status.SKIPPED if present == {Status.SKIPPED} else Status.COMPLETED
+
+
+def _roll_up_alive(alive: frozenset[Status]) -> Status:
+    for status in (Status.CANCELING, Status.WAITING):
+        if status in alive:
+            return status
+    return Status.RUNNING

@@ -1,0 +1,88 @@
+"""What is done with pipelines: saved as a new revision, enabled, disabled, deleted."""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+from django.utils.translation import gettext as _
+
+from codestream.accounts.models import User
+from codestream.core.errors import Refused
+from codestream.projects.models import Project
+from pipelines import task_kinds
+from pipelines.definition import PipelineDefinition, PipelineState, parse
+from pipelines.models import Pipeline, PipelineRevision
+
+
+def save_pipeline(
+    *, project: Project, source: str, author: User | None, pipeline: Pipeline | None = None
+) -> Pipeline:
+    """Make a pipeline from its text, or give the one at hand a new revision.
+
+    The name comes from the text; a project named there is not looked at, ``project`` counts. A
+    text that is already the current revision makes no new one. A new pipeline takes its state
+    from the text, an existing one keeps its own.
+
+    Raises DefinitionError with every problem, and Refused when the name is taken.
+    """
+    definition = parse(source, task_kinds=task_kinds.known())
+    state = Pipeline.State(definition.state)
+    try:
+        with transaction.atomic():
+            row = _locked(pipeline) if pipeline else Pipeline(project=project, state=state)
+            return _save(row, definition, source, author)
+    except IntegrityError as error:
+        raise Refused(
+            _("The project has a pipeline named %(name)s already.") % {"name": definition.name}
+        ) from error
+
+
+def set_state(*, pipeline: Pipeline, state: PipelineState) -> None:
+    """Enable, disable or release the pipeline. A disabled one starts nothing new.
+
+    Raises Refused when it should be released without being enabled.
+    """
+    changing = Pipeline.objects.filter(pk=pipeline.pk)
+    if state == PipelineState.RELEASED:
+        changing = changing.exclude(state=PipelineState.DISABLED)
+    if not changing.update(state=state):
+        raise Refused(_("Enable the pipeline before you release it."))
+    pipeline.refresh_from_db(fields=["state"])
+
+
+def delete_pipeline(*, pipeline: Pipeline) -> None:
+    """Delete the pipeline. Raises Refused, naming what still needs it."""
+    try:
+        pipeline.delete()
+    except ProtectedError as error:
+        users = ", ".join(sorted({str(user) for user in error.protected_objects})[:5])
+        raise Refused(
+            _("The pipeline is in use by %(users)s. Disable it, or change that first.")
+            % {"users": users}
+        ) from error
+
+
+def _locked(pipeline: Pipeline) -> Pipeline:
+    """Read the row again under a lock, so that revision numbers have no gap and no double."""
+    return Pipeline.objects.select_for_update().get(pk=pipeline.pk)
+
+
+def _save(
+    pipeline: Pipeline, definition: PipelineDefinition, source: str, author: User | None
+) -> Pipeline:
+    pipeline.name = definition.name
+    pipeline.description = definition.description
+    pipeline.concurrency = definition.concurrency
+    pipeline.injects_docker = definition.injects_docker
+    pipeline.save()
+    current = pipeline.current_revision
+    sha256 = hashlib.sha256(source.encode()).hexdigest()
+    if current is None or current.sha256 != sha256:
+        number = current.number + 1 if current else 1
+        pipeline.current_revision = PipelineRevision.objects.create(
+            pipeline=pipeline, number=number, source=source, sha256=sha256, author=author
+        )
+        pipeline.save(update_fields=["current_revision", "updated_at"])
+    return pipeline

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+from django.urls import reverse
+
+from codestream.accounts.models import ApiToken
+from codestream.accounts.services import issue_token
+from tests.factories import UserFactory
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "correct horse battery"
+SIGN_IN = "/account/sign-in/"
+
+
+@pytest.fixture(autouse=True)
+def forget_failures():
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def user():
+    return UserFactory(username="ada", email="ada@example.com", password=PASSWORD)
+
+
+@pytest.fixture
+def signed_in(user):
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def sign_in(name: str, password: str, **more: str):
+    return Client().post(SIGN_IN, {"username": name, "password": password, **more})
+
+
+@pytest.mark.parametrize("name", ["ada", "ada@example.com", "ADA@EXAMPLE.COM"])
+def test_one_signs_in_by_name_or_by_address(user, name):
+    assert sign_in(name, PASSWORD, next="/projects/").headers["Location"] == "/projects/"
+
+
+def test_sign_in_never_leads_to_another_site(user):
+    answer = sign_in("ada", PASSWORD, next="https://evil.example/")
+
+    assert answer.headers["Location"] == "/"
+
+
+def test_a_wrong_password_is_refused_in_words_and_not_sent_back(user):
+    answer = sign_in("ada", "wrong-password-42")
+
+    assert answer.status_code == 422
+    assert "do not fit together" in answer.text
+    assert "wrong-password-42" not in answer.text
+
+
+def test_after_five_failures_the_right_password_has_to_wait_too(user):
+    for _ in range(5):
+        sign_in("ada", "wrong")
+
+    answer = sign_in("ada", PASSWORD)
+
+    assert answer.status_code == 422
+    assert "rests for 15 minutes" in answer.text
+
+
+def test_the_rest_of_one_name_does_not_stop_another(user):
+    UserFactory(username="bob", password=PASSWORD)
+    for _ in range(5):
+        sign_in("ada", "wrong")
+
+    assert sign_in("bob", PASSWORD).status_code == 302
+
+
+def test_a_success_forgets_the_failures(user):
+    for _ in range(4):
+        sign_in("ada", "wrong")
+    sign_in("ada", PASSWORD)
+    for _ in range(4):
+        sign_in("ada", "wrong")
+
+    assert sign_in("ada", PASSWORD).status_code == 302
+
+
+def test_signing_out_needs_a_post(signed_in):
+    assert signed_in.get(reverse("accounts:sign-out")).status_code == 405
+    signed_in.post(reverse("accounts:sign-out"))
+    assert signed_in.get("/account/tokens/").status_code == 302
+
+
+def test_a_new_token_is_shown_in_its_own_answer_and_never_again(signed_in, user):
+    answer = signed_in.post("/account/tokens/new/", {"name": "for the hub"})
+    secret = answer.context["secret"]
+
+    assert secret in answer.text
+    assert secret not in signed_in.get("/account/tokens/").text
+    assert ApiToken.objects.get(owner=user).digest not in answer.text
+
+
+def test_a_new_token_is_not_kept_in_the_session(signed_in):
+    secret = signed_in.post("/account/tokens/new/", {"name": "x"}).context["secret"]
+
+    assert secret not in str(dict(signed_in.session))
+
+
+def test_a_token_needs_a_name(signed_in):
+    answer = signed_in.post("/account/tokens/new/", {"name": ""})
+
+    assert answer.status_code == 422
+    assert not ApiToken.objects.exists()
+
+
+def test_one_revokes_a_token_of_ones_own(signed_in, user):
+    token, _ = issue_token(owner=user, name="old")
+
+    signed_in.post(reverse("accounts:revoke-token", args=[token.pk]))
+
+    token.refresh_from_db()
+    assert not token.is_live
+
+
+def test_the_token_of_another_does_not_exist_for_me(signed_in):
+    token, _ = issue_token(owner=UserFactory(), name="theirs")
+
+    answer = signed_in.post(reverse("accounts:revoke-token", args=[token.pk]))
+
+    assert answer.status_code == 404
+    assert "theirs" not in signed_in.get("/account/tokens/").text
+
+
+@pytest.mark.parametrize("url", ["/account/tokens/", "/account/tokens/new/"])
+def test_tokens_need_a_signed_in_person(url):
+    client = Client()
+    answer = client.get(url) if url.endswith("tokens/") else client.post(url)
+
+    assert answer.headers["Location"].startswith(SIGN_IN)
+
+
+def test_the_list_of_tokens_asks_the_database_the_same_however_long(
+    signed_in, user, django_assert_num_queries
+):
+    for number in range(5):
+        issue_token(owner=user, name=f"token {number}")
+
+    with django_assert_num_queries(3):
+        signed_in.get("/account/tokens/")
+
+
+def test_every_page_forbids_scripts_from_elsewhere(client):
+    policy = client.get(SIGN_IN).headers["Content-Security-Policy"]
+
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_no_page_carries_inline_script_or_style(signed_in):
+    html = signed_in.get("/account/tokens/").text
+
+    assert "<style" not in html
+    assert " style=" not in html
+    assert "<script>" not in html
+
+
+def test_the_theme_is_kept_in_a_cookie_and_written_by_the_server(signed_in):
+    signed_in.post("/theme/", {"theme": "dark", "next": "/account/tokens/"})
+
+    assert 'data-theme="dark"' in signed_in.get("/account/tokens/").text
+
+
+def test_the_theme_form_goes_back_to_this_site_only(signed_in):
+    answer = signed_in.post("/theme/", {"theme": "dark", "next": "//evil.example/"})
+
+    assert answer.headers["Location"] == "/"
+
+
+def test_an_unknown_address_says_what_to_do(signed_in):
+    answer = signed_in.get("/no/such/page/")
+
+    assert answer.status_code == 404
+    assert "Check the address" in answer.text
+
+
+def test_a_form_without_its_token_says_what_to_do():
+    answer = Client(enforce_csrf_checks=True).post(SIGN_IN, {"username": "ada"})
+
+    assert answer.status_code == 403
+    assert "The form has expired" in answer.text
+
+
+def test_a_request_that_is_too_large_is_answered_413(settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+
+    answer = Client().post(SIGN_IN, "x" * 200, content_type="application/x-www-form-urlencoded")
+
+    assert answer.status_code == 413
+    assert "too large" in answer.text

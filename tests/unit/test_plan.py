@@ -1,0 +1,355 @@
+"""What an execution does next: by example, and driven to its end with random outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, ready_tasks
+from executions.states import TERMINAL, Status, can_change, roll_up
+
+Layout = list[list[int]]
+"""For each stage the number of tasks of each of its groups."""
+
+
+def task(key: str, status: str = "NOT_STARTED", **rest: bool) -> TaskState:
+    return TaskState(key=key, status=Status(status), **rest)
+
+
+def stage(key: str, *groups: tuple[TaskState, ...], status: str = "NOT_STARTED") -> StageState:
+    return StageState(key=key, status=Status(status), groups=groups)
+
+
+def execution(*stages: StageState, status: str = "RUNNING", **requests: bool) -> ExecutionState:
+    return ExecutionState(status=Status(status), stages=stages, **requests)
+
+
+def tasks_of(state: ExecutionState) -> Iterator[TaskState]:
+    return (task for stage in state.stages for group in stage.groups for task in group)
+
+
+def with_task(state: ExecutionState, key: str, status: Status) -> ExecutionState:
+    """Return ``state`` with one task changed, as the table of states allows."""
+
+    def change(task: TaskState) -> TaskState:
+        if task.key != key:
+            return task
+        assert can_change(task.status, status)
+        return replace(task, status=status)
+
+    return replace(
+        state,
+        stages=tuple(
+            replace(stage, groups=tuple(tuple(map(change, group)) for group in stage.groups))
+            for stage in state.stages
+        ),
+    )
+
+
+def with_stage(state: ExecutionState, key: str, status: Status) -> ExecutionState:
+    def change(stage: StageState) -> StageState:
+        if stage.key != key:
+            return stage
+        assert can_change(stage.status, status)
+        return replace(stage, status=status)
+
+    return replace(state, stages=tuple(map(change, state.stages)))
+
+
+def carry_out(state: ExecutionState, todo: Plan) -> ExecutionState:
+    """Return ``state`` after the plan, as the engine stores it."""
+    moves = [
+        (todo.start, Status.STARTED),
+        (todo.skip, Status.SKIPPED),
+        (todo.cancel, Status.CANCELING),
+        (todo.cancel_now, Status.CANCELED),
+    ]
+    for keys, status in moves:
+        for key in keys:
+            state = with_task(state, key, status)
+    for key, status in todo.stage_changes:
+        state = with_stage(state, key, status)
+    if todo.status is None:
+        return state
+    assert can_change(state.status, todo.status)
+    return replace(state, status=todo.status)
+
+
+def test_the_first_group_of_the_first_stage_starts_side_by_side() -> None:
+    state = execution(stage("Dev", (task("a"), task("b")), (task("c"),)), stage("Prod"))
+
+    assert plan(state) == Plan(start=("a", "b"), stage_changes=(("Dev", Status.RUNNING),))
+
+
+def test_the_next_group_waits_for_the_whole_group_before() -> None:
+    dev = stage(
+        "Dev", (task("a", "COMPLETED"), task("b", "RUNNING")), (task("c"),), status="RUNNING"
+    )
+
+    assert plan(execution(dev)) == Plan()
+
+
+def test_the_next_stage_starts_when_the_stage_before_completes() -> None:
+    dev = stage("Dev", (task("a", "COMPLETED"),), status="RUNNING")
+
+    assert plan(execution(dev, stage("Prod", (task("b"),)))) == Plan(
+        start=("b",),
+        stage_changes=(("Dev", Status.COMPLETED), ("Prod", Status.RUNNING)),
+    )
+
+
+def test_the_execution_completes_with_its_last_task() -> None:
+    dev = stage("Dev", (task("a", "COMPLETED"),), status="RUNNING")
+
+    assert plan(execution(dev)) == Plan(
+        stage_changes=(("Dev", Status.COMPLETED),), status=Status.COMPLETED
+    )
+
+
+@pytest.mark.parametrize("stages", [(), (stage("Dev"),), (stage("Dev", ()), stage("Prod"))])
+def test_an_execution_without_tasks_completes(stages: tuple[StageState, ...]) -> None:
+    assert plan(execution(*stages)).status is Status.COMPLETED
+
+
+def test_a_queued_execution_waits_for_a_slot() -> None:
+    state = execution(stage("Dev", (task("a"),)), status="QUEUED")
+
+    assert plan(state) == Plan()
+    assert ready_tasks(state) == ()
+
+
+def test_a_failed_task_lets_its_group_mates_end() -> None:
+    dev = stage("Dev", (task("a", "FAILED"), task("b", "RUNNING")), (task("c"),), status="RUNNING")
+
+    assert plan(execution(dev)) == Plan()
+
+
+def test_a_failed_task_fails_stage_and_execution_and_later_tasks_stay_as_they_are() -> None:
+    dev = stage(
+        "Dev", (task("a", "COMPLETED"), task("b", "FAILED")), (task("c"),), status="RUNNING"
+    )
+
+    assert plan(execution(dev, stage("Prod", (task("d"),)))) == Plan(
+        stage_changes=(("Dev", Status.FAILED),), status=Status.FAILED, failed_task="b"
+    )
+
+
+@pytest.mark.parametrize(
+    "failed", [task("a", "FAILED_CONTINUE"), task("a", "FAILED", ignore_failure=True)]
+)
+def test_a_failure_that_is_to_be_ignored_does_not_stop_the_stage(failed: TaskState) -> None:
+    dev = stage("Dev", (failed,), (task("b"),), status="RUNNING")
+
+    assert plan(execution(dev)) == Plan(start=("b",))
+
+
+def test_a_stage_with_an_ignored_failure_completes() -> None:
+    dev = stage("Dev", (task("a", "FAILED_CONTINUE"),), status="RUNNING")
+
+    assert plan(execution(dev)).stage_changes == (("Dev", Status.COMPLETED),)
+
+
+def test_a_task_whose_precondition_is_false_is_skipped_and_its_mates_start() -> None:
+    dev = stage("Dev", (task("a", precondition=False), task("b", precondition=True), task("c")))
+
+    todo = plan(execution(dev))
+
+    assert (todo.skip, todo.start) == (("a",), ("b", "c"))
+
+
+def test_after_a_skip_the_next_group_waits_for_the_next_plan() -> None:
+    dev = stage("Dev", (task("a", precondition=False),), (task("b"),))
+
+    first = plan(execution(dev))
+    second = plan(carry_out(execution(dev), first))
+
+    assert (first.skip, first.start) == (("a",), ())
+    assert second.start == ("b",)
+
+
+def test_an_execution_whose_every_task_was_skipped_completes() -> None:
+    todo = plan(execution(stage("Dev", (task("a", precondition=False),))))
+
+    assert todo.stage_changes == (("Dev", Status.SKIPPED),)
+    assert todo.status is Status.COMPLETED
+
+
+def test_a_task_that_waits_for_a_person_makes_the_execution_wait() -> None:
+    dev = stage("Dev", (task("a", "WAITING"),), status="RUNNING")
+
+    assert plan(execution(dev)) == Plan(
+        stage_changes=(("Dev", Status.WAITING),), status=Status.WAITING
+    )
+
+
+def test_a_task_that_a_person_refused_cancels_the_execution() -> None:
+    dev = stage("Dev", (task("a", "CANCELED"),), (task("b"),), status="WAITING")
+
+    assert plan(execution(dev, status="WAITING")) == Plan(
+        stage_changes=(("Dev", Status.CANCELED),), status=Status.CANCELED
+    )
+
+
+def test_cancel_asks_what_works_and_ends_what_has_not_begun() -> None:
+    dev = stage("Dev", (task("a", "RUNNING"), task("b", "COMPLETED")), status="RUNNING")
+    prod = stage("Prod", (task("c"),))
+
+    assert plan(execution(dev, prod, cancel_requested=True)) == Plan(
+        cancel=("a",),
+        cancel_now=("c",),
+        stage_changes=(("Dev", Status.CANCELING), ("Prod", Status.CANCELED)),
+        status=Status.CANCELING,
+    )
+
+
+def test_a_task_that_was_asked_to_stop_is_not_asked_again() -> None:
+    dev = stage("Dev", (task("a", "CANCELING"),), status="CANCELING")
+
+    assert plan(execution(dev, status="CANCELING", cancel_requested=True)) == Plan()
+
+
+def test_a_canceled_execution_ends_when_nothing_works_any_more() -> None:
+    dev = stage("Dev", (task("a", "CANCELED"),), status="CANCELING")
+
+    assert plan(execution(dev, status="CANCELING", cancel_requested=True)) == Plan(
+        stage_changes=(("Dev", Status.CANCELED),), status=Status.CANCELED
+    )
+
+
+def test_a_queued_execution_can_be_canceled() -> None:
+    state = execution(stage("Dev", (task("a"),)), status="QUEUED", cancel_requested=True)
+
+    assert plan(state).status is Status.CANCELED
+
+
+def test_a_cancel_that_came_too_late_to_stop_anything_leaves_the_outcome_as_it_is() -> None:
+    dev = stage("Dev", (task("a", "COMPLETED"),), status="RUNNING")
+
+    assert plan(execution(dev, cancel_requested=True)).status is Status.COMPLETED
+
+
+def test_pause_starts_nothing_new_and_is_reached_when_nothing_works() -> None:
+    working = stage("Dev", (task("a", "RUNNING"),), (task("b"),), status="RUNNING")
+    idle = stage("Dev", (task("a", "COMPLETED"),), (task("b"),), status="RUNNING")
+
+    assert plan(execution(working, pause_requested=True)) == Plan(status=Status.PAUSING)
+    assert plan(execution(idle, pause_requested=True)) == Plan(status=Status.PAUSED)
+
+
+def test_a_paused_execution_goes_on_when_the_request_is_withdrawn() -> None:
+    dev = stage("Dev", (task("a", "COMPLETED"),), (task("b"),), status="RUNNING")
+
+    assert plan(execution(dev, status="PAUSED")) == Plan(start=("b",), status=Status.RUNNING)
+
+
+@pytest.mark.parametrize("status", sorted(TERMINAL))
+def test_an_execution_that_is_over_has_nothing_to_do(status: Status) -> None:
+    state = execution(stage("Dev", (task("a"),)), status=status, cancel_requested=True)
+
+    assert plan(state) == Plan()
+    assert ready_tasks(state) == ()
+
+
+def test_the_tasks_that_are_next_are_named_before_their_preconditions_are_known() -> None:
+    dev = stage("Dev", (task("a", "COMPLETED"),), (task("b"), task("c")), (task("d"),))
+
+    assert ready_tasks(execution(dev)) == ("b", "c")
+
+
+layouts: st.SearchStrategy[Layout] = st.lists(st.lists(st.integers(0, 3), max_size=3), max_size=3)
+
+
+@st.composite
+def fresh_executions(draw: st.DrawFn) -> ExecutionState:
+    return ExecutionState(
+        status=Status.RUNNING,
+        stages=tuple(
+            StageState(
+                key=f"S{s}",
+                status=Status.NOT_STARTED,
+                groups=tuple(
+                    tuple(
+                        TaskState(
+                            key=f"S{s}.{g}.{t}",
+                            status=Status.NOT_STARTED,
+                            ignore_failure=draw(st.booleans()),
+                            precondition=draw(st.sampled_from([None, True, False])),
+                        )
+                        for t in range(size)
+                    )
+                    for g, size in enumerate(groups)
+                ),
+            )
+            for s, groups in enumerate(draw(layouts))
+        ),
+    )
+
+
+def assert_earlier_groups_are_over(state: ExecutionState, started: str) -> None:
+    for stage in state.stages:
+        for group in stage.groups:
+            if any(task.key == started for task in group):
+                return
+            assert all(task.status in TERMINAL for task in group)
+
+
+def one_event(state: ExecutionState, data: st.DataObject) -> ExecutionState:
+    """Let one thing happen: a task that is alive changes, or a person asks for something."""
+    alive = [task for task in tasks_of(state) if task.status not in TERMINAL | {Status.NOT_STARTED}]
+    asked = data.draw(st.sampled_from([None, None, None, "cancel", "pause"]))
+    if asked == "cancel":
+        return replace(state, cancel_requested=True)
+    if asked == "pause" or not alive:
+        return replace(state, pause_requested=not state.pause_requested)
+    chosen = data.draw(st.sampled_from(alive))
+    return with_task(state, chosen.key, data.draw(st.sampled_from(next_states(chosen))))
+
+
+def next_states(task: TaskState) -> list[Status]:
+    failure = Status.FAILED_CONTINUE if task.ignore_failure else Status.FAILED
+    ends = [Status.COMPLETED, failure, Status.CANCELED]
+    if task.status is Status.STARTED:
+        return [Status.RUNNING, Status.WAITING, *ends]
+    return ends
+
+
+@given(fresh_executions(), st.data())
+def test_every_execution_comes_to_exactly_one_end_whatever_happens(
+    state: ExecutionState, data: st.DataObject
+) -> None:
+    ends = 0
+    for _ in range(400):
+        todo = plan(state)
+        assert plan(state) == todo
+        assert set(todo.start) | set(todo.skip) == set(ready_tasks(state))
+        for key in todo.start:
+            assert_earlier_groups_are_over(state, key)
+        state = carry_out(state, todo)
+        ends += todo.status in TERMINAL
+        if state.status in TERMINAL:
+            break
+        if not todo.skip:
+            assert plan(state) == Plan()
+            state = one_event(state, data)
+
+    assert ends == 1
+    assert plan(state) == Plan()
+
+
+@given(fresh_executions(), st.data())
+def test_at_the_end_the_states_of_the_whole_agree_with_those_of_the_parts(
+    state: ExecutionState, data: st.DataObject
+) -> None:
+    while state.status not in TERMINAL:
+        todo = plan(state)
+        state = carry_out(state, todo)
+        if state.status not in TERMINAL and not todo.skip:
+            state = one_event(state, data)
+
+    rolled = roll_up(stage.status for stage in state.stages)
+    assert state.status is (Status.COMPLETED if rolled is Status.SKIPPED else rolled)
+    assert not any(task.status not in TERMINAL | {Status.NOT_STARTED} for task in tasks_of(state))

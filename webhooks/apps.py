@@ -1,0 +1,23 @@
+"""Django's entry for webhooks: its signals, and the work that workers do for it."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class WebhooksConfig(AppConfig):
+    """Docker triggers."""
+
+    name = "webhooks"
+    verbose_name = _("Docker triggers")
+
+    def ready(self) -> None:
+        from codestream.core import work
+        from webhooks import signals  # noqa: F401
+        from webhooks.judging import judge_event
+        from webhooks.mirror import reconcile
+        from webhooks.models import RegistryEvent, RemoteHook
+
+        work.register(work.WorkKind(name="event", model=RegistryEvent, step=judge_event))
+        work.register(work.WorkKind(name="hook", model=RemoteHook, step=reconcile))

@@ -1,0 +1,122 @@
+"""The addresses that registries call: token, size limit, one insert, answer. Nothing else is done
+before the answer; a worker judges what was written down.
+"""
+
+from __future__ import annotations
+
+import logging
+from hmac import compare_digest
+from typing import Any
+from uuid import UUID
+
+from django.db import OperationalError
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from codestream.core.crypto import fingerprint
+from codestream.core.redact import redact_headers
+from webhooks.matching import Verdict
+from webhooks.models import DockerWebhook, ListenerSecret
+from webhooks.readers import reader_for
+from webhooks.registries.base import Malformed, Reason
+from webhooks.services import count_refusal, receive_event, reject_event
+
+MAX_BODY = 1024 * 1024
+DRAIN = 4 * MAX_BODY
+"""How much of an over-long body is read and thrown away, so that the sender sees the answer."""
+logger = logging.getLogger(__name__)
+
+
+class RegistryWebhookListener(APIView):
+    """``POST …/registry-webhook-listeners/{uuid}?secureToken=…`` (contracts/code-stream, 4).
+
+    Answers 200 ``{id, verdict}`` once the delivery is committed; 400 for what is no JSON, 403 for
+    a missing or wrong token, 404 for an unknown uuid, 413 over 1 MiB, 503 while the database is
+    busy (send it again).
+    """
+
+    authentication_classes: list[Any] = []
+    permission_classes = [AllowAny]
+    parser_classes: list[Any] = []
+    http_method_names = ["post"]
+
+    def post(self, request: Request, listener_id: UUID | None = None) -> Response:
+        try:
+            return self._receive(request, listener_id)
+        except OperationalError:
+            logger.exception("A delivery was not written down: the database is busy.")
+            answer = {"message": "The database is busy. Send the delivery again."}
+            return Response(answer, status=503, headers={"Retry-After": "5"})
+
+    def _receive(self, request: Request, listener_id: UUID | None) -> Response:
+        token = request.query_params.get("secureToken", "")
+        address = request.META.get("REMOTE_ADDR") or None
+        webhook = _by_uuid(listener_id) if listener_id else _by_token(token)
+        if webhook is None and listener_id:
+            count_refusal(remote_addr=address, reason="unknown_uuid")
+            return _refused(404, "There is no webhook at this address.")
+        if webhook is None or not _is_right(webhook, token):
+            reason = "wrong_token" if token else "missing_token"
+            count_refusal(remote_addr=address, reason=reason, webhook=webhook)
+            return _refused(403, "The secureToken is missing or wrong.")
+        body = _read(request)
+        if body is None:
+            count_refusal(remote_addr=address, reason="too_large", webhook=webhook)
+            return _refused(413, "The body is larger than 1 MiB.")
+        return _accept(webhook, body, request)
+
+
+def _accept(webhook: DockerWebhook, body: bytes, request: Request) -> Response:
+    headers = redact_headers({**request.headers})
+    event = receive_event(
+        webhook=webhook,
+        body=body,
+        headers=headers,
+        remote_addr=request.META.get("REMOTE_ADDR") or None,
+    )
+    parsed = reader_for(webhook.registry_kind).parse(body, headers)[0]
+    if isinstance(parsed, Malformed) and parsed.reason_code is Reason.NOT_JSON:
+        reject_event(event=event, reason_code=parsed.reason_code, message=parsed.reason)
+        answer = {"id": str(event.pk), "verdict": Verdict.REJECTED, "message": parsed.reason}
+        return Response(answer, status=400)
+    return Response({"id": str(event.pk), "verdict": event.verdict})
+
+
+def _by_uuid(listener_id: UUID) -> DockerWebhook | None:
+    rows = DockerWebhook.objects.select_related("project")
+    return rows.filter(listener_id=listener_id).first()
+
+
+def _by_token(token: str) -> DockerWebhook | None:
+    """Find the webhook by the keyed hash of its token: the manual's address names no webhook."""
+    secret = ListenerSecret.objects.filter(lookup=fingerprint(token), retired_at=None)
+    found = secret.select_related("webhook__project").first()
+    return found.webhook if found else None
+
+
+def _is_right(webhook: DockerWebhook, token: str) -> bool:
+    given = token.encode()
+    live = webhook.secrets.filter(retired_at=None)
+    return any([compare_digest(row.secret.encode(), given) for row in live])
+
+
+def _read(request: Request) -> bytes | None:
+    """Return the body, None when it is over the limit. A chunked one has no length to go by."""
+    length = request.META.get("CONTENT_LENGTH")
+    stream = request if length else request.META["wsgi.input"]
+    if length and int(length) > MAX_BODY:
+        stream.read(min(int(length), DRAIN))
+        return None
+    if not length and "chunked" not in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return b""
+    body: bytes = stream.read(MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        stream.read(DRAIN)
+        return None
+    return body
+
+
+def _refused(status: int, message: str) -> Response:
+    return Response({"message": message, "status": status}, status=status)

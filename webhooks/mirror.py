@@ -1,0 +1,157 @@
+"""Keeps the webhooks in Docker Hub as they are wanted here.
+
+``desire`` and ``withdraw`` write what is wanted; ``reconcile`` is the worker's step that makes it
+so. Docker Hub has no update: a change is a new hook under another name, then the end of the old.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from django.db import models, transaction
+from django.utils.text import slugify
+
+from codestream.core.clock import now
+from codestream.core.errors import CodeStreamError
+from codestream.core.work import Claim, finishing, wake
+from endpoints.clients.base import ClientError, Unauthorized
+from endpoints.kinds import docker_hub, repository_of
+from webhooks.models import DockerWebhook, ListenerSecret, RemoteHook
+
+Presence = RemoteHook.Presence
+LONGEST_PAUSE = timedelta(minutes=5)
+PAUSE_AFTER_REFUSAL = timedelta(minutes=15)
+
+
+def desire(webhook: DockerWebhook) -> None:
+    """Write down the hook that Docker Hub should hold for the webhook, and the end of others."""
+    with transaction.atomic():
+        live = webhook.secrets.filter(retired_at=None).first() or ListenerSecret.issue(webhook)
+        wanted = webhook.remote_hooks.filter(desired=Presence.PRESENT)
+        if webhook.mirror_mode == DockerWebhook.MirrorMode.MANUAL:
+            withdraw(wanted)
+            return
+        url = webhook.hook_url(live.secret)
+        present = wanted.first()
+        if present is None or not _still_fits(present, webhook, url):
+            withdraw(wanted)
+            _want(webhook, url)
+
+
+def withdraw(hooks: models.QuerySet[RemoteHook]) -> None:
+    """Want these hooks gone from Docker Hub."""
+    for hook in hooks.exclude(desired=Presence.ABSENT):
+        rows = RemoteHook.objects.filter(pk=hook.pk)
+        rows.update(desired=Presence.ABSENT, attempts=0, error_code="", message="", since=now())
+        wake(rows)
+
+
+def retry(webhook: DockerWebhook) -> None:
+    """Look at the webhook's hooks again at once."""
+    rows = webhook.remote_hooks.all()
+    rows.update(attempts=0)
+    wake(rows)
+
+
+def reconcile(claim: Claim) -> None:
+    """Make one hook in Docker Hub what it should be; a failure is kept and tried again."""
+    hook = RemoteHook.objects.select_related("endpoint", "webhook").get(pk=claim.pk)
+    if hook.desired == Presence.ABSENT and _is_still_needed(hook):
+        with finishing(claim, wake_at=now() + timedelta(seconds=5)):
+            return
+    try:
+        slug = _create(hook) if hook.desired == Presence.PRESENT else _delete(hook)
+    except CodeStreamError as error:
+        _note_failure(claim, error)
+        return
+    with finishing(claim, wake_at=None):
+        rows = RemoteHook.objects.filter(pk=claim.pk)
+        if slug is None:
+            rows.filter(desired=Presence.ABSENT).delete()
+            return
+        rows.update(
+            actual=Presence.PRESENT, slug=slug, error_code="", message="", attempts=0, since=now()
+        )
+
+
+def _want(webhook: DockerWebhook, url: str) -> None:
+    last = webhook.remote_hooks.order_by("-generation").first()
+    generation = last.generation + 1 if last else 1
+    hook = RemoteHook.objects.create(
+        webhook=webhook,
+        endpoint=webhook.endpoint,
+        remote_name=f"{_base_name(webhook)}-{generation}",
+        hook_url=url,
+        desired=Presence.PRESENT,
+        generation=generation,
+        since=now(),
+    )
+    wake(RemoteHook.objects.filter(pk=hook.pk))
+
+
+def _base_name(webhook: DockerWebhook) -> str:
+    """Return a name that is unique in the repository and says whose hook it is."""
+    readable = slugify(webhook.name)[:40] or "webhook"
+    return f"{readable}-{webhook.listener_id.hex[:8]}"
+
+
+def _still_fits(hook: RemoteHook, webhook: DockerWebhook, url: str) -> bool:
+    name = f"{_base_name(webhook)}-{hook.generation}"
+    same_place = hook.endpoint_id == webhook.endpoint_id and hook.hook_url == url
+    return same_place and hook.remote_name == name
+
+
+def _is_still_needed(hook: RemoteHook) -> bool:
+    """Whether pushes would be lost: the hook that takes over is wanted and not there yet."""
+    if hook.webhook is None:
+        return False
+    followers = hook.webhook.remote_hooks.filter(desired=Presence.PRESENT)
+    return followers.exclude(actual=Presence.PRESENT).filter(error_code="").exists()
+
+
+def _create(hook: RemoteHook) -> str:
+    """Find the hook by its URL before creating it: an earlier answer may have been lost."""
+    hub, place = docker_hub(hook.endpoint), repository_of(hook.endpoint)
+    found = hub.find_webhook(place.namespace, place.repository, hook.hook_url)
+    if found is None:
+        found = hub.create_webhook(
+            place.namespace, place.repository, hook.remote_name, hook.hook_url
+        )
+    return found.slug
+
+
+def _delete(hook: RemoteHook) -> None:
+    hub, place = docker_hub(hook.endpoint), repository_of(hook.endpoint)
+    found = hub.find_webhook(place.namespace, place.repository, hook.hook_url)
+    if found is not None:
+        hub.delete_webhook(place.namespace, place.repository, found.slug)
+
+
+def _note_failure(claim: Claim, error: CodeStreamError) -> None:
+    with finishing(claim, wake_at=now() + _pause(claim, error)):
+        RemoteHook.objects.filter(pk=claim.pk).update(
+            error_code=error.code, message=error.user_message, since=now()
+        )
+
+
+def _pause(claim: Claim, error: CodeStreamError) -> timedelta:
+    """Return how long to leave Docker Hub alone; wrong credentials lock the account if repeated."""
+    retry_at = error.retry_at if isinstance(error, ClientError) else None
+    if retry_at is not None:
+        return max(retry_at - now(), timedelta(seconds=1))
+    if isinstance(error, Unauthorized) or not error.retryable:
+        return PAUSE_AFTER_REFUSAL
+    return min(timedelta(seconds=2 ** min(claim.attempts, 10)), LONGEST_PAUSE)
+
+
+def follow_public_url() -> int:
+    """Want every hook whose address no longer fits PUBLIC_URL anew; return how many there are."""
+    moved = 0
+    for webhook in DockerWebhook.objects.filter(remote_hooks__desired=Presence.PRESENT):
+        hook = webhook.remote_hooks.get(desired=Presence.PRESENT)
+        here = urlsplit(webhook.masked_url)
+        if urlsplit(hook.hook_url)[:2] != here[:2]:
+            desire(webhook)
+            moved += 1
+    return moved

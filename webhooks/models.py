@@ -1,0 +1,324 @@
+"""Docker webhooks, their secrets, the hooks that mirror them in Docker Hub, and every delivery."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from codestream.core.crypto import fingerprint
+from codestream.core.errors import CodeStreamError
+from codestream.core.fields import EncryptedTextField
+from codestream.core.models import Entity
+from codestream.core.work import Claimable
+from codestream.projects.models import Project, ProjectOwnedQuerySet
+from endpoints.models import Endpoint
+from executions.models import Execution
+from pipelines.models import Pipeline
+from webhooks.matching import Verdict
+
+SECRET_BYTES = 20
+VERDICTS = [(verdict.value, verdict.value.capitalize()) for verdict in Verdict]
+
+
+class SilentChangeError(CodeStreamError):
+    """A bulk change of webhooks fires no signal, so Docker Hub would not hear of it."""
+
+    code = "silent_change"
+
+
+class DockerWebhookQuerySet(ProjectOwnedQuerySet["DockerWebhook"]):
+    """Questions about webhooks. Changes go through ``save`` and ``delete``, which are mirrored."""
+
+    def update(self, **kwargs: Any) -> int:
+        raise SilentChangeError("Save webhooks one by one: a bulk update is not mirrored.")
+
+    def bulk_create(self, *args: Any, **kwargs: Any) -> list[DockerWebhook]:
+        raise SilentChangeError("Create webhooks one by one: a bulk insert is not mirrored.")
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> int:
+        raise SilentChangeError("Save webhooks one by one: a bulk update is not mirrored.")
+
+
+class DockerWebhook(Entity):
+    """Which pushes to one repository start which pipeline, and as whom."""
+
+    class RegistryKind(models.TextChoices):
+        DOCKER_HUB = "dockerhub", _("DockerHub")
+
+    class MirrorMode(models.TextChoices):
+        AUTO = "AUTO", _("Codestream keeps the webhook in Docker Hub")
+        MANUAL = "MANUAL", _("I paste the URL into Docker Hub myself")
+
+    class Recovery(models.TextChoices):
+        OFF = "OFF", _("Off")
+        RECORD = "RECORD", _("Record only")
+        ON = "ON", _("On")
+
+    project = models.ForeignKey(
+        Project, verbose_name=_("project"), on_delete=models.PROTECT, related_name="webhooks"
+    )
+    name = models.CharField(_("name"), max_length=60)
+    description = models.TextField(_("description"), blank=True)
+    listener_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    endpoint = models.ForeignKey(
+        Endpoint, verbose_name=_("endpoint"), on_delete=models.PROTECT, related_name="webhooks"
+    )
+    pipeline = models.ForeignKey(
+        Pipeline, verbose_name=_("pipeline"), on_delete=models.PROTECT, related_name="webhooks"
+    )
+    enabled = models.BooleanField(_("enabled"), default=True)
+    registry_kind = models.CharField(
+        max_length=32, choices=RegistryKind.choices, default=RegistryKind.DOCKER_HUB
+    )
+    image_pattern = models.CharField(_("image"), max_length=256, blank=True)
+    tag_pattern = models.CharField(_("tag"), max_length=256, blank=True)
+    inputs = models.JSONField(default=dict, blank=True)
+    api_token = EncryptedTextField(_("API token"))
+    token_set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    mirror_mode = models.CharField(
+        _("webhook in Docker Hub"),
+        max_length=16,
+        choices=MirrorMode.choices,
+        default=MirrorMode.AUTO,
+    )
+    settle_seconds = models.PositiveSmallIntegerField(default=10)
+    recovery = models.CharField(max_length=16, choices=Recovery.choices, default=Recovery.OFF)
+    edited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    objects = DockerWebhookQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "name"],
+                name="webhook_name_unique",
+                violation_error_message=_("The project has a webhook with this name."),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, and in the same transaction write down what Docker Hub should hold (signals)."""
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete, and in the same transaction write down that Docker Hub should forget it."""
+        with transaction.atomic():
+            return super().delete(*args, **kwargs)
+
+    @property
+    def listener_path(self) -> str:
+        return f"/codestream/api/registry-webhook-listeners/{self.listener_id}"
+
+    @property
+    def masked_url(self) -> str:
+        """The hook URL as it may be shown: without its secret."""
+        return f"{settings.PUBLIC_URL}{self.listener_path}?secureToken=********"
+
+    def hook_url(self, secret: str) -> str:
+        """The address that Docker Hub calls; whoever knows it can start the pipeline."""
+        query = urlencode({"secureToken": secret})
+        return f"{settings.PUBLIC_URL}{self.listener_path}?{query}"
+
+
+class ListenerSecret(Entity):
+    """A secret that a delivery must carry; found by its keyed hash."""
+
+    webhook = models.ForeignKey(DockerWebhook, on_delete=models.CASCADE, related_name="secrets")
+    secret = EncryptedTextField()
+    lookup = models.CharField(max_length=64, unique=True, editable=False)
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["webhook"], condition=Q(retired_at=None), name="one_live_secret"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"secret of {self.webhook}"
+
+    @classmethod
+    def issue(cls, webhook: DockerWebhook) -> ListenerSecret:
+        """Make a random secret for the webhook."""
+        text = secrets.token_urlsafe(SECRET_BYTES)
+        return cls.objects.create(webhook=webhook, secret=text, lookup=fingerprint(text))
+
+
+class RemoteHook(Entity, Claimable):
+    """A webhook in Docker Hub: what it should be and what it is. It outlives its DockerWebhook."""
+
+    class Presence(models.TextChoices):
+        PRESENT = "PRESENT", _("present")
+        ABSENT = "ABSENT", _("absent")
+        UNKNOWN = "UNKNOWN", _("unknown")
+
+    webhook = models.ForeignKey(
+        DockerWebhook, null=True, on_delete=models.SET_NULL, related_name="remote_hooks"
+    )
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, related_name="remote_hooks")
+    remote_name = models.CharField(max_length=64)
+    slug = models.CharField(max_length=255, blank=True)
+    hook_url = EncryptedTextField()
+    desired = models.CharField(max_length=16, choices=Presence.choices)
+    actual = models.CharField(max_length=16, choices=Presence.choices, default=Presence.UNKNOWN)
+    generation = models.PositiveIntegerField(default=1)
+    error_code = models.CharField(max_length=64, blank=True)
+    message = models.TextField(blank=True)
+    since = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["endpoint", "remote_name"], name="remote_name_unique"
+            ),
+            models.UniqueConstraint(
+                fields=["webhook"], condition=Q(desired="PRESENT"), name="one_desired_hook"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.remote_name
+
+    @property
+    def is_settled(self) -> bool:
+        return self.desired == self.actual and not self.error_code
+
+
+class Push(Entity):
+    """One new state of one tag, as one webhook saw it."""
+
+    webhook = models.ForeignKey(DockerWebhook, on_delete=models.CASCADE, related_name="pushes")
+    repository = models.CharField(max_length=512)
+    tag = models.CharField(max_length=128)
+    digest = models.CharField(max_length=255, blank=True)
+    sequence = models.PositiveIntegerField()
+    settles_at = models.DateTimeField(null=True, blank=True)
+    is_current = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["webhook", "repository", "tag", "sequence"], name="push_sequence_unique"
+            ),
+            models.UniqueConstraint(
+                fields=["webhook", "repository", "tag"],
+                condition=Q(is_current=True),
+                name="one_current_push",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+
+class RegistryEventQuerySet(models.QuerySet["RegistryEvent"]):
+    """Questions about deliveries."""
+
+    def visible_to(self, user: Any) -> Self:
+        return self.filter(project__in=Project.objects.visible_to(user))
+
+
+class RegistryEvent(Entity, Claimable):
+    """One delivery, as it came, and how it was judged."""
+
+    class Source(models.TextChoices):
+        DELIVERY = "DELIVERY", _("Delivery")
+        RECOVERED = "RECOVERED", _("Recovered")
+        RERUN = "RERUN", _("Re-run")
+
+    webhook = models.ForeignKey(
+        DockerWebhook, null=True, on_delete=models.SET_NULL, related_name="events"
+    )
+    webhook_name = models.CharField(max_length=60)
+    project = models.ForeignKey(
+        Project, null=True, on_delete=models.SET_NULL, related_name="registry_events"
+    )
+    project_name = models.CharField(max_length=100)
+    source = models.CharField(max_length=16, choices=Source.choices, default=Source.DELIVERY)
+    registry = models.CharField(max_length=32)
+    body = models.BinaryField()
+    headers = models.JSONField(default=dict)
+    remote_addr = models.GenericIPAddressField(null=True)
+    verdict = models.CharField(max_length=16, choices=VERDICTS, default=Verdict.PENDING)
+    reason_code = models.CharField(max_length=64, blank=True)
+    message = models.TextField(blank=True)
+    steps = models.JSONField(default=list)
+    owner = models.CharField(max_length=255, blank=True)
+    namespace = models.CharField(max_length=255, blank=True)
+    repository = models.CharField(max_length=255, blank=True)
+    image = models.CharField(max_length=512, blank=True)
+    tag = models.CharField(max_length=128, blank=True)
+    digest = models.CharField(max_length=255, blank=True)
+    repo_status = models.CharField(max_length=64, blank=True)
+    callback_url = models.CharField(max_length=2048, blank=True)
+    pushed_at = models.DateTimeField(null=True)
+    push = models.ForeignKey(Push, null=True, on_delete=models.SET_NULL, related_name="events")
+    duplicate_of = models.ForeignKey(
+        "self", null=True, on_delete=models.SET_NULL, related_name="duplicates"
+    )
+    rerun_of = models.ForeignKey(
+        "self", null=True, on_delete=models.SET_NULL, related_name="reruns"
+    )
+    execution = models.ForeignKey(
+        Execution, null=True, on_delete=models.SET_NULL, related_name="registry_events"
+    )
+
+    objects = RegistryEventQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["project", "-created_at"], name="event_newest"),
+            models.Index(
+                fields=["wake_at"], name="event_pending", condition=Q(verdict=Verdict.PENDING)
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(verdict=Verdict.DUPLICATE) | Q(duplicate_of__isnull=False),
+                name="duplicate_names_its_original",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.image or '?'}:{self.tag or '?'} {self.verdict}"
+
+
+class RefusedDelivery(Entity):
+    """Attempts that carried no valid token, counted per address, reason and minute."""
+
+    remote_addr = models.GenericIPAddressField(null=True)
+    reason = models.CharField(max_length=64)
+    minute = models.DateTimeField()
+    webhook = models.ForeignKey(DockerWebhook, null=True, on_delete=models.CASCADE)
+    count = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ["-minute"]
+        verbose_name_plural = _("refused deliveries")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["remote_addr", "reason", "minute"], name="refused_once_a_minute"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count} x {self.reason} from {self.remote_addr}"

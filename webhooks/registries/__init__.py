@@ -1,0 +1,1 @@
+"""The registries whose notifications can be read, by the name a webhook keeps."""

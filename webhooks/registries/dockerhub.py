@@ -1,0 +1,147 @@
+"""Reads Docker Hub's notifications, of every generation since 2014.
+
+Docker Hub sends no signature, no event name and no digest, so the body is all there is; the
+receiver has already checked the address it came to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from urllib.parse import parse_qs
+
+from webhooks.registries.base import (
+    LONGEST,
+    ImagePushed,
+    Parsed,
+    Reason,
+    UnreadableError,
+    checked_text,
+    ignored,
+    malformed,
+    read_object,
+    read_text,
+)
+
+OFFICIAL_NAMESPACE: Final = "library"
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Later times are not dates of a push, and close to the year 9999 no time zone can show them.
+_LATEST_SECONDS: Final = 4_102_444_800  # 2100-01-01
+_FORM_FIELD: Final = "payload"
+
+
+class DockerHub:
+    """Docker Hub's reader: the body of its "repository webhooks", JSON or a form's ``payload``.
+
+    Fields: https://docs.docker.com/docker-hub/repos/manage/webhooks/ (``images``,
+    ``comment_count`` and the like come in many types and are not read at all).
+    """
+
+    name: str = "dockerhub"
+
+    def parse(self, body: bytes, _headers: Mapping[str, str], /) -> tuple[Parsed, ...]:
+        """Return the one push, or the reason why there is none; headers tell nothing."""
+        try:
+            return (self._push(_read_body(body)),)
+        except UnreadableError as error:
+            return (error.refusal,)
+
+    def _push(self, document: Mapping[str, object]) -> ImagePushed:
+        event = read_object(document, "push_data")
+        about = read_object(document, "repository")
+        repository = _read_repository(about)
+        return ImagePushed(
+            registry=self.name,
+            owner=_read(event, "pusher", "owner") or _read(about, "owner", "owner"),
+            namespace=repository.namespace,
+            repository=repository.name,
+            image=repository.image,
+            tag=_read_tag(event),
+            pushed_at=_moment(event.get("pushed_at")),
+            callback_url=_read(document, "callback_url", "callback_url"),
+            media_type=_read(event, "media_type", "media_type"),
+            repo_status=_read(about, "status", "repo_status"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Repository:
+    image: str
+    namespace: str
+    name: str
+
+
+def _read_repository(about: Mapping[str, object]) -> _Repository:
+    namespace = _read(about, "namespace", "namespace")
+    name = _read(about, "name", "repository")
+    image = _read(about, "repo_name", "image") or "/".join(filter(None, (namespace, name)))
+    prefix, _, last = image.rpartition("/")
+    if not last.strip():
+        raise ignored(
+            Reason.NO_REPOSITORY,
+            'The notification names no repository ("repository.repo_name" is missing).',
+        )
+    if prefix in {"", "_"}:
+        prefix = OFFICIAL_NAMESPACE
+    return _Repository(
+        image=image,
+        namespace=namespace or checked_text("repo_name", prefix, longest=LONGEST["namespace"]),
+        name=name or checked_text("repo_name", last, longest=LONGEST["repository"]),
+    )
+
+
+def _read_tag(event: Mapping[str, object]) -> str:
+    tag = _read(event, "tag", "tag")
+    if not tag.strip():
+        raise ignored(
+            Reason.NO_TAG,
+            'The notification names no tag ("push_data.tag" is missing), '
+            "so there is no image to deploy.",
+        )
+    return tag
+
+
+def _read(parent: Mapping[str, object], key: str, field: str) -> str:
+    return read_text(parent, key, longest=LONGEST[field])
+
+
+def _moment(seconds: object) -> datetime | None:
+    """Return the time of ``seconds`` since 1970, or None where that is not a plausible time."""
+    if isinstance(seconds, float) and 0 < seconds < _LATEST_SECONDS:
+        return _EPOCH + timedelta(seconds=seconds)
+    return None
+
+
+def _read_body(body: bytes) -> Mapping[str, object]:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise malformed(Reason.NOT_JSON, "The body is not UTF-8 text.") from None
+    document = _read_json(_payload_of_form(text) or text)
+    if not isinstance(document, dict):
+        raise ignored(
+            Reason.NO_REPOSITORY, "The body is JSON but not an object that names a repository."
+        )
+    return document
+
+
+def _payload_of_form(text: str) -> str:
+    """Return the field ``payload`` of a form-encoded body; empty when this is no such body."""
+    if not text.startswith(f"{_FORM_FIELD}="):
+        return ""
+    return "".join(parse_qs(text.partition("&")[0]).get(_FORM_FIELD, ()))
+
+
+def _read_json(text: str) -> object:
+    try:
+        # As floats, numbers of any length are harmless; an int of 5,000 digits would be refused.
+        return json.loads(text, parse_int=float)
+    except RecursionError:
+        raise malformed(Reason.TOO_DEEP, "The body is nested too deeply to be read.") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise malformed(Reason.NOT_JSON, f"The body is not JSON ({where}).") from None

@@ -1,0 +1,102 @@
+"""What people and programs can do with webhooks and deliveries: each is one transaction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from codestream.accounts.models import ApiToken, User
+from codestream.accounts.services import find_token
+from codestream.core.clock import now
+from codestream.core.errors import Refused
+from codestream.projects.models import Variable
+from webhooks import mirror
+from webhooks.matching import Verdict
+from webhooks.models import DockerWebhook, RefusedDelivery, RegistryEvent
+
+VARIABLE = re.compile(r"\$\{var\.([A-Za-z0-9_-]+)\}")
+MOST_REFUSALS_A_MINUTE = 1000
+
+
+def save_webhook(webhook: DockerWebhook, *, by: User) -> DockerWebhook:
+    """Create or change a webhook; Docker Hub follows. Raises Refused when the name is taken."""
+    webhook.edited_by = by
+    try:
+        with transaction.atomic():
+            webhook.save()
+    except IntegrityError as error:
+        raise Refused(_("The project has a webhook with this name.")) from error
+    return webhook
+
+
+def set_enabled(*, webhook: DockerWebhook, enabled: bool, by: User) -> None:
+    """Switch the webhook on or off. Off: pushes are written down and start nothing."""
+    webhook.enabled = enabled
+    webhook.edited_by = by
+    webhook.save(update_fields=["enabled", "edited_by", "updated_at"])
+
+
+def delete_webhook(*, webhook: DockerWebhook, by: User) -> None:
+    """Delete the webhook; its hook in Docker Hub goes too, its deliveries stay."""
+    webhook.delete()
+
+
+def retry_mirror(*, webhook: DockerWebhook) -> None:
+    """Look at Docker Hub again at once."""
+    mirror.retry(webhook)
+
+
+def resolve_token(webhook: DockerWebhook) -> ApiToken | None:
+    """Return the live token behind the webhook's API token, a literal or ``${var.name}``."""
+    text = webhook.api_token.strip()
+    if variable := VARIABLE.fullmatch(text):
+        rows = Variable.objects.filter(project_id=webhook.project_id, name=variable[1])
+        text = next((row.value for row in rows), "")
+    return find_token(text) if text else None
+
+
+def receive_event(
+    *, webhook: DockerWebhook, body: bytes, headers: Mapping[str, str], remote_addr: str | None
+) -> RegistryEvent:
+    """Write the delivery down; a worker judges it."""
+    return RegistryEvent.objects.create(
+        webhook=webhook,
+        webhook_name=webhook.name,
+        project=webhook.project,
+        project_name=webhook.project.name,
+        registry=webhook.registry_kind,
+        body=body,
+        headers=dict(headers),
+        remote_addr=remote_addr,
+        wake_at=now(),
+    )
+
+
+def reject_event(*, event: RegistryEvent, reason_code: str, message: str) -> None:
+    """Give a delivery that cannot even be read its verdict at once."""
+    rows = RegistryEvent.objects.filter(pk=event.pk, verdict=Verdict.PENDING)
+    rows.update(
+        verdict=Verdict.REJECTED,
+        reason_code=reason_code,
+        message=message,
+        wake_at=None,
+        steps=[{"name": "Body", "outcome": "FAILED", "detail": message}],
+    )
+
+
+def count_refusal(
+    *, remote_addr: str | None, reason: str, webhook: DockerWebhook | None = None
+) -> None:
+    """Count an attempt without a valid token; no body is kept, and the number of rows is capped."""
+    minute = now().replace(second=0, microsecond=0)
+    same = RefusedDelivery.objects.filter(remote_addr=remote_addr, reason=reason, minute=minute)
+    if same.update(count=F("count") + 1):
+        return
+    if RefusedDelivery.objects.filter(minute=minute).count() < MOST_REFUSALS_A_MINUTE:
+        RefusedDelivery.objects.get_or_create(
+            remote_addr=remote_addr, reason=reason, minute=minute, defaults={"webhook": webhook}
+        )

@@ -1,0 +1,27 @@
+"""Mirrors every saved and deleted webhook, whoever did it: page, admin, API or shell.
+
+Only the desired state is written here, in the same transaction; a worker talks to Docker Hub.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.signals import post_save, pre_delete
+from django.dispatch import receiver
+
+from webhooks.mirror import desire, withdraw
+from webhooks.models import DockerWebhook
+
+
+@receiver(post_save, sender=DockerWebhook, dispatch_uid="mirror saved webhook")
+def mirror_saved(instance: DockerWebhook, raw: bool, **kwargs: Any) -> None:
+    """Want the webhook in Docker Hub as it now stands; fixtures are taken as they are."""
+    if not raw:
+        desire(instance)
+
+
+@receiver(pre_delete, sender=DockerWebhook, dispatch_uid="mirror deleted webhook")
+def mirror_deleted(instance: DockerWebhook, **kwargs: Any) -> None:
+    """Want the webhook gone from Docker Hub. Before the delete, which cuts the tie to its hooks."""
+    withdraw(instance.remote_hooks.all())
