@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
-from codestream.core.pages import form_status, page, wants_fragment
+from codestream.core.pages import form_status, page, submitted, wants_fragment
 from codestream.projects.access import projects_allowing
 from codestream.projects.models import Project
 from codestream.projects.permissions import Action, can, require
@@ -72,7 +72,7 @@ def new(request: SignedInRequest) -> HttpResponse:
         raise PermissionDenied
     wanted = request.POST.get("type") or request.GET.get("type") or ""
     kind = KINDS.get(wanted, KINDS[EndpointKind.DOCKER_REGISTRY])
-    form = kind.form(request.POST or None, user=request.user)
+    form = kind.form(submitted(request), user=request.user)
     if form.is_valid():
         project = form.cleaned_data["project"]
         endpoint = _saved(request, form, Endpoint(project=project, kind=kind.kind))
@@ -88,7 +88,7 @@ def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Change an endpoint; its project and its kind stay."""
     endpoint = _changeable(request, pk)
     kind = KINDS[endpoint.kind]
-    form = kind.form(request.POST or None, user=request.user, endpoint=endpoint)
+    form = kind.form(submitted(request), user=request.user, endpoint=endpoint)
     if form.is_valid() and _saved(request, form, endpoint) is not None:
         return redirect("endpoints:list")
     return _form_page(request, form, kind)

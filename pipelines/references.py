@@ -129,7 +129,7 @@ def parse_reference(body: str, *, offset: int = 0) -> Reference:
 
 
 def nearest(name: str, known: tuple[str, ...] | list[str]) -> str:
-    """`` (did you mean x?)`` for the known name that looks most like ``name``, or nothing."""
+    """``; did you mean x?`` for the known name that looks most like ``name``, or nothing."""
     if len(known) > _MOST_COMPARED:
         return ""
     by_folded = {each.casefold(): each for each in known}

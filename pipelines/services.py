@@ -12,7 +12,7 @@ from codestream.accounts.models import User
 from codestream.core.errors import Refused
 from codestream.projects.models import Project
 from pipelines import task_kinds
-from pipelines.definition import PipelineDefinition, PipelineState, parse
+from pipelines.definition import PipelineDefinition, parse
 from pipelines.models import Pipeline, PipelineRevision
 
 
@@ -39,14 +39,14 @@ def save_pipeline(
         ) from error
 
 
-def set_state(*, pipeline: Pipeline, state: PipelineState) -> None:
+def set_state(*, pipeline: Pipeline, state: Pipeline.State) -> None:
     """Enable, disable or release the pipeline. A disabled one starts nothing new.
 
     Raises Refused when it should be released without being enabled.
     """
     changing = Pipeline.objects.filter(pk=pipeline.pk)
-    if state == PipelineState.RELEASED:
-        changing = changing.exclude(state=PipelineState.DISABLED)
+    if state == Pipeline.State.RELEASED:
+        changing = changing.exclude(state=Pipeline.State.DISABLED)
     if not changing.update(state=state):
         raise Refused(_("Enable the pipeline before you release it."))
     pipeline.refresh_from_db(fields=["state"])

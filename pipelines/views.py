@@ -16,11 +16,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from codestream.accounts.models import User
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
-from codestream.core.pages import form_status, page
+from codestream.core.pages import form_status, page, submitted
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action, can, require
 from pipelines import services, task_kinds
-from pipelines.definition import DefinitionError, InputParameter, PipelineState, Problem, parse
+from pipelines.definition import DefinitionError, InputParameter, Problem, parse
 from pipelines.forms import PipelineForm
 from pipelines.models import Pipeline, PipelineRevision
 from pipelines.starter import STARTER
@@ -104,11 +104,12 @@ def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
 def change_state(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Enable, disable or release a pipeline."""
     pipeline = _writable(request, pk)
-    wanted = request.POST.get("state", "")
-    if wanted not in PipelineState:
-        raise BadRequest
     try:
-        services.set_state(pipeline=pipeline, state=PipelineState(wanted))
+        state = Pipeline.State(request.POST.get("state", ""))
+    except ValueError as error:
+        raise BadRequest from error
+    try:
+        services.set_state(pipeline=pipeline, state=state)
     except Refused as refusal:
         messages.error(request, refusal.user_message)
     return redirect("pipelines:detail", pk)
@@ -131,7 +132,7 @@ def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
 def _form(request: SignedInRequest, source: str, pipeline: Pipeline | None) -> PipelineForm:
     """The form, bound only when it is to be saved: Validate looks at the text and nothing else."""
     return PipelineForm(
-        None if "validate" in request.POST else request.POST or None,
+        None if "validate" in request.POST else submitted(request),
         user=request.user,
         pipeline=pipeline,
         project=request.POST.get("project", ""),

@@ -8,9 +8,11 @@ import factory
 from factory.django import DjangoModelFactory
 
 from codestream.accounts.models import ServiceRole, User
+from codestream.accounts.services import issue_token
 from codestream.projects.models import Membership, Project, Variable
 from endpoints.models import Endpoint, EndpointKind
 from pipelines.models import Pipeline, PipelineRevision
+from webhooks.models import DockerWebhook
 
 PIPELINE_SOURCE = """\
 name: {name}
@@ -115,3 +117,22 @@ class PipelineFactory(DjangoModelFactory):
             sha256=hashlib.sha256(source.encode()).hexdigest(),
         )
         pipeline.save()
+
+
+def _token_of_a_member(webhook: DockerWebhook) -> str:
+    owner = MembershipFactory(project=webhook.project).user
+    return issue_token(owner=owner, name="docker-trigger")[1]
+
+
+class DockerWebhookFactory(DjangoModelFactory):
+    class Meta:
+        model = DockerWebhook
+
+    project = factory.SubFactory(ProjectFactory)
+    name = factory.Sequence(lambda n: f"webhook{n}")
+    endpoint = factory.SubFactory(
+        DockerRegistryFactory, project=factory.SelfAttribute("..project")
+    )
+    pipeline = factory.SubFactory(PipelineFactory, project=factory.SelfAttribute("..project"))
+    mirror_mode = DockerWebhook.MirrorMode.MANUAL
+    api_token = factory.LazyAttribute(_token_of_a_member)

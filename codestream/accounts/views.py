@@ -19,7 +19,7 @@ from codestream.accounts.forms import ApiTokenForm, SignInForm
 from codestream.accounts.models import ApiToken
 from codestream.accounts.requests import SignedInRequest
 from codestream.accounts.services import issue_token, revoke_token
-from codestream.core.pages import form_status, page
+from codestream.core.pages import form_status, page, submitted
 
 
 @sensitive_post_parameters("password")
@@ -30,7 +30,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     target = _next(request)
     if request.method != "POST" and request.user.is_authenticated:
         return HttpResponseRedirect(target)
-    form = SignInForm(request, request.POST or None)
+    form = SignInForm(request, submitted(request))
     if form.is_valid() and form.user is not None:
         login(request, form.user)
         if not form.cleaned_data["remember"]:
@@ -93,7 +93,7 @@ def _tokens_page(
 ) -> HttpResponse:
     context = {
         "form": form,
-        "tokens": ApiToken.objects.filter(owner=request.user).order_by("-created_at"),
+        "tokens": ApiToken.objects.filter(owner=request.user).select_related("owner"),
         "issued": issued,
         "secret": secret,
     }

@@ -7,16 +7,12 @@ what a failed call means for the caller is said by TransportError.
 from __future__ import annotations
 
 import json as json_codec
-import socket
 import ssl
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from importlib import metadata
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,8 +21,7 @@ import requests
 import urllib3
 from django.conf import settings
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from codestream.core.address_guard import (
     AddressGuard,
@@ -36,7 +31,8 @@ from codestream.core.address_guard import (
     parse_allowance,
     resolve_by_system,
 )
-from codestream.core.errors import CodeStreamError, ConfigurationError
+from codestream.core.errors import CodeStreamError
+from codestream.core.guarded_pools import GuardedPools, tls_context
 from codestream.core.json_types import Json
 
 __all__ = [
@@ -109,77 +105,6 @@ class Response:
         return value
 
 
-class _Guarded:
-    """Connects to the addresses that the guard has checked, with no second look-up."""
-
-    _dns_host: str
-    host: str
-    port: int
-
-    def __init__(self, *args: Any, guard: AddressGuard, **kwargs: Any) -> None:
-        self._guard = guard
-        super().__init__(*args, **kwargs)
-
-    def _new_conn(self) -> socket.socket:
-        name = self._dns_host
-        addresses = self._checked_addresses(name)
-        try:
-            return self._first_that_answers(addresses)
-        finally:
-            # TLS and the Host header must see the name, not the address.
-            self._dns_host = name
-
-    def _checked_addresses(self, name: str) -> list[str]:
-        try:
-            return self._guard.addresses(name, self.port)
-        except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
-        except UnicodeError as error:
-            reason = socket.gaierror(socket.EAI_NONAME, "not a host name")
-            raise NameResolutionError(self.host, self, reason) from error  # type: ignore[arg-type]
-
-    def _first_that_answers(self, addresses: list[str]) -> socket.socket:
-        for address in addresses[:-1]:
-            self._dns_host = address
-            try:
-                return self._connect()
-            except (NewConnectionError, ConnectTimeoutError):
-                continue
-        self._dns_host = addresses[-1]
-        return self._connect()
-
-    def _connect(self) -> socket.socket:
-        connected: socket.socket = super()._new_conn()  # type: ignore[misc]
-        return connected
-
-
-class _GuardedHTTPConnection(_Guarded, HTTPConnection):
-    """Plain HTTP behind the guard."""
-
-
-class _GuardedHTTPSConnection(_Guarded, HTTPSConnection):
-    """HTTP over TLS behind the guard."""
-
-
-class _PlainPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _GuardedHTTPConnection
-
-
-class _TLSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _GuardedHTTPSConnection
-
-
-class _GuardedPools(urllib3.PoolManager):
-    """A pool manager whose every connection, after a redirect too, asks the guard."""
-
-    def __init__(self, guard: AddressGuard, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.pool_classes_by_scheme = {
-            "http": partial(_PlainPool, guard=guard),
-            "https": partial(_TLSPool, guard=guard),
-        }
-
-
 class _GuardedAdapter(HTTPAdapter):
     """Lets ``requests`` use the guarded pools, with one TLS context for all of them."""
 
@@ -192,7 +117,7 @@ class _GuardedAdapter(HTTPAdapter):
         self, connections: int, maxsize: int, block: bool = False, **_kwargs: Any
     ) -> None:
         """Put the guarded pools in place of the library's own."""
-        self.poolmanager = _GuardedPools(
+        self.poolmanager = GuardedPools(
             self._guard,
             num_pools=connections,
             maxsize=maxsize,
@@ -312,40 +237,13 @@ def pool_manager(
     ConfigurationError; its calls raise urllib3's exceptions, and AddressRefused.
     """
     context = tls_context(ca_pem=ca_pem, cert_pem=cert_pem, key_pem=key_pem, verify=verify)
-    return _GuardedPools(
+    return GuardedPools(
         _guard(reach, allow, resolve),
         ssl_context=context,
         headers={"User-Agent": USER_AGENT},
         retries=urllib3.Retry(total=False, redirect=0),
         timeout=urllib3.Timeout(connect=connect_seconds, read=read_seconds),
     )
-
-
-def tls_context(
-    *,
-    ca_pem: bytes | None = None,
-    cert_pem: bytes | None = None,
-    key_pem: bytes | None = None,
-    verify: bool = True,
-) -> ssl.SSLContext:
-    """What to trust and whom to appear as.
-
-    ``ca_pem`` replaces the public authorities; ``cert_pem`` with ``key_pem`` is the client's own
-    certificate. Raises ConfigurationError when one of them is not a certificate or a key.
-    """
-    try:
-        context = ssl.create_default_context(cadata=ca_pem.decode("ascii") if ca_pem else None)
-        if cert_pem:
-            _load_client_certificate(context, cert_pem + b"\n" + (key_pem or b""))
-    except (ssl.SSLError, UnicodeDecodeError) as error:
-        raise ConfigurationError("The certificate or its key cannot be read as PEM.") from error
-    if ca_pem is None:
-        # A slim container may have no store of its own.
-        context.load_verify_locations(requests.certs.where())
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def origin(url: str) -> str:
@@ -364,15 +262,6 @@ def origin(url: str) -> str:
 def _guard(reach: Reach, allow: Iterable[str] | None, resolve: Resolver) -> AddressGuard:
     entries = settings.OUTGOING_ALLOW if allow is None else allow
     return AddressGuard(reach=reach, allowance=parse_allowance(tuple(entries)), resolve=resolve)
-
-
-def _load_client_certificate(context: ssl.SSLContext, pem: bytes) -> None:
-    """Give the context a certificate; the ssl module takes one from a file only."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "client.pem")
-        file.touch(mode=0o600)
-        file.write_bytes(pem)
-        context.load_cert_chain(file)
 
 
 def _read(answer: requests.Response, limit: int) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from django.forms import BaseForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django_htmx.middleware import HtmxDetails
 
@@ -22,6 +22,11 @@ def page(
     """Render ``template``, or only its named ``partial`` when HTMX asks for a fragment."""
     name = f"{template}#{partial}" if partial and wants_fragment(request) else template
     return render(request, name, dict(context), status=status)
+
+
+def submitted(request: HttpRequest) -> QueryDict | None:
+    """What a form was sent with, even if it is empty; None when the page is only looked at."""
+    return request.POST if request.method == "POST" else None
 
 
 def wants_fragment(request: HttpRequest) -> bool:

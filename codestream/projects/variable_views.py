@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
-from codestream.core.pages import form_status, page
+from codestream.core.pages import form_status, page, submitted
 from codestream.core.redact import MASK
 from codestream.projects.access import projects_allowing
 from codestream.projects.forms import VariableForm
@@ -71,7 +71,7 @@ def new(request: SignedInRequest) -> HttpResponse:
     """Make a variable in a project where the person may write."""
     if not projects_allowing(request.user, Action.WRITE).exists():
         raise PermissionDenied
-    form = VariableForm(request.POST or None, user=request.user)
+    form = VariableForm(submitted(request), user=request.user)
     if form.is_valid():
         variable = form.apply(Variable(project=form.cleaned_data["project"]))
         if _saved(form, variable):
@@ -85,7 +85,7 @@ def new(request: SignedInRequest) -> HttpResponse:
 def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Change a variable; its project stays."""
     variable = _changeable(request, pk)
-    form = VariableForm(request.POST or None, user=request.user, variable=variable)
+    form = VariableForm(submitted(request), user=request.user, variable=variable)
     if form.is_valid() and _saved(form, form.apply(variable)):
         return redirect("projects:variables")
     return _form_page(request, form)

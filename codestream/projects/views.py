@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
-from codestream.core.pages import form_status, page
+from codestream.core.pages import form_status, page, submitted
 from codestream.projects import services
 from codestream.projects.forms import MemberForm, ProjectForm, RoleForm
 from codestream.projects.models import Membership, Project
@@ -47,7 +47,7 @@ def new(request: SignedInRequest) -> HttpResponse:
     """Make a project; only an administrator of the service may."""
     if not request.user.is_service_administrator:
         raise PermissionDenied
-    form = ProjectForm(request.POST or None)
+    form = ProjectForm(submitted(request))
     if form.is_valid():
         try:
             project = services.create_project(**form.cleaned_data, creator=request.user)

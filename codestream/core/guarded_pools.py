@@ -1,0 +1,129 @@
+"""Connections for urllib3 that ask the address guard, and the TLS trust they use.
+
+Only ``codestream.core.http`` uses this; calls, answers and errors are its matter.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import certifi
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from codestream.core.address_guard import AddressGuard
+from codestream.core.errors import ConfigurationError
+
+
+class _Guarded:
+    """Connects to the addresses that the guard has checked, with no second look-up."""
+
+    _dns_host: str
+    host: str
+    port: int
+
+    def __init__(self, *args: Any, guard: AddressGuard, **kwargs: Any) -> None:
+        self._guard = guard
+        super().__init__(*args, **kwargs)
+
+    def _new_conn(self) -> socket.socket:
+        name = self._dns_host
+        addresses = self._checked_addresses(name)
+        try:
+            return self._first_that_answers(addresses)
+        finally:
+            # TLS and the Host header must see the name, not the address.
+            self._dns_host = name
+
+    def _checked_addresses(self, name: str) -> list[str]:
+        try:
+            return self._guard.addresses(name, self.port)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
+        except UnicodeError as error:
+            reason = socket.gaierror(socket.EAI_NONAME, "not a host name")
+            raise NameResolutionError(self.host, self, reason) from error  # type: ignore[arg-type]
+
+    def _first_that_answers(self, addresses: list[str]) -> socket.socket:
+        for address in addresses[:-1]:
+            self._dns_host = address
+            try:
+                return self._connect()
+            except (NewConnectionError, ConnectTimeoutError):
+                continue
+        self._dns_host = addresses[-1]
+        return self._connect()
+
+    def _connect(self) -> socket.socket:
+        connected: socket.socket = super()._new_conn()  # type: ignore[misc]
+        return connected
+
+
+class _GuardedHTTPConnection(_Guarded, HTTPConnection):
+    """Plain HTTP behind the guard."""
+
+
+class _GuardedHTTPSConnection(_Guarded, HTTPSConnection):
+    """HTTP over TLS behind the guard."""
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _GuardedHTTPConnection
+
+
+class _TLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _GuardedHTTPSConnection
+
+
+class GuardedPools(urllib3.PoolManager):
+    """A pool manager whose every connection, after a redirect too, asks the guard."""
+
+    def __init__(self, guard: AddressGuard, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Callables instead of classes: each pool hands the guard on to its connections.
+        self.pool_classes_by_scheme = {
+            "http": partial(_PlainPool, guard=guard),  # type: ignore[dict-item]
+            "https": partial(_TLSPool, guard=guard),  # type: ignore[dict-item]
+        }
+
+
+def tls_context(
+    *,
+    ca_pem: bytes | None = None,
+    cert_pem: bytes | None = None,
+    key_pem: bytes | None = None,
+    verify: bool = True,
+) -> ssl.SSLContext:
+    """What to trust and whom to appear as.
+
+    ``ca_pem`` replaces the public authorities; ``cert_pem`` with ``key_pem`` is the client's own
+    certificate. Raises ConfigurationError when one of them is not a certificate or a key.
+    """
+    try:
+        context = ssl.create_default_context(cadata=ca_pem.decode("ascii") if ca_pem else None)
+        if cert_pem:
+            _load_client_certificate(context, cert_pem + b"\n" + (key_pem or b""))
+    except (ssl.SSLError, UnicodeDecodeError) as error:
+        raise ConfigurationError("The certificate or its key cannot be read as PEM.") from error
+    if ca_pem is None:
+        # A slim container may have no store of its own.
+        context.load_verify_locations(certifi.where())
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, pem: bytes) -> None:
+    """Give the context a certificate; the ssl module takes one from a file only."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "client.pem")
+        file.touch(mode=0o600)
+        file.write_bytes(pem)
+        context.load_cert_chain(file)

@@ -1,0 +1,3 @@
+app_name="executions"
+from django.urls import path
+urlpatterns=[]

@@ -1,0 +1,184 @@
+"""What Docker Hub, and everybody else on the internet, gets from the addresses it calls."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from django.db import OperationalError
+from django.test import Client
+
+from executions.worker import drain
+from tests.factories import DockerWebhookFactory
+from webhooks.models import DockerWebhook, ListenerSecret, RefusedDelivery, RegistryEvent
+
+pytestmark = pytest.mark.django_db
+PUSH = {
+    "push_data": {"pusher": "ann", "tag": "1.2.3", "pushed_at": 1700000000},
+    "repository": {"repo_name": "demo/web", "name": "web", "namespace": "demo"},
+}
+REAL = Path(__file__).resolve().parents[3] / "shared/payloads/dockerhub"
+OWN = Path(__file__).resolve().parents[1] / "payloads/dockerhub"
+
+
+@pytest.fixture
+def webhook() -> DockerWebhook:
+    return DockerWebhookFactory()
+
+
+def secret_of(webhook: DockerWebhook) -> str:
+    return ListenerSecret.objects.get(webhook=webhook).secret
+
+
+def deliver(webhook: DockerWebhook, body: Any = PUSH, *, token: str | None = None) -> Any:
+    token = secret_of(webhook) if token is None else token
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Client().post(
+        f"{webhook.listener_path}?secureToken={token}", data, content_type="application/json"
+    )
+
+
+def test_a_delivery_is_written_down_before_it_is_answered(webhook: DockerWebhook) -> None:
+    answer = deliver(webhook)
+
+    event = RegistryEvent.objects.get()
+    assert (answer.status_code, answer.json()) == (200, {"id": str(event.pk), "verdict": "PENDING"})
+    assert json.loads(bytes(event.body)) == PUSH
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/codestream/api/registry-webhook-listeners/{id}",
+        "/codestream/api/registry-webhook-listeners/{id}/",
+        "/pipeline/api/registry-webhooks/{id}",
+        "/pipelines/api/docker-hub-webhooks",
+        "/pipelines/api/docker-hub-webhooks/",
+    ],
+)
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "x/y"])
+def test_every_published_address_takes_any_content_type(
+    webhook: DockerWebhook, path: str, content_type: str
+) -> None:
+    url = path.format(id=webhook.listener_id) + f"?secureToken={secret_of(webhook)}"
+
+    answer = Client(enforce_csrf_checks=True).post(
+        url, json.dumps(PUSH), content_type=content_type
+    )
+
+    assert answer.status_code == 200
+
+
+def test_an_unknown_address_is_404_and_counted(webhook: DockerWebhook) -> None:
+    path = f"/codestream/api/registry-webhook-listeners/{uuid.uuid4()}"
+
+    answers = [Client().post(path, "{}", content_type="text/plain").status_code for _ in range(2)]
+
+    assert answers == [404, 404]
+    refused = RefusedDelivery.objects.get()
+    assert (refused.reason, refused.count) == ("unknown_uuid", 2)
+
+
+@pytest.mark.parametrize(("token", "reason"), [("wrong", "wrong_token"), ("", "missing_token")])
+def test_a_wrong_or_missing_token_is_403_and_stores_no_body(
+    webhook: DockerWebhook, token: str, reason: str
+) -> None:
+    answer = deliver(webhook, token=token)
+
+    assert answer.status_code == 403
+    assert RegistryEvent.objects.count() == 0
+    assert RefusedDelivery.objects.get().reason == reason
+
+
+def test_a_token_of_another_webhook_is_wrong_here(webhook: DockerWebhook) -> None:
+    other = DockerWebhookFactory()
+
+    assert deliver(webhook, token=secret_of(other)).status_code == 403
+
+
+def test_a_body_over_one_mebibyte_is_413(webhook: DockerWebhook) -> None:
+    answer = deliver(webhook, b" " * (2 * 1024 * 1024))
+
+    assert answer.status_code == 413
+    assert RefusedDelivery.objects.get().reason == "too_large"
+
+
+def test_a_chunked_body_has_the_same_limit(webhook: DockerWebhook) -> None:
+    def send(size: int) -> int:
+        return (
+            Client()
+            .generic(
+                "POST",
+                f"{webhook.listener_path}?secureToken={secret_of(webhook)}",
+                CONTENT_LENGTH="",
+                HTTP_TRANSFER_ENCODING="chunked",
+                **{"wsgi.input": BytesIO(json.dumps(PUSH).encode().ljust(size))},
+            )
+            .status_code
+        )
+
+    assert (send(1000), send(2 * 1024 * 1024)) == (200, 413)
+    assert json.loads(bytes(RegistryEvent.objects.get().body)) == PUSH
+
+
+def test_what_is_no_json_is_400_and_kept_with_the_reason(webhook: DockerWebhook) -> None:
+    answer = deliver(webhook, b"<html>")
+
+    event = RegistryEvent.objects.get()
+    assert answer.status_code == 400
+    assert (event.verdict, event.reason_code) == ("REJECTED", "not_json")
+    assert event.message
+
+
+def test_other_methods_are_not_for_this_address(webhook: DockerWebhook) -> None:
+    assert Client().get(webhook.listener_path).status_code == 405
+
+
+def test_a_busy_database_asks_to_send_again(webhook: DockerWebhook) -> None:
+    token = secret_of(webhook)
+    with patch("webhooks.intake.receive_event", side_effect=OperationalError("locked")):
+        answer = deliver(webhook, token=token)
+
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+
+
+def test_the_headers_are_kept_without_their_secrets(webhook: DockerWebhook) -> None:
+    Client().post(
+        f"{webhook.listener_path}?secureToken={secret_of(webhook)}",
+        json.dumps(PUSH),
+        content_type="application/json",
+        headers={"Authorization": "Bearer abcdef", "X-Sent-By": "hub"},
+    )
+
+    headers = RegistryEvent.objects.get().headers
+    assert headers["X-Sent-By"] == "hub"
+    assert "abcdef" not in json.dumps(headers)
+
+
+@pytest.mark.parametrize("path", sorted(OWN.glob("*.json")), ids=lambda path: path.stem)
+def test_every_generation_of_bodies_is_judged(webhook: DockerWebhook, path: Path) -> None:
+    assert deliver(webhook, path.read_bytes()).status_code == 200
+
+    drain()
+
+    event = RegistryEvent.objects.get()
+    assert event.verdict not in {"PENDING", ""}
+    assert event.message
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the recorded bodies are not here")
+def test_every_recorded_body_is_accepted_or_refused_with_a_reason(webhook: DockerWebhook) -> None:
+    bodies = sorted(REAL.glob("*.json"))
+
+    answers = {path.stem: deliver(webhook, path.read_bytes()).status_code for path in bodies}
+    drain()
+
+    assert set(answers.values()) == {200}
+    assert len(answers) == len(bodies)
+    assert not RegistryEvent.objects.filter(message="").exists()
+    assert not RegistryEvent.objects.filter(verdict="PENDING").exists()

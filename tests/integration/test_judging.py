@@ -1,0 +1,158 @@
+"""From a stored delivery to a verdict with its steps, and to one execution when it passes."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from codestream.accounts.models import ApiToken
+from codestream.accounts.services import issue_token, revoke_token
+from codestream.core.clock import now
+from codestream.projects.models import Membership
+from executions.models import Execution
+from executions.worker import drain
+from pipelines.models import Pipeline
+from tests.factories import DockerWebhookFactory, MembershipFactory, UserFactory, VariableFactory
+from webhooks.models import DockerWebhook, Push, RegistryEvent
+from webhooks.services import receive_event, save_webhook, set_enabled
+
+pytestmark = pytest.mark.django_db
+
+
+def push(webhook: DockerWebhook, *, image: str = "demo/web", tag: str = "1.2.3") -> RegistryEvent:
+    namespace, _, name = image.partition("/")
+    body = {
+        "push_data": {"pusher": "ann", "tag": tag},
+        "repository": {"repo_name": image, "name": name, "namespace": namespace},
+    }
+    event = receive_event(
+        webhook=webhook, body=json.dumps(body).encode(), headers={}, remote_addr="127.0.0.1"
+    )
+    drain()
+    event.refresh_from_db()
+    return event
+
+
+def test_a_push_that_passes_starts_the_pipeline_with_its_parameters() -> None:
+    webhook = DockerWebhookFactory(inputs={"replicas": "3"})
+
+    event = push(webhook)
+
+    execution = Execution.objects.get()
+    assert (event.verdict, event.execution) == ("TRIGGERED", execution)
+    assert execution.inputs == {
+        "DOCKER_IMAGE": "demo/web",
+        "DOCKER_TAG": "1.2.3",
+        "replicas": "3",
+    }
+    assert execution.run_as == ApiToken.objects.get().owner
+    assert [step["name"] for step in event.steps] == [
+        "Enabled",
+        "Endpoint",
+        "Image",
+        "Tag",
+        "API token",
+        "Pipeline",
+        "Execution",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "delivery", "verdict", "reason"),
+    [
+        ({"enabled": False}, {}, "IGNORED", "disabled"),
+        ({}, {"image": "other/web"}, "REJECTED", "other_repository"),
+        ({"image_pattern": "demo/api"}, {}, "IGNORED", "image_pattern"),
+        ({"tag_pattern": r"\d+"}, {}, "IGNORED", "tag_pattern"),
+        ({"tag_pattern": "(a|aa)+b"}, {"tag": "a" * 60}, "FAILED", "pattern_timeout"),
+    ],
+)
+def test_a_push_that_does_not_pass_starts_nothing_and_says_why(
+    changes: dict[str, object], delivery: dict[str, str], verdict: str, reason: str
+) -> None:
+    event = push(DockerWebhookFactory(**changes), **delivery)
+
+    assert (event.verdict, event.reason_code) == (verdict, reason)
+    assert event.message
+    assert Execution.objects.count() == 0
+
+
+def test_an_expired_token_gives_the_message_of_the_manual() -> None:
+    webhook = DockerWebhookFactory()
+    ApiToken.objects.update(expires_at=now() - timedelta(days=1))
+
+    event = push(webhook)
+
+    assert event.verdict == "FAILED"
+    assert event.message == "Invalid Oauth Refresh token. Verify webhook configuration."
+
+
+def test_a_revoked_token_starts_nothing() -> None:
+    webhook = DockerWebhookFactory()
+    revoke_token(token=ApiToken.objects.get())
+
+    assert push(webhook).reason_code == "token"
+
+
+def test_the_owner_of_the_token_has_to_be_allowed_to_run_here() -> None:
+    webhook = DockerWebhookFactory()
+    Membership.objects.update(role=Membership.Role.VIEWER)
+
+    event = push(webhook)
+
+    assert (event.verdict, event.reason_code) == ("FAILED", "identity")
+
+
+def test_a_token_can_be_kept_in_a_variable() -> None:
+    webhook = DockerWebhookFactory()
+    owner = UserFactory()
+    MembershipFactory(project=webhook.project, user=owner)
+    _, text = issue_token(owner=owner, name="kept")
+    VariableFactory(project=webhook.project, name="trigger", type="SECRET", value=text)
+    webhook.api_token = "${var.trigger}"
+    save_webhook(webhook, by=owner)
+
+    assert push(webhook).verdict == "TRIGGERED"
+    assert Execution.objects.get().run_as == owner
+
+
+def test_a_disabled_pipeline_is_the_reason() -> None:
+    webhook = DockerWebhookFactory()
+    Pipeline.objects.update(state=Pipeline.State.DISABLED)
+
+    event = push(webhook)
+
+    assert event.verdict == "FAILED"
+    assert "disabled" in event.message
+
+
+def test_pushing_the_same_tag_again_is_another_push() -> None:
+    webhook = DockerWebhookFactory()
+
+    push(webhook)
+    push(webhook)
+
+    assert list(Push.objects.values_list("sequence", "is_current")) == [(1, False), (2, True)]
+    assert Execution.objects.count() == 2
+
+
+def test_a_judged_delivery_is_not_judged_again() -> None:
+    event = push(DockerWebhookFactory())
+    RegistryEvent.objects.update(wake_at=now())
+
+    drain()
+
+    assert Execution.objects.count() == 1
+    event.refresh_from_db()
+    assert event.verdict == "TRIGGERED"
+
+
+def test_a_webhook_switched_on_again_triggers_again() -> None:
+    webhook = DockerWebhookFactory(enabled=False)
+    assert push(webhook).verdict == "IGNORED"
+
+    set_enabled(webhook=webhook, enabled=True, by=UserFactory())
+
+    assert push(webhook).verdict == "TRIGGERED"

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import pytest
+from django.db import IntegrityError
+
+from codestream.core.errors import Refused
+from endpoints import services
+from endpoints.clients.base import Unauthorized
+from endpoints.kinds import kind_named
+from endpoints.models import CheckStatus, Endpoint, EndpointKind
+from tests.factories import (
+    DockerRegistryFactory,
+    DockerWebhookFactory,
+    KubernetesFactory,
+    UserFactory,
+)
+from tests.integration.cast import statuses
+
+PASSWORD = "hub-pass-0815"
+HUB = {
+    "type": "dockerRegistry",
+    "project": "Shop",
+    "name": "hub",
+    "server_type": "DockerHub",
+    "repository_url": "https://hub.docker.com/r/acme/web",
+    "username": "robot",
+    "password": PASSWORD,
+}
+CLUSTER = {
+    "type": "k8s",
+    "project": "Shop",
+    "name": "cluster",
+    "cluster_url": "https://10.0.0.1:6443",
+    "auth_type": "token",
+    "token": "cluster-token-0815",
+}
+
+
+@pytest.fixture
+def hub(cast) -> Endpoint:
+    return DockerRegistryFactory(
+        project=cast.project,
+        properties={"serverType": "DockerHub", "repoURL": HUB["repository_url"]},
+        credentials={"username": "robot", "password": PASSWORD},
+    )
+
+
+def test_who_reads_and_who_writes_an_endpoint(cast, hub):
+    assert cast.answers("GET", "/endpoints/") == statuses(200, 200, 200, 200)
+    assert cast.answers("GET", f"/endpoints/{hub.pk}/") == statuses(200, 200, 403, 404)
+    assert cast.answers("POST", f"/endpoints/{hub.pk}/") == statuses(422, 422, 403, 404)
+    assert cast.answers("GET", "/endpoints/new/") == statuses(200, 200, 403, 403)
+
+
+def test_a_restricted_endpoint_is_written_by_administrators_only(cast):
+    url = f"/endpoints/{DockerRegistryFactory(project=cast.project, is_restricted=True).pk}/"
+
+    assert cast.answers("GET", url) == statuses(200, 403, 403, 404)
+    assert cast.client("member").post(f"{url}delete/").status_code == 403
+    assert cast.client("member").post(f"{url}validate/").status_code == 403
+
+
+def test_a_member_does_not_mark_an_endpoint_restricted(cast):
+    answer = cast.client("member").post("/endpoints/new/", HUB | {"is_restricted": "on"})
+
+    assert answer.status_code == 422
+    assert "Only an administrator" in answer.text
+
+
+def test_a_docker_registry_is_stored_with_its_secret_apart(cast):
+    cast.client("member").post("/endpoints/new/", HUB)
+
+    endpoint = Endpoint.objects.get(project=cast.project, name="hub")
+    assert endpoint.properties == {"serverType": "DockerHub", "repoURL": HUB["repository_url"]}
+    assert endpoint.credentials == {"username": "robot", "password": PASSWORD}
+
+
+def test_a_cluster_is_stored_with_the_secrets_of_its_sign_in_only(cast):
+    cast.client("member").post("/endpoints/new/", CLUSTER | {"password": "left over"})
+
+    endpoint = Endpoint.objects.get(kind=EndpointKind.KUBERNETES)
+    assert endpoint.credentials == {"token": "cluster-token-0815"}
+
+
+@pytest.mark.parametrize(
+    ("auth_type", "missing"),
+    [("token", "token"), ("basicAuth", "username"), ("certificate", "key")],
+)
+def test_each_way_to_sign_in_names_what_it_misses(cast, auth_type, missing):
+    entered = CLUSTER | {"token": "", "auth_type": auth_type}
+
+    answer = cast.client("member").post("/endpoints/new/", entered)
+
+    assert answer.status_code == 422
+    assert missing in answer.context["form"].errors
+
+
+def test_an_address_without_a_repository_is_refused_in_words(cast):
+    answer = cast.client("member").post("/endpoints/new/", HUB | {"repository_url": "///"})
+
+    assert answer.status_code == 422
+    assert "repository_url" in answer.context["form"].errors
+
+
+def test_the_secret_is_not_sent_back_after_an_error(cast):
+    answer = cast.client("member").post("/endpoints/new/", HUB | {"name": ""})
+
+    assert answer.status_code == 422
+    assert PASSWORD not in answer.text
+
+
+def test_a_stored_secret_reaches_no_page(cast, hub):
+    client = cast.client("owner")
+
+    pages = [client.get("/endpoints/"), client.get(f"/endpoints/{hub.pk}/")]
+
+    assert all(PASSWORD not in answer.text for answer in pages)
+
+
+def test_an_empty_secret_keeps_the_stored_one(cast, hub):
+    cast.client("member").post(
+        f"/endpoints/{hub.pk}/", HUB | {"password": "", "description": "changed"}
+    )
+
+    hub.refresh_from_db()
+    assert (hub.description, hub.credentials["password"]) == ("changed", PASSWORD)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"repository_url": "https://registry.evil.example/acme/web"},
+        {"server_type": "Docker_Trusted_Registry"},
+        {"username": "another"},
+    ],
+)
+def test_pointing_somewhere_else_asks_for_the_secret_again(cast, hub, change):
+    answer = cast.client("member").post(
+        f"/endpoints/{hub.pk}/", HUB | {"password": ""} | change
+    )
+
+    assert answer.status_code == 422
+    assert "Enter it again" in answer.text
+
+
+def test_the_kind_brings_its_fields_as_a_page_and_as_a_fragment(cast):
+    client = cast.client("member")
+
+    whole = client.get("/endpoints/new/?type=k8s")
+    part = client.get("/endpoints/new/?type=k8s", headers={"HX-Request": "true"})
+
+    assert "Kubernetes cluster URL" in whole.text
+    assert "Kubernetes cluster URL" in part.text
+    assert "<html" in whole.text
+    assert "<html" not in part.text
+
+
+def test_the_way_back_in_the_browser_brings_the_whole_page(cast):
+    headers = {"HX-Request": "true", "HX-History-Restore-Request": "true"}
+
+    assert "<html" in cast.client("member").get("/endpoints/new/", headers=headers).text
+
+
+def test_two_endpoints_of_a_project_have_two_names(cast, hub):
+    answer = cast.client("member").post("/endpoints/new/", HUB | {"name": hub.name})
+
+    assert answer.status_code == 422
+    assert "an endpoint with this name" in answer.text
+
+
+def test_a_check_that_fails_is_written_down_in_words(cast, hub, monkeypatch):
+    def refuse(endpoint: Endpoint) -> str:
+        raise Unauthorized("Docker Hub refused the password.")
+
+    monkeypatch.setattr(services, "_check", refuse)
+
+    answer = cast.client("member").post(
+        f"/endpoints/{hub.pk}/validate/", headers={"HX-Request": "true"}
+    )
+
+    hub.refresh_from_db()
+    assert hub.last_check_status == CheckStatus.FAILED
+    assert "Docker Hub refused the password." in answer.text
+    assert "<html" not in answer.text
+
+
+def test_a_check_that_passes_says_so_on_the_list(cast, hub, monkeypatch):
+    monkeypatch.setattr(services, "_check", lambda endpoint: "All is well.")
+
+    answer = cast.client("member").post(f"/endpoints/{hub.pk}/validate/", follow=True)
+
+    assert "All is well." in answer.text
+
+
+def test_a_viewer_does_not_check_and_sees_no_button(cast, hub):
+    client = cast.client("viewer")
+
+    assert client.post(f"/endpoints/{hub.pk}/validate/").status_code == 403
+    assert "/validate/" not in client.get("/endpoints/").text
+
+
+def test_an_endpoint_without_users_is_deleted(cast, hub):
+    cast.client("member").post(f"/endpoints/{hub.pk}/delete/")
+
+    assert not Endpoint.objects.exists()
+
+
+def test_an_endpoint_in_use_says_who_uses_it(cast, hub):
+    webhook = DockerWebhookFactory(project=cast.project, endpoint=hub, name="release-hook")
+
+    with pytest.raises(Refused, match=webhook.name):
+        services.delete_endpoint(endpoint=hub)
+
+
+def test_the_list_asks_the_same_however_long(cast, django_assert_num_queries):
+    for _ in range(3):
+        DockerRegistryFactory(project=cast.project)
+        KubernetesFactory(project=cast.project)
+    client = cast.client("member")
+
+    with django_assert_num_queries(5):
+        client.get("/endpoints/")
+
+
+def test_the_endpoints_of_others_are_not_listed(cast):
+    DockerRegistryFactory(name="private-hub")
+
+    assert "private-hub" not in cast.client("owner").get("/endpoints/").text
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("docker-registry", EndpointKind.DOCKER_REGISTRY),
+        ("docker.DockerRegistry", EndpointKind.DOCKER_REGISTRY),
+        ("k8s.KubernetesServer", EndpointKind.KUBERNETES),
+        ("jenkins", None),
+    ],
+)
+def test_imported_type_names_are_understood(name, kind):
+    found = kind_named(name)
+
+    assert (found.kind if found else None) == kind
+
+
+def test_the_administration_shows_no_credential(client, hub):
+    client.force_login(UserFactory(is_staff=True, is_superuser=True))
+
+    answer = client.get(f"/admin/endpoints/endpoint/{hub.pk}/change/")
+
+    assert answer.status_code == 200
+    assert PASSWORD not in answer.text
+
+
+def test_the_database_itself_keeps_names_apart(cast, hub):
+    with pytest.raises(IntegrityError):
+        DockerRegistryFactory(project=cast.project, name=hub.name)

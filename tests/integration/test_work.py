@@ -1,0 +1,97 @@
+"""Claimable rows: one worker at a time, and nothing written by a worker that lost its lease."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from codestream.core import work
+from codestream.core.clock import now
+from codestream.core.work import Claim, LeaseLostError, WorkKind, claim, due, finishing, wake
+from webhooks.models import RegistryEvent
+
+pytestmark = pytest.mark.django_db
+KIND = WorkKind(name="event", model=RegistryEvent, step=lambda taken: None)
+ME, OTHER = uuid.uuid4(), uuid.uuid4()
+BOTH = frozenset({ME, OTHER})
+
+
+@pytest.fixture
+def event() -> RegistryEvent:
+    return RegistryEvent.objects.create(registry="dockerhub", body=b"{}", wake_at=now())
+
+
+def take(event: RegistryEvent, owner: uuid.UUID = ME, alive: frozenset[uuid.UUID] = BOTH) -> Claim:
+    taken = claim(KIND, event.pk, owner=owner, alive=alive)
+    assert taken is not None
+    return taken
+
+
+def test_a_claimed_row_is_not_due_for_anybody_else(event: RegistryEvent) -> None:
+    take(event)
+
+    assert due(KIND, alive=BOTH, limit=5) == []
+    assert claim(KIND, event.pk, owner=OTHER, alive=BOTH) is None
+
+
+def test_the_lease_of_a_dead_worker_is_free_at_once(event: RegistryEvent) -> None:
+    take(event)
+
+    assert due(KIND, alive=frozenset({OTHER}), limit=5) == [event.pk]
+    assert take(event, OTHER, frozenset({OTHER})).epoch == 2
+
+
+def test_a_lease_that_ran_out_is_free(event: RegistryEvent) -> None:
+    take(event)
+    RegistryEvent.objects.update(lease_until=now() - timedelta(seconds=1))
+
+    assert due(KIND, alive=BOTH, limit=5) == [event.pk]
+
+
+def test_a_lease_from_the_far_future_is_free_since_a_clock_was_set_back(
+    event: RegistryEvent,
+) -> None:
+    take(event)
+    RegistryEvent.objects.update(lease_until=now() + timedelta(days=1))
+
+    assert due(KIND, alive=BOTH, limit=5) == [event.pk]
+
+
+def test_a_stale_worker_changes_nothing_at_all(event: RegistryEvent) -> None:
+    stale = take(event)
+    take(event, OTHER, frozenset({OTHER}))
+
+    with pytest.raises(LeaseLostError), finishing(stale, wake_at=None):
+        RegistryEvent.objects.update(message="from the stale worker")
+
+    event.refresh_from_db()
+    assert event.message == ""
+    assert event.lease_owner == OTHER
+
+
+def test_a_row_woken_during_its_step_is_due_again_at_once(event: RegistryEvent) -> None:
+    taken = take(event)
+    wake(RegistryEvent.objects.filter(pk=event.pk))
+
+    with finishing(taken, wake_at=None):
+        pass
+
+    assert due(KIND, alive=BOTH, limit=5) == [event.pk]
+
+
+def test_a_row_that_was_left_alone_sleeps_as_its_step_said(event: RegistryEvent) -> None:
+    with finishing(take(event), wake_at=None):
+        pass
+
+    event.refresh_from_db()
+    assert (event.wake_at, event.lease_owner) == (None, None)
+    assert due(KIND, alive=BOTH, limit=5) == []
+
+
+def test_renewing_a_lost_lease_says_so(event: RegistryEvent) -> None:
+    stale = take(event)
+    take(event, OTHER, frozenset({OTHER}))
+
+    assert work.renew(stale) is False

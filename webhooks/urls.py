@@ -1,0 +1,3 @@
+app_name="webhooks"
+from django.urls import path
+urlpatterns=[]
