@@ -44,7 +44,7 @@ class Child:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603
+            self.process = subprocess.Popen(
                 self.command,
                 cwd=ROOT,
                 env=self.environment,
@@ -115,7 +115,7 @@ def main() -> int:
     for place in ports:
         if problem := _taken(*place):
             return _fail(problem)
-    prepared = subprocess.run(  # noqa: S603
+    prepared = subprocess.run(
         [sys.executable, "manage.py", "prepare"], cwd=ROOT, env=environment, check=False
     )
     if prepared.returncode:
@@ -147,10 +147,8 @@ def _environment(host: str, port: int, data_dir: Path) -> dict[str, str]:
     }
 
 
-def _stand_ins(
-    port: int, data_dir: Path, logs: Path, environment: dict[str, str]
-) -> list[Child]:
-    """Return the stand-ins, and tell the environment where they are; none where their folder is gone."""
+def _stand_ins(port: int, data_dir: Path, logs: Path, environment: dict[str, str]) -> list[Child]:
+    """Return the stand-ins and tell the environment where they are; none without their folder."""
     if importlib.util.find_spec("codestream.sandbox") is None:
         return []
     places = importlib.import_module("codestream.sandbox.places").load_places(

@@ -12,7 +12,14 @@ from endpoints.models import Endpoint
 class EndpointAdmin(MadeElsewhereAdmin):
     """Endpoints. Where one points is changed on its own page, which asks for the secret again."""
 
-    list_display = ("name", "project", "kind", "is_restricted", "last_check_status", "last_check_at")
+    list_display = (
+        "name",
+        "project",
+        "kind",
+        "is_restricted",
+        "last_check_status",
+        "last_check_at",
+    )
     list_filter = ("kind", "is_restricted", "project")
     list_select_related = ("project",)
     search_fields = ("name",)

@@ -169,7 +169,7 @@ class DockerRegistryForm(EndpointForm):
             raise ValidationError(error.user_message) from error
         return url
 
-    def secrets_needed(self, cleaned: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG002
+    def secrets_needed(self, cleaned: Mapping[str, Any]) -> tuple[str, ...]:
         """Docker Hub always asks for the password."""
         return ("password",)
 

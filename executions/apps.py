@@ -17,10 +17,10 @@ class ExecutionsConfig(AppConfig):
         from executions import runners
         from executions.models import TaskRun
         from executions.runners.kubernetes import KubernetesRunner
-        from executions.tasks import work_task
+        from executions.tasks import fail_task, work_task
         from pipelines import task_kinds
         from pipelines.kubernetes_task import KIND
 
         runners.register(KIND, KubernetesRunner())
         task_kinds.register(KIND)
-        work.register(work.WorkKind(name="task", model=TaskRun, step=work_task))
+        work.register(work.WorkKind(name="task", model=TaskRun, step=work_task, fail=fail_task))

@@ -30,8 +30,11 @@ DEFAULT_TIMEOUT = timedelta(minutes=5)
 def admit(pipeline: Pipeline) -> None:
     """Give free places to the executions that have waited longest. Call it in a transaction."""
     pipeline = Pipeline.objects.select_for_update().get(pk=pipeline.pk)
-    free = pipeline.concurrency - pipeline.executions.active().count()
-    for execution in list(pipeline.executions.queued()[: max(free, 0)]):
+    # One at a time: an execution whose tasks are all skipped gives its place back at once.
+    while pipeline.executions.active().count() < pipeline.concurrency:
+        execution = pipeline.executions.queued().first()
+        if execution is None:
+            return
         change_execution(execution, Status.RUNNING)
         _advance(execution)
 
@@ -108,9 +111,13 @@ def _locked(execution_id: UUID) -> Execution:
 def _advance(execution: Execution) -> None:
     while True:
         tasks = _tasks(execution)
-        outcome = plan(_state(execution, tasks))
+        ready = ready_tasks(_standing(execution, tasks, {}))
+        conditions = {key: _precondition(tasks[key]) for key in ready}
+        if any(tasks[key].status != Status.NOT_STARTED for key in ready):
+            continue  # a condition could not be read, which failed its task: look again
+        outcome = plan(_standing(execution, tasks, conditions))
         _carry_out(execution, outcome, tasks)
-        if not outcome.skip and not _failed_preconditions(tasks):
+        if not outcome.skip:
             return
 
 
@@ -118,12 +125,6 @@ def _tasks(execution: Execution) -> dict[str, TaskRun]:
     rows = TaskRun.objects.filter(stage_run__execution=execution)
     rows = rows.select_related("stage_run__execution__revision")
     return {str(task.pk): task for task in rows.order_by("stage_run__position", "position")}
-
-
-def _state(execution: Execution, tasks: dict[str, TaskRun]) -> ExecutionState:
-    state = _standing(execution, tasks, {})
-    conditions = {key: _precondition(tasks[key]) for key in ready_tasks(state)}
-    return _standing(execution, tasks, conditions)
 
 
 def _standing(
@@ -176,19 +177,6 @@ def failure_of(task: TaskRun) -> Status:
     return Status.FAILED_CONTINUE if ignored else Status.FAILED
 
 
-def _failed_preconditions(tasks: dict[str, TaskRun]) -> bool:
-    return any(
-        task.status in {Status.FAILED, Status.FAILED_CONTINUE} and task.started_at is None
-        for task in tasks.values()
-        if not task.stage_run.execution.is_over
-    ) and _still_moving(tasks)
-
-
-def _still_moving(tasks: dict[str, TaskRun]) -> bool:
-    execution_id = next(iter(tasks.values())).stage_run.execution_id
-    return Execution.objects.live().filter(pk=execution_id).exists()
-
-
 def _carry_out(execution: Execution, outcome: Plan, tasks: dict[str, TaskRun]) -> None:
     for key, status in outcome.stage_changes:
         _change_stage(execution, key, status)
@@ -218,9 +206,7 @@ def _change_stage(execution: Execution, key: str, status: Status) -> None:
         started_at=stage.started_at or moment,
         finished_at=moment if status in TERMINAL else None,
     )
-    record(
-        execution, "stage", subject=stage.name, from_status=stage.status, to_status=status
-    )
+    record(execution, "stage", subject=stage.name, from_status=stage.status, to_status=status)
 
 
 def _message(execution: Execution, status: Status, failed: TaskRun | None) -> str:

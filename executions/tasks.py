@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from codestream.core.clock import now
@@ -47,9 +49,19 @@ def work_task(claim: Claim) -> None:
             advance(task.stage_run.execution_id)
 
 
+def fail_task(claim: Claim, message: str) -> None:
+    """End the task run because of a fault of ours."""
+    task = TaskRun.objects.select_related("stage_run__execution__revision").get(pk=claim.pk)
+    with finishing(claim, wake_at=None):
+        change_task(task, failure_of(task), message=message)
+        advance(task.stage_run.execution_id)
+
+
 def _begin(claim: Claim, task: TaskRun) -> None:
     """Say that the task runs, before its first step reaches the outside."""
-    if task.status == Status.STARTED:
+    if task.status != Status.STARTED:
+        return
+    with transaction.atomic():
         rows = TaskRun.objects.filter(pk=task.pk, epoch=claim.epoch, status=Status.STARTED)
         if rows.update(status=Status.RUNNING):
             record(
@@ -60,7 +72,8 @@ def _begin(claim: Claim, task: TaskRun) -> None:
                 from_status=Status.STARTED,
                 to_status=Status.RUNNING,
             )
-            task.status = Status.RUNNING
+    # Somebody may have asked to cancel just now; then that is the step to do.
+    task.refresh_from_db(fields=["status"])
 
 
 def _step(task: TaskRun) -> Outcome | _Ended:
@@ -121,6 +134,9 @@ def _write(task: TaskRun, result: Outcome | _Ended) -> None:
     failed_try = result.cursor is task.cursor
     kept |= {"cursor": result.cursor, "attempt": task.attempt + failed_try}
     TaskRun.objects.filter(pk=task.pk).update(**kept)
+    if result.output and result.output != task.output:
+        rows = Execution.objects.filter(pk=task.stage_run.execution_id)
+        rows.update(version=F("version") + 1)
     if result.message != task.message:
         record(
             task.stage_run.execution,

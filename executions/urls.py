@@ -1,3 +1,2 @@
 app_name="executions"
-from django.urls import path
 urlpatterns=[]

@@ -33,7 +33,7 @@ DEAD_AFTER = timedelta(seconds=3)
 SWEEP_SECONDS = 0.5
 LOOK_SECONDS = 0.02
 GRACE_SECONDS = 5.0
-LONGEST_PAUSE = timedelta(seconds=60)
+PAUSE = timedelta(seconds=1)
 logger = logging.getLogger(__name__)
 
 
@@ -99,20 +99,31 @@ class WorkerLoop:
             kind.step(taken)
         except LeaseLostError:
             logger.warning("%s %s was taken over by another worker.", kind.name, taken.pk)
-        except Exception:  # noqa: BLE001 - the outermost loop: a fault of ours must not end it
-            logger.exception("%s %s: the step failed; it is tried again.", kind.name, taken.pk)
+        except DatabaseError:
+            logger.exception("%s %s: the database failed; trying again.", kind.name, taken.pk)
             self._let_go(taken)
+        except Exception as error:
+            # The outermost loop: a fault of ours ends this piece of work, never the worker.
+            logger.exception("%s %s: the step failed.", kind.name, taken.pk)
+            self._give_up(kind, taken, error)
         finally:
             with self._lock:
                 self._held.pop((kind.name, taken.pk), None)
             connection.close()
 
+    def _give_up(self, kind: WorkKind, taken: Claim, error: Exception) -> None:
+        message = f"Internal error ({type(error).__name__}). The worker's log has the details."
+        try:
+            kind.fail(taken, message)
+        except (DatabaseError, LeaseLostError):
+            logger.exception("%s %s could not be ended.", kind.name, taken.pk)
+            self._let_go(taken)
+
     def _let_go(self, taken: Claim) -> None:
-        """Free the row and try it again later, the later the more often it has failed."""
-        pause = min(timedelta(seconds=2 ** min(taken.attempts, 10)), LONGEST_PAUSE)
+        """Free the row, to be tried again in a moment."""
         rows = taken.model._default_manager.filter(pk=taken.pk, epoch=taken.epoch)
         try:
-            rows.update(lease_until=None, lease_owner=None, wake_at=now() + pause)
+            rows.update(lease_until=None, lease_owner=None, wake_at=now() + PAUSE)
         except DatabaseError:
             logger.exception("%s could not be freed; its lease runs out.", taken.pk)
 

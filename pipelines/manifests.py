@@ -205,7 +205,7 @@ def _raise_if_any(problems: Problems) -> None:
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as blocks and never as aliases."""
 
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 (the name belongs to PyYAML)
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 

@@ -1,4 +1,4 @@
-"""Pipelines and their immutable revisions; what the source means is for ``pipelines.definition``."""
+"""Pipelines and their immutable revisions; ``pipelines.definition`` knows what a source means."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class _Loader(yaml.SafeLoader):
     def resolve(
         self,
         kind: type[yaml.Node],
-        value: str | None,  # noqa: ARG002 (the name belongs to PyYAML)
+        value: str | None,
         implicit: bool | tuple[bool, bool],
     ) -> str:
         """Plain texts get a tag of their own: ``!!str 1`` and ``1`` have to be told apart."""

@@ -130,9 +130,7 @@ class DockerWebhookFactory(DjangoModelFactory):
 
     project = factory.SubFactory(ProjectFactory)
     name = factory.Sequence(lambda n: f"webhook{n}")
-    endpoint = factory.SubFactory(
-        DockerRegistryFactory, project=factory.SelfAttribute("..project")
-    )
+    endpoint = factory.SubFactory(DockerRegistryFactory, project=factory.SelfAttribute("..project"))
     pipeline = factory.SubFactory(PipelineFactory, project=factory.SelfAttribute("..project"))
     mirror_mode = DockerWebhook.MirrorMode.MANUAL
     api_token = factory.LazyAttribute(_token_of_a_member)

@@ -15,9 +15,9 @@ class WebhooksConfig(AppConfig):
     def ready(self) -> None:
         from codestream.core import work
         from webhooks import signals  # noqa: F401
-        from webhooks.judging import judge_event
-        from webhooks.mirror import reconcile
+        from webhooks.judging import fail_event, judge_event
+        from webhooks.mirror import fail_hook, reconcile
         from webhooks.models import RegistryEvent, RemoteHook
 
-        work.register(work.WorkKind(name="event", model=RegistryEvent, step=judge_event))
-        work.register(work.WorkKind(name="hook", model=RemoteHook, step=reconcile))
+        work.register(work.WorkKind(name="event", model=RegistryEvent, step=judge_event, fail=fail_event))
+        work.register(work.WorkKind(name="hook", model=RemoteHook, step=reconcile, fail=fail_hook))

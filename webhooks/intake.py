@@ -99,7 +99,7 @@ def _by_token(token: str) -> DockerWebhook | None:
 def _is_right(webhook: DockerWebhook, token: str) -> bool:
     given = token.encode()
     live = webhook.secrets.filter(retired_at=None)
-    return any([compare_digest(row.secret.encode(), given) for row in live])
+    return any(compare_digest(row.secret.encode(), given) for row in live)
 
 
 def _read(request: Request) -> bytes | None:

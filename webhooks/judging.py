@@ -47,6 +47,13 @@ def judge_event(claim: Claim) -> None:
         _keep(event, judgement)
 
 
+def fail_event(claim: Claim, message: str) -> None:
+    """Give the delivery the verdict FAILED because of a fault of ours."""
+    event = RegistryEvent.objects.get(pk=claim.pk)
+    with finishing(claim, wake_at=None):
+        _keep(event, _ended(Verdict.FAILED, "internal", message, step="Codestream"))
+
+
 def _read(event: RegistryEvent) -> ImagePushed | Judgement:
     parsed = reader_for(event.registry).parse(bytes(event.body), event.headers)[0]
     if isinstance(parsed, ImagePushed):

@@ -75,6 +75,11 @@ def reconcile(claim: Claim) -> None:
         )
 
 
+def fail_hook(claim: Claim, message: str) -> None:
+    """Keep a fault of ours with the hook; it is looked at again after a while."""
+    _note_failure(claim, CodeStreamError(message))
+
+
 def _want(webhook: DockerWebhook, url: str) -> None:
     last = webhook.remote_hooks.order_by("-generation").first()
     generation = last.generation + 1 if last else 1

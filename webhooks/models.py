@@ -186,9 +186,7 @@ class RemoteHook(Entity, Claimable):
     class Meta:
         ordering = ["created_at"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["endpoint", "remote_name"], name="remote_name_unique"
-            ),
+            models.UniqueConstraint(fields=["endpoint", "remote_name"], name="remote_name_unique"),
             models.UniqueConstraint(
                 fields=["webhook"], condition=Q(desired="PRESENT"), name="one_desired_hook"
             ),

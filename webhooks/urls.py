@@ -1,3 +1,2 @@
 app_name="webhooks"
-from django.urls import path
 urlpatterns=[]

@@ -11,7 +11,7 @@ from codestream.core.admin import ReadOnlyAdmin
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin):
+class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
     """People; Django's own pages with the service role added."""
 
     list_display = ("username", "email", "service_role", "is_active", "is_staff")

@@ -1,4 +1,6 @@
-"""The list envelope of the API: ``{count, totalCount, links, documents}`` (contracts/code-stream, 3.2)."""
+"""The list envelope of the API, ``{count, totalCount, links, documents}``: the original's, of which
+clients read the order of ``links`` and stop when ``count`` is short of what they asked for.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ def answer_list(
     link: Callable[[Row], str],
     document: Callable[[Row], dict[str, Json]],
 ) -> Response:
-    """Return one page: ``$top`` rows (100) after ``$skip`` (0). Links keep the order of the rows."""
+    """Return one page: ``$top`` rows (100) after ``$skip`` (0). Links keep the rows' order."""
     top = _number(request, "$top", default=DEFAULT_TOP, most=MOST)
     skip = _number(request, "$skip", default=0, most=2**31)
     page = list(rows[skip : skip + top])

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 class MadeElsewhereAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows that come into being on their own page, where their form is."""
 
-    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+    def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody adds one here."""
         return False
 
@@ -19,10 +19,10 @@ class MadeElsewhereAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class ReadOnlyAdmin(MadeElsewhereAdmin):
     """Rows that only the application itself writes."""
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody changes one by hand."""
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody deletes one by hand."""
         return False

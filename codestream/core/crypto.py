@@ -49,6 +49,6 @@ def _fernet(keys: tuple[str, ...]) -> MultiFernet:
         return MultiFernet([Fernet(key) for key in keys])
     except ValueError as error:
         raise ConfigurationError(
-            "ENCRYPTION_KEYS holds a key that is not 32 bytes in URL-safe base64. Make one with: "
-            'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+            "ENCRYPTION_KEYS holds a key that is not 32 bytes in URL-safe base64. "
+            "cryptography.fernet.Fernet.generate_key() makes one."
         ) from error

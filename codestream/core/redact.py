@@ -1,8 +1,124 @@
-"""Hides secrets before anything is logged, stored, shown or answered."""
+"""The one place that hides secrets, before anything is logged, stored, shown or answered.
+
+Secrets that the caller knows are found in every usual spelling; those it does not know are found
+by the company they keep. Pure: standard library only.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
 import logging
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, quote_plus
+
+from codestream.core.json_types import Json
+
 MASK = "********"
-def redact_text(text, secrets=()): return text
-def redact_headers(h): return {k: (MASK if k.lower() in ("authorization","cookie") else v) for k,v in h.items()}
-def redact_object(o): return o
+
+SHORTEST = 4
+"""Secrets shorter than this are not searched for: hiding them would only shred the text."""
+
+# Each pattern keeps what stands before the secret (its first group) and masks the rest.
+_TELLING = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(\bsecure_?token[\"']?(?:=|%3D|\s*:\s*)[\"']?)[^\s&\"'<>,;#]+",
+        r"(\bauthorization[\"']?\s*[:=]\s*[\"']?)(?:[a-z-]+\s+)?[^\s\"',;]+",
+        r"(\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}",
+        r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+(?=@)",
+        r"(\bdckr_(?:pat|oat)_)[\w-]+",
+        r"(\bcs_)[A-Za-z0-9_-]{16,}",
+    )
+)
+_TELLING_HEADER = re.compile(
+    r"authorization|cookie|token|secret|signature|password|api-?key", re.IGNORECASE
+)
+
+
+def redact_text(text: str, secrets: Iterable[str] = ()) -> str:
+    """``text`` with the given secrets, and everything that looks like one, masked.
+
+    A given secret is also found URL-quoted, as a JSON string, and inside base64 at any offset.
+    """
+    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+    if spellings:
+        longest_first = sorted(spellings, key=len, reverse=True)
+        text = re.sub("|".join(map(re.escape, longest_first)), MASK, text)
+    for pattern in _TELLING:
+        text = pattern.sub(rf"\g<1>{MASK}", text)
+    return text
+
+
+def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers, with the values of credentials, cookies and signatures masked."""
+    return {
+        name: MASK if _TELLING_HEADER.search(name) else redact_text(value)
+        for name, value in headers.items()
+    }
+
+
+def redact_object(value: Json) -> Json:
+    """A Kubernetes object, or a list of them, fit to be shown.
+
+    Every value of a Secret is masked, its copy in the annotation of ``kubectl apply`` is dropped,
+    and so are the managed fields, which are long and of no use to a reader.
+    """
+    if isinstance(value, list):
+        return [redact_object(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    hidden = ("data", "stringData") if value.get("kind") == "Secret" else ()
+    return {
+        key: _masked(item) if key in hidden else redact_object(item)
+        for key, item in value.items()
+        if key not in ("managedFields", "kubectl.kubernetes.io/last-applied-configuration")
+    }
+
+
 class RedactingFilter(logging.Filter):
-    pass
+    """Masks secrets in a record's message, its arguments and its traceback; drops no record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Redact the record in place."""
+        record.msg = redact_text(_message(record))
+        record.args = ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact_text(record.exc_text)
+        return True
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return f"{record.msg} {record.args!r}"
+
+
+def _masked(value: Json) -> Json:
+    if isinstance(value, dict):
+        return dict.fromkeys(value, MASK)
+    return MASK
+
+
+def _spellings(secret: str) -> set[str]:
+    if len(secret) < SHORTEST:
+        return set()
+    as_json = json.dumps(secret)[1:-1]
+    forms = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), as_json}
+    return forms | _in_base64(secret.encode())
+
+
+def _in_base64(secret: bytes) -> set[str]:
+    """The characters that the secret leaves in base64, whatever stands before and after it."""
+    found = set()
+    for offset in range(3):
+        padded = bytes(offset) + secret
+        whole_characters = len(padded) * 8 // 6
+        first_own = -(-offset * 8 // 6)
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            found.add(encode(padded).decode()[first_own:whole_characters])
+    return {text for text in found if len(text) > SHORTEST}

@@ -10,6 +10,6 @@ from django import forms
 class SecretTextarea(forms.Textarea):
     """Several lines that are taken in and never given back, not even after an error."""
 
-    def format_value(self, value: Any) -> str | None:  # noqa: ARG002
+    def format_value(self, value: Any) -> str | None:
         """Whatever the value, nothing is shown."""
         return None

@@ -57,11 +57,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkKind:
-    """A kind of claimable row and the step that a worker does for it."""
+    """A kind of claimable row, the step that a worker does for it, and what becomes of the row
+    when a fault of ours ended the step.
+    """
 
     name: str
     model: type[Claimable]
     step: Callable[[Claim], None]
+    fail: Callable[[Claim, str], None]
 
 
 _kinds: dict[str, WorkKind] = {}

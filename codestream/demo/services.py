@@ -24,7 +24,11 @@ from webhooks.services import save_webhook
 ADMINISTRATOR = "admin"
 PEOPLE = (ADMINISTRATOR, "member", "viewer", "outsider")
 ROLES = dict(
-    zip(PEOPLE[:3], (Membership.Role.ADMINISTRATOR, Membership.Role.MEMBER, Membership.Role.VIEWER))
+    zip(
+        PEOPLE[:3],
+        (Membership.Role.ADMINISTRATOR, Membership.Role.MEMBER, Membership.Role.VIEWER),
+        strict=True,
+    )
 )
 SOURCE = Path(__file__).with_name("pipeline.yaml")
 

@@ -19,7 +19,7 @@ from codestream.projects.permissions import Action, can
 _VALUE_ATTRS = {"rows": "3", "spellcheck": "false", "autocomplete": "off"}
 
 
-class ProjectField(forms.ModelChoiceField):
+class ProjectField(forms.ModelChoiceField):  # type: ignore[type-arg]
     """A project by its name, with suggestions while one types."""
 
     def __init__(self) -> None:

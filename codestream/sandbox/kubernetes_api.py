@@ -23,6 +23,7 @@ from codestream.sandbox.kubernetes_reading import (
     check_decoded,
     check_identity,
     check_typed,
+    without_nulls,
     writable,
 )
 from codestream.sandbox.kubernetes_resources import NAMESPACES, Body, Resource, Target
@@ -51,7 +52,7 @@ class Api:
         """The objects of a collection that the selectors accept."""
         selector = parse_selector(query)
         with self._store.lock:
-            items = self._store.list(target.resource, target.namespace)
+            items = self._store.every(target.resource, target.namespace)
             revision = self._store.revision
         return {
             "kind": f"{target.resource.kind}List",
@@ -108,6 +109,7 @@ class Api:
         with self._store.lock:
             before = self.get(target)
             _check_version(target, body, before)
+            check_decoded(resource, body, strict=False)
             body = writable(body)
             after = merge(before, body, shape) if strategic else merge_patch(before, body)
             check_decoded(resource, after, strict=query.get("fieldValidation") == "Strict")
@@ -140,6 +142,7 @@ class Api:
     def _put(self, target: Target, body: Body, before: Body | None, query: Query) -> Body:
         if target.resource == NAMESPACES and before is None:
             body = merge(new_namespace(target.name), body, None)
+        body = without_nulls(body)
         complete(body)
         causes = faults_of(body, before)
         if causes:

@@ -53,6 +53,11 @@ def is_ready(pod: Body) -> bool:
     return any((c["type"], c["status"]) == ("Ready", "True") for c in conditions)
 
 
+def is_settled(pod: Body) -> bool:
+    """Whether the pod stays as it is, however old it grows."""
+    return is_ready(pod) or waiting_reason(pod)[0] in ("ImagePullBackOff", "InvalidImageName")
+
+
 def waiting_reason(pod: Body) -> tuple[str, str]:
     """Why the first waiting container waits, and its message; empty texts when none does."""
     for container in pod.get("status", {}).get("containerStatuses", []):

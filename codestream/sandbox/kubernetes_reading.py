@@ -86,6 +86,13 @@ def writable(body: Body) -> Body:
     return {name: value for name, value in body.items() if name != "status"} | {"metadata": kept}
 
 
+def without_nulls(value: Any) -> Any:
+    """The value without its null members, which count as absent."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
 def _parsed(raw: bytes) -> Any:
     try:
         return json.loads(raw)

@@ -53,7 +53,7 @@ class Store:
         with self.lock:
             return copy.deepcopy(self._objects.get(target))
 
-    def list(self, resource: Resource, namespace: str = "") -> list[Body]:
+    def every(self, resource: Resource, namespace: str = "") -> list[Body]:
         """Copies of all objects of a resource, by namespace and name."""
         with self.lock:
             found = [

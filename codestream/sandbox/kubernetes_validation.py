@@ -58,19 +58,13 @@ def complete(body: Body) -> None:
 
 def _metadata(kind: str, meta: Body) -> Iterator[Cause]:
     name = meta.get("name", "")
-    pattern, told = (
-        (DNS_LABEL, "a lowercase RFC 1123 label must consist of lower case alphanumeric characters")
-        if kind in LABEL_NAMED
-        else (
-            DNS_SUBDOMAIN,
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "
-            "'-' or '.'",
-        )
-    )
+    word, pattern = ("label", DNS_LABEL) if kind in LABEL_NAMED else ("subdomain", DNS_SUBDOMAIN)
     if not name:
         yield required("metadata.name", "name or generateName is required")
     elif not pattern.fullmatch(name):
-        yield Cause(field="metadata.name", message=f"Invalid value: {json.dumps(name)}: {told}")
+        told = f"Invalid value: {json.dumps(name)}: a lowercase RFC 1123 {word} must consist of "
+        told += "lower case alphanumeric characters, '-' or '.'"
+        yield Cause(field="metadata.name", message=told)
     yield from _labels(meta, "metadata.labels")
 
 

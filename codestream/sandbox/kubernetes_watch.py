@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from codestream.sandbox.kubernetes_answers import gone
 from codestream.sandbox.kubernetes_resources import Body, Target
@@ -23,27 +24,25 @@ def watch(store: Store, target: Target, query: Mapping[str, str]) -> Iterator[by
     selector = parse_selector(query)
     start = query.get("resourceVersion", "")
     with store.lock:
-        if start in ("", "0"):
-            present = store.list(target.resource, target.namespace)
+        if not start.isdecimal() or start == "0":
+            present = store.every(target.resource, target.namespace)
             revision = store.revision
         elif store.remembers(int(start)):
             present, revision = [], int(start)
         else:
             raise gone(int(start), store.revision)
-    first = [_line("ADDED", body) for body in present if selector.accepts(body)]
     until = time.monotonic() + float(query.get("timeoutSeconds") or LONGEST_SECONDS)
-    return _lines(store, target, selector, first, revision, until)
+    first = [_line("ADDED", body) for body in present if selector.accepts(body)]
+    return chain(first, _lines(store, target, selector, revision, until))
 
 
 def _lines(
     store: Store,
     target: Target,
     selector: Selector,
-    first: list[bytes],
     revision: int,
     until: float,
 ) -> Iterator[bytes]:
-    yield from first
     while (left := until - time.monotonic()) > 0 and not store.closed:
         for happening in store.wait(revision, min(left, PAUSE_SECONDS)):
             revision = happening.revision

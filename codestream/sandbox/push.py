@@ -1,4 +1,4 @@
-"""Plays ``docker push`` against the running stand-in: ``python -m codestream.sandbox.push ns/repo tag``."""
+"""Plays ``docker push`` against the running stand-in; arguments: ``namespace/repository tag``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def main(image: str, tag: str) -> int:
     """Push one tag; return the exit code."""
     namespace, _, repository = image.partition("/")
     if not repository or not tag:
-        return _say("Name the image as namespace/repository and a tag: make push IMAGE=demo/web TAG=1.2.3")
+        return _say(
+            "Name the image as namespace/repository and a tag: make push IMAGE=demo/web TAG=1.2.3"
+        )
     data_dir = Path(os.environ.get("DATA_DIR", "data"))
     if not (data_dir / "sandbox" / "places.json").exists():
         return _say("Nothing has been started here yet. Run `make run` first.")
@@ -31,7 +33,9 @@ def main(image: str, tag: str) -> int:
         with urllib.request.urlopen(request, timeout=10):  # noqa: S310
             print(f"Pushed {image}:{tag} to the local Docker Hub.")  # noqa: T201
     except urllib.error.HTTPError as error:
-        return _say(f"The local Docker Hub refused the push: {error.read().decode(errors='replace')}")
+        return _say(
+            f"The local Docker Hub refused the push: {error.read().decode(errors='replace')}"
+        )
     except OSError as error:
         return _say(f"The local Docker Hub does not answer ({error}). Is `make run` running?")
     return 0
@@ -43,4 +47,4 @@ def _say(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*(sys.argv[1:] + ["", ""])[:2]))
+    sys.exit(main(*[*sys.argv[1:], "", ""][:2]))

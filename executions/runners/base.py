@@ -1,4 +1,4 @@
-"""What a task kind has to offer: start, look again, cancel; each a short step that may be repeated."""
+"""What a task kind offers: start, look again, cancel; each a short step that may be repeated."""
 
 from __future__ import annotations
 

@@ -1,21 +1,22 @@
-"""Runs Kubernetes tasks: create or apply the manifests, then wait for the rollout object by object."""
+"""Runs Kubernetes tasks: creates or applies the manifests, then follows the rollout of each."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import cast
 
+from endpoints.clients.kubernetes import Kubernetes
+
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import Json, JsonObject
 from codestream.core.redact import redact_object
 from endpoints.clients.base import Conflict
-from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_objects import Change, LiveObject, ObjectRef, ref_of
 from endpoints.clients.rollout import Rollout, RolloutState
 from endpoints.kinds import kubernetes
 from endpoints.models import EndpointKind
-from executions.runners.base import Outcome, Done, TaskContext, TaskFailedError, Wait
+from executions.runners.base import Done, Outcome, TaskContext, TaskFailedError, Wait
 from pipelines.kubernetes_task import KubernetesAction, KubernetesTask, parse
 from pipelines.manifests import dump, render
 
@@ -67,7 +68,9 @@ class KubernetesRunner:
         looks = [(item, cluster.rollout(_ref(item))) for item in sent]
         reports = [_progress(item, rollout) for item, rollout in looks]
         output: JsonObject = {"objects": cast(Json, reports)}
-        failed = next((rollout for _, rollout in looks if rollout.state is RolloutState.FAILED), None)
+        failed = next(
+            (rollout for _, rollout in looks if rollout.state is RolloutState.FAILED), None
+        )
         if failed is not None:
             output["failures"] = [failed.message]
             raise TaskFailedError(f"{failed.ref}: {failed.message}", output=output)

@@ -67,9 +67,7 @@ def test_every_published_address_takes_any_content_type(
 ) -> None:
     url = path.format(id=webhook.listener_id) + f"?secureToken={secret_of(webhook)}"
 
-    answer = Client(enforce_csrf_checks=True).post(
-        url, json.dumps(PUSH), content_type=content_type
-    )
+    answer = Client(enforce_csrf_checks=True).post(url, json.dumps(PUSH), content_type=content_type)
 
     assert answer.status_code == 200
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.http import HttpResponse
 from django.test import Client
 
 from codestream.accounts.models import User
@@ -29,23 +28,24 @@ class Cast:
 
     def answers(self, method: str, url: str, **data: str) -> dict[str, int]:
         """The status that everybody gets for the same request; nothing is followed."""
-        return {role: self._ask(role, method, url, data).status_code for role in ROLES}
+        return {role: self._ask(role, method, url, data) for role in ROLES}
 
-    def _ask(self, role: str, method: str, url: str, data: dict[str, str]) -> HttpResponse:
+    def _ask(self, role: str, method: str, url: str, data: dict[str, str]) -> int:
         client = self.client(role)
-        return client.get(url, data) if method == "GET" else client.post(url, data)
+        answer = client.get(url, data) if method == "GET" else client.post(url, data)
+        return answer.status_code
 
 
 def make_cast() -> Cast:
-    project = ProjectFactory(name="Shop")
+    project = ProjectFactory.create(name="Shop")
     roles = {
         "owner": Membership.Role.ADMINISTRATOR,
         "member": Membership.Role.MEMBER,
         "viewer": Membership.Role.VIEWER,
     }
-    users = {name: UserFactory(username=name) for name in (*roles, "outsider")}
+    users = {name: UserFactory.create(username=name) for name in (*roles, "outsider")}
     for name, role in roles.items():
-        MembershipFactory(project=project, user=users[name], role=role)
+        MembershipFactory.create(project=project, user=users[name], role=role)
     return Cast(project=project, users=users)
 
 

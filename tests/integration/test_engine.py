@@ -267,3 +267,40 @@ def test_a_rerun_has_the_inputs_of_the_first_run(runner: Scripted) -> None:
 
     assert (again.rerun_of, again.inputs) == (execution, execution.inputs)
     assert again.index == execution.index + 1
+
+
+def test_a_condition_that_cannot_be_read_fails_its_task_and_nothing_hangs(
+    runner: Scripted,
+) -> None:
+    source = """\
+name: conditional
+stageOrder: [Main]
+stages:
+  Main:
+    taskOrder: [Guess, After]
+    tasks:
+      Guess: {type: SCRIPTED, ignoreFailure: true, preCondition: '${var.gone} == "x"', input: {}}
+      After: {type: SCRIPTED, input: {word: after}}
+"""
+    execution = start(PipelineFactory(source=source))
+    drain()
+
+    assert statuses(execution) == {"Guess": "FAILED_CONTINUE", "After": "COMPLETED"}
+    assert execution.status == Status.COMPLETED
+
+
+def test_a_false_condition_skips_its_task(runner: Scripted) -> None:
+    source = """\
+name: conditional
+stageOrder: [Main]
+stages:
+  Main:
+    taskOrder: [Never, After]
+    tasks:
+      Never: {type: SCRIPTED, preCondition: '"a" == "b"', input: {}}
+      After: {type: SCRIPTED, input: {word: after}}
+"""
+    execution = start(PipelineFactory(source=source))
+    drain()
+
+    assert statuses(execution) == {"Never": "SKIPPED", "After": "COMPLETED"}

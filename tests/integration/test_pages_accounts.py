@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 import pytest
 from django.core.cache import cache
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+from pytest_django.fixtures import Settings
 
-from codestream.accounts.models import ApiToken
+from codestream.accounts.models import ApiToken, User
 from codestream.accounts.services import issue_token
 from tests.factories import UserFactory
 
@@ -16,40 +22,42 @@ SIGN_IN = "/account/sign-in/"
 
 
 @pytest.fixture(autouse=True)
-def forget_failures():
+def forget_failures() -> Iterator[None]:
     cache.clear()
     yield
     cache.clear()
 
 
 @pytest.fixture
-def user():
-    return UserFactory(username="ada", email="ada@example.com", password=PASSWORD)
+def user() -> User:
+    made: User = UserFactory.create(username="ada", email="ada@example.com", password=PASSWORD)
+    return made
 
 
 @pytest.fixture
-def signed_in(user):
+def signed_in(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client
 
 
-def sign_in(name: str, password: str, **more: str):
-    return Client().post(SIGN_IN, {"username": name, "password": password, **more})
+def sign_in(name: str, password: str, **more: str) -> HttpResponse:
+    answer = Client().post(SIGN_IN, {"username": name, "password": password, **more})
+    return cast("HttpResponse", answer)
 
 
 @pytest.mark.parametrize("name", ["ada", "ada@example.com", "ADA@EXAMPLE.COM"])
-def test_one_signs_in_by_name_or_by_address(user, name):
+def test_one_signs_in_by_name_or_by_address(user: User, name: str) -> None:
     assert sign_in(name, PASSWORD, next="/projects/").headers["Location"] == "/projects/"
 
 
-def test_sign_in_never_leads_to_another_site(user):
+def test_sign_in_never_leads_to_another_site(user: User) -> None:
     answer = sign_in("ada", PASSWORD, next="https://evil.example/")
 
     assert answer.headers["Location"] == "/"
 
 
-def test_a_wrong_password_is_refused_in_words_and_not_sent_back(user):
+def test_a_wrong_password_is_refused_in_words_and_not_sent_back(user: User) -> None:
     answer = sign_in("ada", "wrong-password-42")
 
     assert answer.status_code == 422
@@ -57,7 +65,7 @@ def test_a_wrong_password_is_refused_in_words_and_not_sent_back(user):
     assert "wrong-password-42" not in answer.text
 
 
-def test_after_five_failures_the_right_password_has_to_wait_too(user):
+def test_after_five_failures_the_right_password_has_to_wait_too(user: User) -> None:
     for _ in range(5):
         sign_in("ada", "wrong")
 
@@ -67,15 +75,15 @@ def test_after_five_failures_the_right_password_has_to_wait_too(user):
     assert "rests for 15 minutes" in answer.text
 
 
-def test_the_rest_of_one_name_does_not_stop_another(user):
-    UserFactory(username="bob", password=PASSWORD)
+def test_the_rest_of_one_name_does_not_stop_another(user: User) -> None:
+    UserFactory.create(username="bob", password=PASSWORD)
     for _ in range(5):
         sign_in("ada", "wrong")
 
     assert sign_in("bob", PASSWORD).status_code == 302
 
 
-def test_a_success_forgets_the_failures(user):
+def test_a_success_forgets_the_failures(user: User) -> None:
     for _ in range(4):
         sign_in("ada", "wrong")
     sign_in("ada", PASSWORD)
@@ -85,13 +93,15 @@ def test_a_success_forgets_the_failures(user):
     assert sign_in("ada", PASSWORD).status_code == 302
 
 
-def test_signing_out_needs_a_post(signed_in):
+def test_signing_out_needs_a_post(signed_in: Client) -> None:
     assert signed_in.get(reverse("accounts:sign-out")).status_code == 405
     signed_in.post(reverse("accounts:sign-out"))
     assert signed_in.get("/account/tokens/").status_code == 302
 
 
-def test_a_new_token_is_shown_in_its_own_answer_and_never_again(signed_in, user):
+def test_a_new_token_is_shown_in_its_own_answer_and_never_again(
+    signed_in: Client, user: User
+) -> None:
     answer = signed_in.post("/account/tokens/new/", {"name": "for the hub"})
     secret = answer.context["secret"]
 
@@ -100,20 +110,20 @@ def test_a_new_token_is_shown_in_its_own_answer_and_never_again(signed_in, user)
     assert ApiToken.objects.get(owner=user).digest not in answer.text
 
 
-def test_a_new_token_is_not_kept_in_the_session(signed_in):
+def test_a_new_token_is_not_kept_in_the_session(signed_in: Client) -> None:
     secret = signed_in.post("/account/tokens/new/", {"name": "x"}).context["secret"]
 
     assert secret not in str(dict(signed_in.session))
 
 
-def test_a_token_needs_a_name(signed_in):
+def test_a_token_needs_a_name(signed_in: Client) -> None:
     answer = signed_in.post("/account/tokens/new/", {"name": ""})
 
     assert answer.status_code == 422
     assert not ApiToken.objects.exists()
 
 
-def test_one_revokes_a_token_of_ones_own(signed_in, user):
+def test_one_revokes_a_token_of_ones_own(signed_in: Client, user: User) -> None:
     token, _ = issue_token(owner=user, name="old")
 
     signed_in.post(reverse("accounts:revoke-token", args=[token.pk]))
@@ -122,8 +132,8 @@ def test_one_revokes_a_token_of_ones_own(signed_in, user):
     assert not token.is_live
 
 
-def test_the_token_of_another_does_not_exist_for_me(signed_in):
-    token, _ = issue_token(owner=UserFactory(), name="theirs")
+def test_the_token_of_another_does_not_exist_for_me(signed_in: Client) -> None:
+    token, _ = issue_token(owner=UserFactory.create(), name="theirs")
 
     answer = signed_in.post(reverse("accounts:revoke-token", args=[token.pk]))
 
@@ -132,7 +142,7 @@ def test_the_token_of_another_does_not_exist_for_me(signed_in):
 
 
 @pytest.mark.parametrize("url", ["/account/tokens/", "/account/tokens/new/"])
-def test_tokens_need_a_signed_in_person(url):
+def test_tokens_need_a_signed_in_person(url: str) -> None:
     client = Client()
     answer = client.get(url) if url.endswith("tokens/") else client.post(url)
 
@@ -140,8 +150,8 @@ def test_tokens_need_a_signed_in_person(url):
 
 
 def test_the_list_of_tokens_asks_the_database_the_same_however_long(
-    signed_in, user, django_assert_num_queries
-):
+    signed_in: Client, user: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     for number in range(5):
         issue_token(owner=user, name=f"token {number}")
 
@@ -149,14 +159,14 @@ def test_the_list_of_tokens_asks_the_database_the_same_however_long(
         signed_in.get("/account/tokens/")
 
 
-def test_every_page_forbids_scripts_from_elsewhere(client):
+def test_every_page_forbids_scripts_from_elsewhere(client: Client) -> None:
     policy = client.get(SIGN_IN).headers["Content-Security-Policy"]
 
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
 
 
-def test_no_page_carries_inline_script_or_style(signed_in):
+def test_no_page_carries_inline_script_or_style(signed_in: Client) -> None:
     html = signed_in.get("/account/tokens/").text
 
     assert "<style" not in html
@@ -164,33 +174,33 @@ def test_no_page_carries_inline_script_or_style(signed_in):
     assert "<script>" not in html
 
 
-def test_the_theme_is_kept_in_a_cookie_and_written_by_the_server(signed_in):
+def test_the_theme_is_kept_in_a_cookie_and_written_by_the_server(signed_in: Client) -> None:
     signed_in.post("/theme/", {"theme": "dark", "next": "/account/tokens/"})
 
     assert 'data-theme="dark"' in signed_in.get("/account/tokens/").text
 
 
-def test_the_theme_form_goes_back_to_this_site_only(signed_in):
+def test_the_theme_form_goes_back_to_this_site_only(signed_in: Client) -> None:
     answer = signed_in.post("/theme/", {"theme": "dark", "next": "//evil.example/"})
 
     assert answer.headers["Location"] == "/"
 
 
-def test_an_unknown_address_says_what_to_do(signed_in):
+def test_an_unknown_address_says_what_to_do(signed_in: Client) -> None:
     answer = signed_in.get("/no/such/page/")
 
     assert answer.status_code == 404
     assert "Check the address" in answer.text
 
 
-def test_a_form_without_its_token_says_what_to_do():
+def test_a_form_without_its_token_says_what_to_do() -> None:
     answer = Client(enforce_csrf_checks=True).post(SIGN_IN, {"username": "ada"})
 
     assert answer.status_code == 403
     assert "The form has expired" in answer.text
 
 
-def test_a_request_that_is_too_large_is_answered_413(settings):
+def test_a_request_that_is_too_large_is_answered_413(settings: Settings) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
 
     answer = Client().post(SIGN_IN, "x" * 200, content_type="application/x-www-form-urlencoded")

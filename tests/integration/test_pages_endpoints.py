@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 from django.db import IntegrityError
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from codestream.core.errors import Refused
 from endpoints import services
@@ -14,7 +16,7 @@ from tests.factories import (
     KubernetesFactory,
     UserFactory,
 )
-from tests.integration.cast import statuses
+from tests.integration.cast import Cast, statuses
 
 PASSWORD = "hub-pass-0815"
 HUB = {
@@ -37,37 +39,38 @@ CLUSTER = {
 
 
 @pytest.fixture
-def hub(cast) -> Endpoint:
-    return DockerRegistryFactory(
+def hub(cast: Cast) -> Endpoint:
+    made: Endpoint = DockerRegistryFactory.create(
         project=cast.project,
         properties={"serverType": "DockerHub", "repoURL": HUB["repository_url"]},
         credentials={"username": "robot", "password": PASSWORD},
     )
+    return made
 
 
-def test_who_reads_and_who_writes_an_endpoint(cast, hub):
+def test_who_reads_and_who_writes_an_endpoint(cast: Cast, hub: Endpoint) -> None:
     assert cast.answers("GET", "/endpoints/") == statuses(200, 200, 200, 200)
     assert cast.answers("GET", f"/endpoints/{hub.pk}/") == statuses(200, 200, 403, 404)
     assert cast.answers("POST", f"/endpoints/{hub.pk}/") == statuses(422, 422, 403, 404)
     assert cast.answers("GET", "/endpoints/new/") == statuses(200, 200, 403, 403)
 
 
-def test_a_restricted_endpoint_is_written_by_administrators_only(cast):
-    url = f"/endpoints/{DockerRegistryFactory(project=cast.project, is_restricted=True).pk}/"
+def test_a_restricted_endpoint_is_written_by_administrators_only(cast: Cast) -> None:
+    url = f"/endpoints/{DockerRegistryFactory.create(project=cast.project, is_restricted=True).pk}/"
 
     assert cast.answers("GET", url) == statuses(200, 403, 403, 404)
     assert cast.client("member").post(f"{url}delete/").status_code == 403
     assert cast.client("member").post(f"{url}validate/").status_code == 403
 
 
-def test_a_member_does_not_mark_an_endpoint_restricted(cast):
+def test_a_member_does_not_mark_an_endpoint_restricted(cast: Cast) -> None:
     answer = cast.client("member").post("/endpoints/new/", HUB | {"is_restricted": "on"})
 
     assert answer.status_code == 422
     assert "Only an administrator" in answer.text
 
 
-def test_a_docker_registry_is_stored_with_its_secret_apart(cast):
+def test_a_docker_registry_is_stored_with_its_secret_apart(cast: Cast) -> None:
     cast.client("member").post("/endpoints/new/", HUB)
 
     endpoint = Endpoint.objects.get(project=cast.project, name="hub")
@@ -75,7 +78,7 @@ def test_a_docker_registry_is_stored_with_its_secret_apart(cast):
     assert endpoint.credentials == {"username": "robot", "password": PASSWORD}
 
 
-def test_a_cluster_is_stored_with_the_secrets_of_its_sign_in_only(cast):
+def test_a_cluster_is_stored_with_the_secrets_of_its_sign_in_only(cast: Cast) -> None:
     cast.client("member").post("/endpoints/new/", CLUSTER | {"password": "left over"})
 
     endpoint = Endpoint.objects.get(kind=EndpointKind.KUBERNETES)
@@ -86,7 +89,7 @@ def test_a_cluster_is_stored_with_the_secrets_of_its_sign_in_only(cast):
     ("auth_type", "missing"),
     [("token", "token"), ("basicAuth", "username"), ("certificate", "key")],
 )
-def test_each_way_to_sign_in_names_what_it_misses(cast, auth_type, missing):
+def test_each_way_to_sign_in_names_what_it_misses(cast: Cast, auth_type: str, missing: str) -> None:
     entered = CLUSTER | {"token": "", "auth_type": auth_type}
 
     answer = cast.client("member").post("/endpoints/new/", entered)
@@ -95,21 +98,21 @@ def test_each_way_to_sign_in_names_what_it_misses(cast, auth_type, missing):
     assert missing in answer.context["form"].errors
 
 
-def test_an_address_without_a_repository_is_refused_in_words(cast):
+def test_an_address_without_a_repository_is_refused_in_words(cast: Cast) -> None:
     answer = cast.client("member").post("/endpoints/new/", HUB | {"repository_url": "///"})
 
     assert answer.status_code == 422
     assert "repository_url" in answer.context["form"].errors
 
 
-def test_the_secret_is_not_sent_back_after_an_error(cast):
+def test_the_secret_is_not_sent_back_after_an_error(cast: Cast) -> None:
     answer = cast.client("member").post("/endpoints/new/", HUB | {"name": ""})
 
     assert answer.status_code == 422
     assert PASSWORD not in answer.text
 
 
-def test_a_stored_secret_reaches_no_page(cast, hub):
+def test_a_stored_secret_reaches_no_page(cast: Cast, hub: Endpoint) -> None:
     client = cast.client("owner")
 
     pages = [client.get("/endpoints/"), client.get(f"/endpoints/{hub.pk}/")]
@@ -117,7 +120,7 @@ def test_a_stored_secret_reaches_no_page(cast, hub):
     assert all(PASSWORD not in answer.text for answer in pages)
 
 
-def test_an_empty_secret_keeps_the_stored_one(cast, hub):
+def test_an_empty_secret_keeps_the_stored_one(cast: Cast, hub: Endpoint) -> None:
     cast.client("member").post(
         f"/endpoints/{hub.pk}/", HUB | {"password": "", "description": "changed"}
     )
@@ -134,16 +137,16 @@ def test_an_empty_secret_keeps_the_stored_one(cast, hub):
         {"username": "another"},
     ],
 )
-def test_pointing_somewhere_else_asks_for_the_secret_again(cast, hub, change):
-    answer = cast.client("member").post(
-        f"/endpoints/{hub.pk}/", HUB | {"password": ""} | change
-    )
+def test_pointing_somewhere_else_asks_for_the_secret_again(
+    cast: Cast, hub: Endpoint, change: dict[str, str]
+) -> None:
+    answer = cast.client("member").post(f"/endpoints/{hub.pk}/", HUB | {"password": ""} | change)
 
     assert answer.status_code == 422
     assert "Enter it again" in answer.text
 
 
-def test_the_kind_brings_its_fields_as_a_page_and_as_a_fragment(cast):
+def test_the_kind_brings_its_fields_as_a_page_and_as_a_fragment(cast: Cast) -> None:
     client = cast.client("member")
 
     whole = client.get("/endpoints/new/?type=k8s")
@@ -155,20 +158,22 @@ def test_the_kind_brings_its_fields_as_a_page_and_as_a_fragment(cast):
     assert "<html" not in part.text
 
 
-def test_the_way_back_in_the_browser_brings_the_whole_page(cast):
+def test_the_way_back_in_the_browser_brings_the_whole_page(cast: Cast) -> None:
     headers = {"HX-Request": "true", "HX-History-Restore-Request": "true"}
 
     assert "<html" in cast.client("member").get("/endpoints/new/", headers=headers).text
 
 
-def test_two_endpoints_of_a_project_have_two_names(cast, hub):
+def test_two_endpoints_of_a_project_have_two_names(cast: Cast, hub: Endpoint) -> None:
     answer = cast.client("member").post("/endpoints/new/", HUB | {"name": hub.name})
 
     assert answer.status_code == 422
     assert "an endpoint with this name" in answer.text
 
 
-def test_a_check_that_fails_is_written_down_in_words(cast, hub, monkeypatch):
+def test_a_check_that_fails_is_written_down_in_words(
+    cast: Cast, hub: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(endpoint: Endpoint) -> str:
         raise Unauthorized("Docker Hub refused the password.")
 
@@ -184,46 +189,50 @@ def test_a_check_that_fails_is_written_down_in_words(cast, hub, monkeypatch):
     assert "<html" not in answer.text
 
 
-def test_a_check_that_passes_says_so_on_the_list(cast, hub, monkeypatch):
-    monkeypatch.setattr(services, "_check", lambda endpoint: "All is well.")
+def test_a_check_that_passes_says_so_on_the_list(
+    cast: Cast, hub: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "_check", lambda _endpoint: "All is well.")
 
     answer = cast.client("member").post(f"/endpoints/{hub.pk}/validate/", follow=True)
 
     assert "All is well." in answer.text
 
 
-def test_a_viewer_does_not_check_and_sees_no_button(cast, hub):
+def test_a_viewer_does_not_check_and_sees_no_button(cast: Cast, hub: Endpoint) -> None:
     client = cast.client("viewer")
 
     assert client.post(f"/endpoints/{hub.pk}/validate/").status_code == 403
     assert "/validate/" not in client.get("/endpoints/").text
 
 
-def test_an_endpoint_without_users_is_deleted(cast, hub):
+def test_an_endpoint_without_users_is_deleted(cast: Cast, hub: Endpoint) -> None:
     cast.client("member").post(f"/endpoints/{hub.pk}/delete/")
 
     assert not Endpoint.objects.exists()
 
 
-def test_an_endpoint_in_use_says_who_uses_it(cast, hub):
-    webhook = DockerWebhookFactory(project=cast.project, endpoint=hub, name="release-hook")
+def test_an_endpoint_in_use_says_who_uses_it(cast: Cast, hub: Endpoint) -> None:
+    webhook = DockerWebhookFactory.create(project=cast.project, endpoint=hub, name="release-hook")
 
     with pytest.raises(Refused, match=webhook.name):
         services.delete_endpoint(endpoint=hub)
 
 
-def test_the_list_asks_the_same_however_long(cast, django_assert_num_queries):
+def test_the_list_asks_the_same_however_long(
+    cast: Cast, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     for _ in range(3):
-        DockerRegistryFactory(project=cast.project)
-        KubernetesFactory(project=cast.project)
+        DockerRegistryFactory.create(project=cast.project)
+        KubernetesFactory.create(project=cast.project)
     client = cast.client("member")
 
     with django_assert_num_queries(5):
         client.get("/endpoints/")
 
 
-def test_the_endpoints_of_others_are_not_listed(cast):
-    DockerRegistryFactory(name="private-hub")
+def test_the_endpoints_of_others_are_not_listed(cast: Cast) -> None:
+    DockerRegistryFactory.create(name="private-hub")
 
     assert "private-hub" not in cast.client("owner").get("/endpoints/").text
 
@@ -237,14 +246,14 @@ def test_the_endpoints_of_others_are_not_listed(cast):
         ("jenkins", None),
     ],
 )
-def test_imported_type_names_are_understood(name, kind):
+def test_imported_type_names_are_understood(name: str, kind: str | None) -> None:
     found = kind_named(name)
 
     assert (found.kind if found else None) == kind
 
 
-def test_the_administration_shows_no_credential(client, hub):
-    client.force_login(UserFactory(is_staff=True, is_superuser=True))
+def test_the_administration_shows_no_credential(client: Client, hub: Endpoint) -> None:
+    client.force_login(UserFactory.create(is_staff=True, is_superuser=True))
 
     answer = client.get(f"/admin/endpoints/endpoint/{hub.pk}/change/")
 
@@ -252,6 +261,6 @@ def test_the_administration_shows_no_credential(client, hub):
     assert PASSWORD not in answer.text
 
 
-def test_the_database_itself_keeps_names_apart(cast, hub):
+def test_the_database_itself_keeps_names_apart(cast: Cast, hub: Endpoint) -> None:
     with pytest.raises(IntegrityError):
-        DockerRegistryFactory(project=cast.project, name=hub.name)
+        DockerRegistryFactory.create(project=cast.project, name=hub.name)

@@ -13,7 +13,7 @@ from codestream.core.work import Claim, LeaseLostError, WorkKind, claim, due, fi
 from webhooks.models import RegistryEvent
 
 pytestmark = pytest.mark.django_db
-KIND = WorkKind(name="event", model=RegistryEvent, step=lambda taken: None)
+KIND = WorkKind(name="event", model=RegistryEvent, step=print, fail=print)
 ME, OTHER = uuid.uuid4(), uuid.uuid4()
 BOTH = frozenset({ME, OTHER})
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django import forms
 from django.template import Context, Template
+from pytest_django.fixtures import Settings
 
 from codestream.core.statuses import look_of
 from codestream.core.times import in_words, short_time
@@ -21,7 +22,7 @@ def render(source: str, **context: object) -> str:
     return Template("{% load look %}" + source).render(Context(context))
 
 
-def test_a_status_is_an_icon_and_a_word_and_a_tone():
+def test_a_status_is_an_icon_and_a_word_and_a_tone() -> None:
     html = render('{% pill "FAILED_CONTINUE" %}')
 
     assert 'data-status="failed-continue"' in html
@@ -29,19 +30,19 @@ def test_a_status_is_an_icon_and_a_word_and_a_tone():
     assert "Failed, went on" in html
 
 
-def test_a_running_status_turns():
+def test_a_running_status_turns() -> None:
     assert "spin" in render('{% state "RUNNING" %}')
 
 
-def test_an_unknown_status_is_shown_as_it_is():
+def test_an_unknown_status_is_shown_as_it_is() -> None:
     assert look_of("SOMETHING_NEW").word == "Something new"
 
 
-def test_a_status_word_cannot_bring_markup():
+def test_a_status_word_cannot_bring_markup() -> None:
     assert "<script>" not in render("{% state word %}", word="<script>")
 
 
-def test_every_icon_named_by_a_status_is_in_the_sprite(settings):
+def test_every_icon_named_by_a_status_is_in_the_sprite(settings: Settings) -> None:
     sprite = (settings.BASE_DIR / "static/icons.svg").read_text()
 
     assert all(
@@ -50,7 +51,7 @@ def test_every_icon_named_by_a_status_is_in_the_sprite(settings):
     )
 
 
-def test_a_field_in_error_is_tied_to_its_message_and_takes_the_focus():
+def test_a_field_in_error_is_tied_to_its_message_and_takes_the_focus() -> None:
     html = render("{% field form.name %}", form=SmallForm({"name": ""}))
 
     assert 'aria-describedby="id_name_helptext id_name_error"' in html
@@ -59,14 +60,14 @@ def test_a_field_in_error_is_tied_to_its_message_and_takes_the_focus():
     assert "autofocus" in html
 
 
-def test_a_field_without_error_is_quiet():
+def test_a_field_without_error_is_quiet() -> None:
     html = render("{% field form.name %}", form=SmallForm())
 
     assert "aria-invalid" not in html
     assert 'class="input"' in html
 
 
-def test_the_note_on_top_links_to_the_fields_in_error():
+def test_the_note_on_top_links_to_the_fields_in_error() -> None:
     html = render("{% errors form %}", form=SmallForm({"name": ""}))
 
     assert '<a href="#id_name">Name</a>' in html
@@ -81,7 +82,9 @@ def test_the_note_on_top_links_to_the_fields_in_error():
         (NOON - timedelta(days=365), "22 Nov 2025"),
     ],
 )
-def test_a_time_is_said_as_shortly_as_it_can_be(settings, moment, words):
+def test_a_time_is_said_as_shortly_as_it_can_be(
+    settings: Settings, moment: datetime, words: str
+) -> None:
     settings.TIME_ZONE = "UTC"
 
     assert short_time(moment, now=NOON) == words
@@ -97,5 +100,5 @@ def test_a_time_is_said_as_shortly_as_it_can_be(settings, moment, words):
         (timedelta(seconds=-3), "0.0 s"),
     ],
 )
-def test_a_duration_is_said_in_words(length, words):
+def test_a_duration_is_said_in_words(length: timedelta, words: str) -> None:
     assert in_words(length) == words

@@ -206,6 +206,19 @@ def test_cancel_asks_what_works_and_ends_what_has_not_begun() -> None:
     )
 
 
+def test_a_stage_without_tasks_is_not_reached_after_a_failure() -> None:
+    dev = stage("Dev", (task("a", "FAILED"),), status="RUNNING")
+
+    assert plan(execution(dev, stage("Prod"))).stage_changes == (("Dev", Status.FAILED),)
+
+
+@pytest.mark.parametrize("stages", [(), (stage("Dev"),)])
+def test_a_canceled_execution_without_tasks_is_canceled(stages: tuple[StageState, ...]) -> None:
+    state = execution(*stages, status="QUEUED", cancel_requested=True)
+
+    assert plan(state).status is Status.CANCELED
+
+
 def test_a_task_that_was_asked_to_stop_is_not_asked_again() -> None:
     dev = stage("Dev", (task("a", "CANCELING"),), status="CANCELING")
 
@@ -238,6 +251,12 @@ def test_pause_starts_nothing_new_and_is_reached_when_nothing_works() -> None:
 
     assert plan(execution(working, pause_requested=True)) == Plan(status=Status.PAUSING)
     assert plan(execution(idle, pause_requested=True)) == Plan(status=Status.PAUSED)
+
+
+def test_a_task_that_waits_for_a_person_does_not_keep_a_pause_from_being_reached() -> None:
+    dev = stage("Dev", (task("a", "WAITING"),), status="WAITING")
+
+    assert plan(execution(dev, pause_requested=True)) == Plan(status=Status.PAUSED)
 
 
 def test_a_paused_execution_goes_on_when_the_request_is_withdrawn() -> None:
@@ -300,10 +319,13 @@ def assert_earlier_groups_are_over(state: ExecutionState, started: str) -> None:
 def one_event(state: ExecutionState, data: st.DataObject) -> ExecutionState:
     """Let one thing happen: a task that is alive changes, or a person asks for something."""
     alive = [task for task in tasks_of(state) if task.status not in TERMINAL | {Status.NOT_STARTED}]
+    if not alive:
+        assert state.pause_requested, "nothing works and nobody asked for a pause"
+        return replace(state, pause_requested=False)
     asked = data.draw(st.sampled_from([None, None, None, "cancel", "pause"]))
     if asked == "cancel":
         return replace(state, cancel_requested=True)
-    if asked == "pause" or not alive:
+    if asked == "pause":
         return replace(state, pause_requested=not state.pause_requested)
     chosen = data.draw(st.sampled_from(alive))
     return with_task(state, chosen.key, data.draw(st.sampled_from(next_states(chosen))))

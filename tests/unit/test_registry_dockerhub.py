@@ -162,6 +162,12 @@ def test_a_form_with_the_field_payload_is_read_like_json() -> None:
     assert parse(form.encode()) == parse_file("present-generation")
 
 
+def test_a_byte_order_mark_before_the_json_is_no_part_of_it() -> None:
+    body = (OURS / "present-generation.json").read_bytes()
+
+    assert parse(b"\xef\xbb\xbf" + body) == parse_file("present-generation")
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"tag=latest", b"payload=", b'{"tag": "\xff"}', b'{"a": 1} {"b": 2}', b"\\]"],
