@@ -163,6 +163,7 @@ class DockerRegistryForm(EndpointForm):
     def clean_repository_url(self) -> str:
         """Refuse an address in which no repository can be found."""
         url: str = self.cleaned_data["repository_url"]
+        _refuse_credentials_in(url)
         try:
             repository_address(url)
         except CodeStreamError as error:
@@ -224,6 +225,12 @@ class KubernetesForm(EndpointForm):
         label=_("Client key data"), rows=3, help_text=_("For the type Certificate; Base64.")
     )
 
+    def clean_cluster_url(self) -> str:
+        """Keep passwords out of the address, which is shown to everybody in the project."""
+        url: str = self.cleaned_data["cluster_url"]
+        _refuse_credentials_in(url)
+        return url
+
     def secrets_needed(self, cleaned: Mapping[str, Any]) -> tuple[str, ...]:
         """What the chosen way of signing in cannot do without."""
         needed: dict[str, tuple[str, ...]] = {
@@ -241,3 +248,8 @@ class KubernetesForm(EndpointForm):
         elif not cleaned.get("username"):
             self.add_error("username", ValidationError(_("This field is required.")))
         return cleaned
+
+
+def _refuse_credentials_in(url: str) -> None:
+    if "@" in url:
+        raise ValidationError(_("Leave user name and password out of the address."))

@@ -66,12 +66,12 @@ def _check(endpoint: Endpoint) -> str:
     if endpoint.kind == EndpointKind.KUBERNETES:
         version = kubernetes(endpoint).version()
         return _("The cluster answers, Kubernetes %(version)s.") % {"version": version}
-    hub, address = docker_hub(endpoint), repository_of(endpoint)
-    repository = hub.repository(address.namespace, address.repository)
-    name = f"{address.namespace}/{address.repository}"
+    address = repository_of(endpoint)
+    with docker_hub(endpoint) as hub:
+        repository = hub.repository(address.namespace, address.repository)
     if repository.can_admin is False:
         raise Refused(
             _("Signed in, but the account may not manage the webhooks of %(name)s.")
-            % {"name": name}
+            % {"name": address}
         )
-    return _("Signed in; the repository %(name)s is there.") % {"name": name}
+    return _("Signed in; the repository %(name)s is there.") % {"name": address}

@@ -104,7 +104,8 @@ def definition_task(task: TaskRun) -> Task:
 def _locked(execution_id: UUID) -> Execution:
     """Lock the pipeline, then the execution: always in this order."""
     execution = Execution.objects.get(pk=execution_id)
-    Pipeline.objects.select_for_update().filter(pk=execution.pipeline_id).first()
+    if execution.pipeline_id is not None:
+        Pipeline.objects.select_for_update().filter(pk=execution.pipeline_id).first()
     return Execution.objects.select_for_update(of=("self",)).get(pk=execution_id)
 
 

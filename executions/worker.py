@@ -44,7 +44,7 @@ class WorkerLoop:
         self.id = uuid.uuid4()
         self._stopping = threading.Event()
         self._threads = threads
-        self._held: dict[tuple[str, object], Claim] = {}
+        self._held: dict[tuple[str, uuid.UUID], Claim] = {}
         self._lock = threading.Lock()
         self._data_version = -1
 
@@ -157,7 +157,8 @@ class WorkerLoop:
         if connection.vendor != "sqlite":
             return False
         with connection.cursor() as cursor:
-            version = cursor.execute("PRAGMA data_version").fetchone()[0]
+            cursor.execute("PRAGMA data_version")
+            version = int(cursor.fetchone()[0])
         changed = version != self._data_version
         self._data_version = version
         return changed

@@ -20,4 +20,5 @@ class WebhooksConfig(AppConfig):
         from webhooks.models import RegistryEvent, RemoteHook
 
         work.register(work.WorkKind(name="event", model=RegistryEvent, step=judge_event, fail=fail_event))
-        work.register(work.WorkKind(name="hook", model=RemoteHook, step=reconcile, fail=fail_hook))
+        hooks = work.WorkKind(name="hook", model=RemoteHook, step=reconcile, fail=fail_hook)
+        work.register(hooks)

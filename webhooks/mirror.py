@@ -61,7 +61,7 @@ def reconcile(claim: Claim) -> None:
         with finishing(claim, wake_at=now() + timedelta(seconds=5)):
             return
     try:
-        slug = _create(hook) if hook.desired == Presence.PRESENT else _delete(hook)
+        slug = _reach(hook)
     except CodeStreamError as error:
         _note_failure(claim, error)
         return
@@ -124,6 +124,14 @@ def _create(hook: RemoteHook) -> str:
             place.namespace, place.repository, hook.remote_name, hook.hook_url
         )
     return found.slug
+
+
+def _reach(hook: RemoteHook) -> str | None:
+    """Make Docker Hub what it should be; return the slug of the hook, None when it is gone."""
+    if hook.desired == Presence.PRESENT:
+        return _create(hook)
+    _delete(hook)
+    return None
 
 
 def _delete(hook: RemoteHook) -> None:

@@ -36,7 +36,7 @@ class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]
     def from_db_value(
         self, value: str | None, expression: Expression, connection: BaseDatabaseWrapper
     ) -> Json:
-        return json.loads(decrypt(value)) if value else {}  # type: ignore[no-any-return]
+        return json.loads(decrypt(value)) if value else {}
 
     def to_python(self, value: Any) -> Any:
         return value

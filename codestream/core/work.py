@@ -49,7 +49,7 @@ class Claim:
     """One worker's hold on one row: which epoch, and how often the row had been woken by then."""
 
     model: type[Claimable]
-    pk: object
+    pk: uuid.UUID
     epoch: int
     wake_seq: int
     attempts: int
@@ -85,14 +85,14 @@ def wake(rows: models.QuerySet[Any], *, at: datetime | None = None) -> int:
     return rows.update(wake_at=at or now(), wake_seq=F("wake_seq") + 1)
 
 
-def due(kind: WorkKind, *, alive: frozenset[uuid.UUID], limit: int) -> list[object]:
+def due(kind: WorkKind, *, alive: frozenset[uuid.UUID], limit: int) -> list[uuid.UUID]:
     """Return keys of rows that want attention and are held by no living worker, oldest first."""
     rows = kind.model._default_manager.filter(_claimable(alive), wake_at__lte=now())
     return list(rows.order_by("wake_at").values_list("pk", flat=True)[:limit])
 
 
 def claim(
-    kind: WorkKind, pk: object, *, owner: uuid.UUID, alive: frozenset[uuid.UUID]
+    kind: WorkKind, pk: uuid.UUID, *, owner: uuid.UUID, alive: frozenset[uuid.UUID]
 ) -> Claim | None:
     """Take the row under a lease by one conditional update; None when somebody was faster."""
     rows = kind.model._default_manager.filter(pk=pk)

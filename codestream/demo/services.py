@@ -15,7 +15,7 @@ from django.db import transaction
 from codestream.accounts.models import ServiceRole, User
 from codestream.accounts.services import issue_token
 from codestream.projects.models import Membership, Project, Variable
-from endpoints.models import EndpointKind
+from endpoints.models import Endpoint, EndpointKind
 from endpoints.services import save_endpoint
 from pipelines.services import save_pipeline
 from webhooks.models import DockerWebhook
@@ -109,8 +109,7 @@ def _docker_config(stand_ins: StandIns) -> str:
 
 def _create_endpoints(project: Project, stand_ins: StandIns) -> None:
     save_endpoint(
-        project=project,
-        kind=EndpointKind.DOCKER_REGISTRY,
+        endpoint=Endpoint(project=project, kind=EndpointKind.DOCKER_REGISTRY),
         name="demo-hub",
         description="The repository demo/web in the local Docker Hub.",
         is_restricted=False,
@@ -121,8 +120,7 @@ def _create_endpoints(project: Project, stand_ins: StandIns) -> None:
         },
     )
     save_endpoint(
-        project=project,
-        kind=EndpointKind.KUBERNETES,
+        endpoint=Endpoint(project=project, kind=EndpointKind.KUBERNETES),
         name="demo-cluster",
         description="The local cluster.",
         is_restricted=False,

@@ -58,7 +58,12 @@ class Api:
             "kind": f"{target.resource.kind}List",
             "apiVersion": target.resource.api_version,
             "metadata": {"resourceVersion": str(revision)},
-            "items": [body for body in items if selector.accepts(body)],
+            # As from the real one, items do not repeat what they are.
+            "items": [
+                {key: value for key, value in body.items() if key not in ("apiVersion", "kind")}
+                for body in items
+                if selector.accepts(body)
+            ],
         }
 
     def create(self, target: Target, body: Body, query: Query, agent: str) -> Body:

@@ -15,6 +15,7 @@ from codestream.core.json_types import Json
 Body: TypeAlias = Mapping[str, Json]
 
 CLUSTER_DEFAULT_NAMESPACE = "default"
+CLUSTER_WRITTEN = frozenset({"resourceVersion", "managedFields", "generation"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,3 +109,24 @@ def texts_at(body: Json | Body, *path: str) -> dict[str, str]:
     if not isinstance(found, dict):
         return {}
     return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+def is_same_content(before: Body, after: Body) -> bool:
+    """Whether two bodies of one object differ only in what a cluster writes by itself."""
+    return _content(before) == _content(after)
+
+
+def secret_values(manifest: Body) -> tuple[str, ...]:
+    """Every value of a Secret, as text; none for other kinds."""
+    if manifest.get("kind") != "Secret":
+        return ()
+    groups = (manifest.get("data"), manifest.get("stringData"))
+    maps = [group for group in groups if isinstance(group, dict)]
+    return tuple(str(item) for group in maps for item in group.values())
+
+
+def _content(body: Body) -> Body:
+    metadata = body.get("metadata")
+    kept = metadata if isinstance(metadata, dict) else {}
+    own = {key: value for key, value in kept.items() if key not in CLUSTER_WRITTEN}
+    return {key: value for key, value in body.items() if key != "status"} | {"metadata": own}

@@ -174,6 +174,10 @@ def test_no_page_carries_inline_script_or_style(signed_in: Client) -> None:
     assert "<script>" not in html
 
 
+def test_every_place_of_the_navigation_leads_somewhere(signed_in: Client) -> None:
+    assert 'href=""' not in signed_in.get("/account/tokens/").text
+
+
 def test_the_theme_is_kept_in_a_cookie_and_written_by_the_server(signed_in: Client) -> None:
     signed_in.post("/theme/", {"theme": "dark", "next": "/account/tokens/"})
 

@@ -8,7 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 from codestream.core.errors import Refused
 from endpoints import services
 from endpoints.clients.base import Unauthorized
-from endpoints.kinds import kind_named
+from endpoints.kinds import cluster_access, docker_hub, kind_named
 from endpoints.models import CheckStatus, Endpoint, EndpointKind
 from tests.factories import (
     DockerRegistryFactory,
@@ -103,6 +103,22 @@ def test_an_address_without_a_repository_is_refused_in_words(cast: Cast) -> None
 
     assert answer.status_code == 422
     assert "repository_url" in answer.context["form"].errors
+
+
+@pytest.mark.parametrize(
+    ("entered", "field"),
+    [
+        (HUB | {"repository_url": "https://robot:pw@hub.docker.com/r/acme/web"}, "repository_url"),
+        (CLUSTER | {"cluster_url": "https://robot:pw@10.0.0.1:6443"}, "cluster_url"),
+    ],
+)
+def test_an_address_does_not_carry_a_password(
+    cast: Cast, entered: dict[str, str], field: str
+) -> None:
+    answer = cast.client("member").post("/endpoints/new/", entered)
+
+    assert answer.status_code == 422
+    assert field in answer.context["form"].errors
 
 
 def test_the_secret_is_not_sent_back_after_an_error(cast: Cast) -> None:
@@ -264,3 +280,27 @@ def test_the_administration_shows_no_credential(client: Client, hub: Endpoint) -
 def test_the_database_itself_keeps_names_apart(cast: Cast, hub: Endpoint) -> None:
     with pytest.raises(IntegrityError):
         DockerRegistryFactory.create(project=cast.project, name=hub.name)
+
+
+def test_only_docker_hub_itself_has_a_client(cast: Cast) -> None:
+    endpoint = DockerRegistryFactory.create(
+        project=cast.project, properties={"serverType": "Docker_Trusted_Registry"}
+    )
+
+    with pytest.raises(Refused, match="DockerHub only"):
+        docker_hub(endpoint)
+
+
+def test_a_cluster_is_not_taken_for_a_registry(cast: Cast) -> None:
+    with pytest.raises(Refused):
+        docker_hub(KubernetesFactory.create(project=cast.project))
+
+
+def test_imported_keys_of_a_cluster_are_understood(cast: Cast) -> None:
+    endpoint = KubernetesFactory.create(
+        project=cast.project, credentials={"bearerToken": "t", "userName": "u"}
+    )
+
+    access = cluster_access(endpoint)
+
+    assert (access.token, access.username) == ("t", "u")

@@ -1,0 +1,165 @@
+"""The client of Docker Hub: signs in, and lists, creates and deletes the webhooks of a repository.
+
+The webhook routes are those of Docker Hub's own pages and not a public interface: there is no
+update, a webhook's id is its slug, and every path ends with a slash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from codestream.core.clock import now
+from codestream.core.http import Reach, Response, open_session, origin
+from codestream.core.json_types import Json
+from endpoints.clients.base import Protocol
+from endpoints.clients.dockerhub_answers import (
+    HubRepository,
+    HubWebhook,
+    ask,
+    read_object,
+    read_repository,
+    read_webhook,
+    refusal,
+)
+from endpoints.clients.dockerhub_login import Login
+from endpoints.clients.repository_address import RepositoryAddress, parse_repository_url
+
+__all__ = [
+    "DockerHub",
+    "HubRepository",
+    "HubWebhook",
+    "RepositoryAddress",
+    "parse_repository_url",
+]
+
+PAGE_SIZE = 100
+MOST_PAGES = 50
+
+
+class DockerHub:
+    """Docker Hub, or what speaks like it, at ``base_url``.
+
+    ``secret`` is a password, a personal or an organisation access token. Every method raises a
+    ClientError; a write that raises Unreachable, ServerFault or Protocol may be done all the same.
+    """
+
+    def __init__(self, base_url: str, username: str, secret: str) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._session = open_session(Reach.ENDPOINT)
+        self._login = Login(self._session, self._base_url, username, secret)
+
+    def log_in(self) -> None:
+        """Make sure of a token. Raises Unauthorized when the account is refused."""
+        self._login.token()
+
+    def list_webhooks(self, namespace: str, repository: str) -> tuple[HubWebhook, ...]:
+        """All webhooks of the repository, each once, although a page may change meanwhile."""
+        found = {hook.slug: hook for hook in self._webhooks(namespace, repository)}
+        return tuple(found.values())
+
+    def find_webhook(self, namespace: str, repository: str, hook_url: str) -> HubWebhook | None:
+        """The webhook that calls ``hook_url``: the way to learn what became of a lost answer."""
+        for hook in self.list_webhooks(namespace, repository):
+            if hook_url in hook.hook_urls:
+                return hook
+        return None
+
+    def create_webhook(
+        self, namespace: str, repository: str, name: str, hook_url: str
+    ) -> HubWebhook:
+        """Create a webhook; names are unique in a repository.
+
+        Raises Conflict for a name that is taken and Invalid for a URL that is refused. Sent once
+        only: after Unreachable, ServerFault or Protocol look with ``find_webhook``.
+        """
+        wish = f"create the webhook {name} in {namespace}/{repository}"
+        body = {
+            "name": name,
+            "expect_final_callback": False,
+            "webhooks": [{"name": name, "hook_url": hook_url}],
+            "registry": "registry-1.docker.io",
+        }
+        response = self._call("POST", self._webhooks_url(namespace, repository), json=body)
+        if response.status not in (200, 201):
+            raise refusal(response, wish, now=now(), secrets=_secrets_of(hook_url))
+        created = read_webhook(read_object(response, wish))
+        return HubWebhook(slug=created.slug, name=created.name, hook_urls=(hook_url,))
+
+    def delete_webhook(self, namespace: str, repository: str, slug: str) -> None:
+        """Delete a webhook; one that is gone already is fine."""
+        url = f"{self._webhooks_url(namespace, repository)}{quote(slug, safe='')}/"
+        response = self._call("DELETE", url)
+        if response.status not in (200, 202, 204, 404):
+            raise refusal(
+                response, f"delete the webhook {slug} in {namespace}/{repository}", now=now()
+            )
+
+    def repository(self, namespace: str, repository: str) -> HubRepository:
+        """The repository and whether this account may manage it. Raises NotFound."""
+        wish = f"show the repository {namespace}/{repository}"
+        body = self._get(self._repository_url(namespace, repository), wish)
+        return read_repository(body, repository)
+
+    def close(self) -> None:
+        """Close the connections; the token stays for the next client of this account."""
+        self._session.close()
+
+    def __enter__(self) -> DockerHub:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _webhooks(self, namespace: str, repository: str) -> Iterator[HubWebhook]:
+        wish = f"list the webhooks of {namespace}/{repository}"
+        url = f"{self._webhooks_url(namespace, repository)}?page_size={PAGE_SIZE}"
+        for _ in range(MOST_PAGES):
+            page = self._get(url, wish)
+            results, following = page.get("results"), page.get("next")
+            if not isinstance(results, list):
+                raise Protocol("Docker Hub's list of webhooks has no results.")
+            yield from map(read_webhook, results)
+            if not following:
+                return
+            url = self._own(following)
+        raise Protocol(f"Docker Hub's list of webhooks has more than {MOST_PAGES} pages.")
+
+    def _own(self, url: Json) -> str:
+        """``url`` if it stays at this Docker Hub: the token goes nowhere else."""
+        if not isinstance(url, str) or origin(url) != origin(self._base_url):
+            raise Protocol("Docker Hub's list of webhooks continues at another address.")
+        return url
+
+    def _get(self, url: str, wish: str) -> dict[str, Json]:
+        response = self._call("GET", url)
+        if response.status != 200:
+            raise refusal(response, wish, now=now())
+        return read_object(response, wish)
+
+    def _call(self, method: str, url: str, *, json: object = None) -> Response:
+        """Call with a token; a refused one is renewed once, because it may just have ended."""
+        token = self._login.token()
+        response = ask(self._session, method, url, token=token, json=json)
+        if response.status == 401:
+            token = self._login.token(instead_of=token)
+            response = ask(self._session, method, url, token=token, json=json)
+        return response
+
+    def _repository_url(self, namespace: str, repository: str) -> str:
+        place = f"{quote(namespace.lower(), safe='')}/{quote(repository, safe='')}"
+        return f"{self._base_url}/v2/repositories/{place}/"
+
+    def _webhooks_url(self, namespace: str, repository: str) -> str:
+        return f"{self._repository_url(namespace, repository)}webhook_pipeline/"
+
+
+def _secrets_of(hook_url: str) -> list[str]:
+    """The URL and the values of its query, which Docker Hub's answers may echo."""
+    return [hook_url, *(value for _, value in parse_qsl(urlsplit(hook_url).query))]

@@ -1,0 +1,99 @@
+"""Signs in to Docker Hub, as seldom as possible: tokens are kept until shortly before they end.
+
+Failed sign-ins lock the user name for ten minutes, so a refused one is never repeated here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import jwt
+
+from codestream.core.clock import now
+from codestream.core.http import Response, Session
+from endpoints.clients.base import Protocol, Unauthorized
+from endpoints.clients.dockerhub_answers import ask, read_object, refusal
+
+MARGIN = timedelta(seconds=30)
+LIFE_IF_UNTOLD = timedelta(minutes=5)
+WISH = "sign in"
+NEVER = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """The token of one credential, shared by all clients of this process."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    token: str = ""
+    good_until: datetime = NEVER
+
+
+_tickets: dict[tuple[str, str, str], _Ticket] = {}
+
+
+class Login:
+    """The sign-in of one account at one Docker Hub."""
+
+    def __init__(self, session: Session, base_url: str, username: str, secret: str) -> None:
+        self._session = session
+        self._base_url = base_url
+        self._username = username
+        self._secret = secret
+        fingerprint = hashlib.sha256(secret.encode()).hexdigest()
+        self._ticket = _tickets.setdefault((base_url, username, fingerprint), _Ticket())
+
+    def token(self, *, instead_of: str = "") -> str:
+        """A token that should be good: the kept one, or a new one if that is old or was refused.
+
+        Raises Unauthorized when the account is refused, and the errors of any call.
+        """
+        with self._ticket.lock:
+            is_good = self._ticket.token and now() < self._ticket.good_until
+            if not is_good or self._ticket.token == instead_of:
+                self._ticket.token = ""
+                self._ticket.token = self._sign_in()
+                self._ticket.good_until = _end_of(self._ticket.token) - MARGIN
+            return self._ticket.token
+
+    def _sign_in(self) -> str:
+        if not self._username or not self._secret:
+            raise Unauthorized("The endpoint has no user name, or no password or access token.")
+        answer = self._post(
+            "/v2/auth/token", {"identifier": self._username, "secret": self._secret}
+        )
+        if answer.status in (404, 405):
+            answer = self._post(
+                "/v2/users/login", {"username": self._username, "password": self._secret}
+            )
+        return self._read(answer)
+
+    def _post(self, path: str, body: dict[str, str]) -> Response:
+        return ask(self._session, "POST", f"{self._base_url}{path}", json=body)
+
+    def _read(self, answer: Response) -> str:
+        if b"login_2fa_token" in answer.body:
+            # Seen with 401 and with 200: the field decides, and nobody is here to type a code.
+            raise Unauthorized(
+                "Docker Hub asks for a second factor: this account needs an access token.",
+                advice="Create one in Docker Hub and enter it in place of the password.",
+            )
+        if answer.status != 200:
+            raise refusal(answer, WISH, now=now(), secrets=[self._secret])
+        body = read_object(answer, WISH)
+        token = body.get("access_token") or body.get("token")
+        if not isinstance(token, str):
+            raise Protocol("Docker Hub's answer to the sign-in holds no token.")
+        return token
+
+
+def _end_of(token: str) -> datetime:
+    """When the token ends, by its own word; it is Docker Hub's to verify, not ours."""
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+        return datetime.fromtimestamp(float(claims["exp"]), UTC)
+    except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, OverflowError, OSError):
+        return now() + LIFE_IF_UNTOLD

@@ -1,0 +1,126 @@
+"""Reads which repository of which Docker Hub a pasted address means. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from endpoints.clients.base import Invalid
+
+DOCKER_HUB_HOSTS = frozenset(
+    {
+        "hub.docker.com",
+        "docker.io",
+        "www.docker.io",
+        "cloud.docker.com",
+        "index.docker.io",
+        "registry-1.docker.io",
+        "registry.hub.docker.com",
+    }
+)
+# What Docker's pages and routes put before the two names, longest first.
+_PREFIXES: tuple[tuple[str, ...], ...] = (
+    ("repository", "registry-1.docker.io"),
+    ("repository", "docker"),
+    ("v2", "repositories"),
+    ("v2", "namespaces"),
+    ("app", "docker", "repository", "docker"),
+    ("repository",),
+    ("layers",),
+    ("r",),
+    ("u",),
+    ("v2",),
+)
+_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9_.-]*[a-z0-9])?")
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*")
+_EXAMPLE = "Write it like https://hub.docker.com/r/namespace/repository."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryAddress:
+    """A repository at one Docker Hub. ``base_url`` is an origin without a final slash."""
+
+    base_url: str
+    namespace: str
+    repository: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.repository}"
+
+
+def parse_repository_url(text: str, *, default_base: str) -> RepositoryAddress:
+    """The repository that ``text`` names, in any spelling that people paste.
+
+    Docker Hub's own host names, or none, stand for ``default_base``; any other origin is the base
+    itself. Tags, digests and the tabs of a page are ignored. Raises Invalid with words.
+    """
+    parts = _split(text.strip())
+    names = [unquote(segment) for segment in parts.path.split("/") if segment]
+    namespace, repository = _names(names, has_host=bool(parts.netloc))
+    _check(namespace, _NAMESPACE, "namespace")
+    _check(repository, _REPOSITORY, "repository")
+    return RepositoryAddress(
+        base_url=_base(parts, default_base), namespace=namespace, repository=repository
+    )
+
+
+def _split(text: str) -> SplitResult:
+    """The parts of the address; without a scheme the first segment may still be a host."""
+    if "://" not in text:
+        first = text.split("/", 1)[0]
+        is_host = "/" in text and (first == "localhost" or "." in first or ":" in first)
+        text = f"https://{text}" if is_host else f"//{'/' + text.lstrip('/')}"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise Invalid("The repository address has an impossible host or port.") from error
+    if parts.scheme not in ("", "http", "https") or port == 0:
+        raise Invalid("The repository address must begin with http:// or https://.")
+    if "@" in parts.netloc:
+        raise Invalid(
+            "The repository address must not hold a user name or password.",
+            advice="Write them into the fields of their own.",
+        )
+    return parts
+
+
+def _base(parts: SplitResult, default_base: str) -> str:
+    host = (parts.hostname or "").removesuffix(".")
+    if not host or host in DOCKER_HUB_HOSTS:
+        return default_base.rstrip("/")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + (f":{parts.port}" if parts.port else "")
+
+
+def _names(segments: Sequence[str], *, has_host: bool) -> tuple[str, str]:
+    """The namespace and the repository among the segments of the path."""
+    if segments[:1] == ["_"]:
+        segments = ["library", *segments[1:]]
+    elif has_host and len(segments) == 1:
+        segments = ["library", *segments]
+    elif has_host:
+        segments = _without_prefix(segments)
+    if len(segments) < 2:
+        raise Invalid("The address names no repository.", advice=_EXAMPLE)
+    repository = re.split("[@:]", segments[1], maxsplit=1)[0]
+    return segments[0].lower(), repository.lower()
+
+
+def _without_prefix(segments: Sequence[str]) -> list[str]:
+    for prefix in _PREFIXES:
+        length = len(prefix)
+        if tuple(segments[:length]) == prefix and len(segments) >= length + 2:
+            rest = list(segments[length:])
+            # The newer routes say /v2/namespaces/{namespace}/repositories/{repository}.
+            is_newer_route = prefix[-1] == "namespaces" and rest[1] == "repositories"
+            return [rest[0], *rest[2:]] if is_newer_route else rest
+    return list(segments)
+
+
+def _check(name: str, shape: re.Pattern[str], what: str) -> None:
+    if not shape.fullmatch(name):
+        message = f"{name[:60]!r} cannot be the name of a {what} in Docker Hub."
+        raise Invalid(message, advice=_EXAMPLE)

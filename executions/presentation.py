@@ -1,0 +1,215 @@
+"""Executions as their pages show them: segments, stages, the chosen task, the timeline.
+
+Reads what the models hold and never changes anything; asking the database is left to the views.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from codestream.core.json_types import Json, JsonObject
+from codestream.core.statuses import Look, look_of
+from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
+from executions.states import TERMINAL, Status
+
+SEGMENTS: Mapping[str, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.QUEUED, Status.NOT_STARTED}),
+    Status.RUNNING: frozenset(
+        {
+            Status.PREPARING_WORKSPACE,
+            Status.STARTED,
+            Status.RUNNING,
+            Status.PAUSING,
+            Status.RESUMING,
+            Status.CANCELING,
+            Status.ROLLING_BACK,
+        }
+    ),
+    Status.WAITING: frozenset({Status.WAITING, Status.PAUSED}),
+    Status.FAILED: frozenset(
+        {
+            Status.FAILED,
+            Status.FAILED_CONTINUE,
+            Status.ROLLBACK_COMPLETED,
+            Status.ROLLBACK_FAILED,
+        }
+    ),
+    Status.COMPLETED: frozenset({Status.COMPLETED, Status.SKIPPED}),
+    Status.CANCELED: frozenset({Status.CANCELED}),
+}
+"""The filter of the list: every status belongs to exactly one segment."""
+
+_OBJECT_STATES = {"SENT": "STARTED", "PROGRESSING": "RUNNING"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLink:
+    """A task in the strip of stages."""
+
+    task: TaskRun
+    here: bool
+
+    @property
+    def look(self) -> Look:
+        """How its status looks."""
+        return look_of(self.task.status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageColumn:
+    """A stage in the strip, with its tasks in order."""
+
+    stage: StageRun
+    tasks: tuple[TaskLink, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRow:
+    """One Kubernetes object of a task; ``desired`` and ``ready`` are numbers of pods."""
+
+    ref: str
+    change: str
+    status: str
+    message: str
+    desired: int
+    ready: int
+
+    @property
+    def percent(self) -> int:
+        """How much of the rollout is ready, from 0 to 100."""
+        return min(100 * self.ready // self.desired, 100) if self.desired else 0
+
+    @property
+    def rest(self) -> int:
+        """The part of the bar that is still to come."""
+        return 100 - self.percent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPanel:
+    """The chosen task: what it was given, what it did to which object, what it gave."""
+
+    task: TaskRun
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its output is complete."""
+        return self.task.status in TERMINAL
+
+    @property
+    def icon(self) -> str:
+        """The drawing of its kind."""
+        return "kubernetes" if self.task.kind == "K8S" else "play"
+
+    @property
+    def objects(self) -> list[ObjectRow]:
+        """The objects it reports, in the order they were sent."""
+        reported = self.task.output.get("objects")
+        return [_object_row(each) for each in _list(reported) if isinstance(each, dict)]
+
+    @property
+    def rollouts(self) -> list[ObjectRow]:
+        """The objects that have pods."""
+        return [row for row in self.objects if row.desired]
+
+    @property
+    def input(self) -> list[tuple[str, str]]:
+        """What it was given, by name; a text as it is, anything else as JSON."""
+        return [(name, _text(value)) for name, value in self.task.input.items()]
+
+    @property
+    def output(self) -> str:
+        """All of its output as JSON, empty where there is none."""
+        return _text(self.task.output) if self.task.output else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEntry:
+    """One thing that happened."""
+
+    event: ExecutionEvent
+
+    @property
+    def look(self) -> Look:
+        """How the status that it led to looks; a note where it led to none."""
+        return look_of(self.event.to_status or "info")
+
+
+def image_of(execution: Execution) -> str:
+    """``image:tag`` of the push that the execution runs for, empty without one."""
+    image, tag = (execution.inputs.get(name) for name in ("DOCKER_IMAGE", "DOCKER_TAG"))
+    return f"{image}:{tag}" if image and tag else str(image or "")
+
+
+def choose_task(stages: Sequence[StageRun], wanted: str) -> TaskRun | None:
+    """The task with the key ``wanted``; without one the task that matters most now.
+
+    That is the one that is alive, else the first that failed, else the last that ran. None when
+    no task has this key, or there is no task at all.
+    """
+    tasks = [task for stage in stages for task in stage.tasks.all()]
+    if wanted:
+        return next((task for task in tasks if str(task.pk) == wanted), None)
+    begun = [task for task in tasks if task.status != Status.NOT_STARTED]
+    alive = [task for task in begun if task.status not in TERMINAL]
+    failed = [task for task in begun if task.status == Status.FAILED]
+    return next(iter([*alive, *failed, *reversed(begun), *tasks]), None)
+
+
+def columns(stages: Iterable[StageRun], chosen: TaskRun | None) -> list[StageColumn]:
+    """The strip of stages, with the chosen task marked."""
+    here = chosen.pk if chosen else None
+    return [
+        StageColumn(
+            stage=stage,
+            tasks=tuple(TaskLink(task=task, here=task.pk == here) for task in stage.tasks.all()),
+        )
+        for stage in stages
+    ]
+
+
+def progress(stages: Iterable[StageRun]) -> str:
+    """``1 of 5 stages done, 3 of 10 tasks``."""
+    every = list(stages)
+    tasks = [task for stage in every for task in stage.tasks.all()]
+    return _("%(stages)s of %(all_stages)s stages done, %(tasks)s of %(all_tasks)s tasks") % {
+        "stages": sum(stage.status in TERMINAL for stage in every),
+        "all_stages": len(every),
+        "tasks": sum(task.status in TERMINAL for task in tasks),
+        "all_tasks": len(tasks),
+    }
+
+
+def headline(execution: Execution, task: TaskRun | None) -> str:
+    """The one sentence of the page: what came of it, or what the task that runs says."""
+    if execution.message or execution.is_over or task is None or not task.message:
+        return execution.message
+    return f"{task.stage_run.name}.{task.name}: {task.message}"
+
+
+def _object_row(reported: JsonObject) -> ObjectRow:
+    state = str(reported.get("state", ""))
+    return ObjectRow(
+        ref=str(reported.get("ref", "")),
+        change=str(reported.get("change", "")).lower(),
+        status=_OBJECT_STATES.get(state, state),
+        message=str(reported.get("message", "")),
+        desired=_number(reported.get("desired")),
+        ready=_number(reported.get("ready")),
+    )
+
+
+def _number(value: Json) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)

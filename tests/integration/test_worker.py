@@ -1,0 +1,92 @@
+"""The worker loop: it finds what is due, survives faults and hands over what it held."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from codestream.core import work
+from codestream.core.clock import now
+from codestream.core.work import Claim, WorkKind
+from executions.models import Worker
+from executions.worker import WorkerLoop, living_workers
+from webhooks.models import RegistryEvent
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def kinds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, WorkKind]]:
+    registered: dict[str, WorkKind] = {}
+    monkeypatch.setattr(work, "_kinds", registered)
+    yield registered
+
+
+def event() -> RegistryEvent:
+    return RegistryEvent.objects.create(registry="dockerhub", body=b"{}", wake_at=now())
+
+
+def run_until(loop: WorkerLoop, done: threading.Event) -> None:
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    try:
+        assert done.wait(20)
+    finally:
+        loop.stop()
+        thread.join(20)
+
+
+def test_work_that_is_due_is_done_and_the_worker_leaves_no_trace(
+    kinds: dict[str, WorkKind],
+) -> None:
+    done = threading.Event()
+
+    def step(taken: Claim) -> None:
+        with work.finishing(taken, wake_at=None):
+            RegistryEvent.objects.filter(pk=taken.pk).update(message="seen")
+        done.set()
+
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    waiting = event()
+
+    run_until(WorkerLoop(threads=2), done)
+
+    waiting.refresh_from_db()
+    assert (waiting.message, waiting.lease_owner, waiting.wake_at) == ("seen", None, None)
+    assert not Worker.objects.exists()
+
+
+def test_a_fault_of_ours_ends_the_piece_of_work_and_not_the_worker(
+    kinds: dict[str, WorkKind],
+) -> None:
+    done = threading.Event()
+    told: list[str] = []
+
+    def step(taken: Claim) -> None:
+        raise ZeroDivisionError
+
+    def fail(taken: Claim, message: str) -> None:
+        told.append(message)
+        with work.finishing(taken, wake_at=None):
+            pass
+        if len(told) == 2:
+            done.set()
+
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=fail)
+    event(), event()
+
+    run_until(WorkerLoop(threads=1), done)
+
+    assert told == ["Internal error (ZeroDivisionError). The worker's log has the details."] * 2
+
+
+def test_only_workers_whose_heart_beats_are_alive() -> None:
+    beating, silent = uuid.uuid4(), uuid.uuid4()
+    Worker.objects.create(id=beating, host="a", pid=1, heartbeat_at=now())
+    Worker.objects.create(id=silent, host="b", pid=2, heartbeat_at=now() - timedelta(seconds=4))
+
+    assert living_workers() == {beating}

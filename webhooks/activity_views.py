@@ -1,0 +1,95 @@
+"""Pages of deliveries: the activity of all webhooks, and one delivery with its judgement."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Count, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from codestream.accounts.requests import SignedInRequest
+from codestream.core.live import WHILE_LIVE, rhythm, unchanged, version_of
+from codestream.core.pages import page, wants_fragment
+from codestream.core.segments import Segment, segments_of
+from codestream.projects.access import projects_allowing
+from codestream.projects.permissions import Action
+from webhooks.forms import EventFilter
+from webhooks.matching import Verdict
+from webhooks.models import RegistryEvent
+
+PAGE_SIZE = 50
+LONGEST_BODY_SHOWN = 64 * 1024
+NOTHING_NEW = 204
+
+
+@login_required
+@require_safe
+@vary_on_headers("HX-Request")
+def activity(request: SignedInRequest) -> HttpResponse:
+    """The deliveries that the person sees, newest first; live while one of them is."""
+    form = EventFilter(request.GET, user=request.user)
+    found = form.narrow(RegistryEvent.objects.visible_to(request.user))
+    segments = _segments(request, found)
+    verdict = request.GET.get("verdict", "")
+    if verdict in Verdict:
+        found = found.filter(verdict=verdict)
+    found = found.select_related("execution").defer("body", "headers", "steps")
+    shown = Paginator(found.order_by("-created_at"), PAGE_SIZE).get_page(request.GET.get("page"))
+    version = version_of([_standing(row) for row in shown], [each.count for each in segments])
+    if unchanged(request, version):
+        return HttpResponse(status=NOTHING_NEW)
+    context = {
+        "nav": "docker",
+        "form": form,
+        "segments": segments,
+        "shown": shown,
+        "filtered": any(request.GET.get(name) for name in ("q", "project", "webhook", "verdict")),
+        "version": version,
+        "rhythm": rhythm(live=any(_is_live(row) for row in shown), newest=not shown.has_previous()),
+        "fragment": wants_fragment(request),
+        "may_create": projects_allowing(request.user, Action.WRITE).exists(),
+    }
+    return page(request, "webhooks/activity.html", context, partial="live")
+
+
+@login_required
+@require_safe
+@vary_on_headers("HX-Request")
+def event(request: SignedInRequest, pk: UUID) -> HttpResponse:
+    """One delivery: the verdict, the steps that led to it, what was received."""
+    found = RegistryEvent.objects.visible_to(request.user)
+    row = get_object_or_404(found.select_related("execution", "webhook", "duplicate_of"), pk=pk)
+    version = version_of(_standing(row))
+    if unchanged(request, version):
+        return HttpResponse(status=NOTHING_NEW)
+    body = bytes(row.body)
+    context = {
+        "nav": "docker",
+        "event": row,
+        "body": body[:LONGEST_BODY_SHOWN].decode(errors="replace"),
+        "body_size": len(body),
+        "body_is_cut": len(body) > LONGEST_BODY_SHOWN,
+        "version": version,
+        "rhythm": WHILE_LIVE if _is_live(row) else "",
+    }
+    return page(request, "webhooks/event.html", context, partial="live")
+
+
+def _segments(request: SignedInRequest, found: QuerySet[RegistryEvent]) -> list[Segment]:
+    counts = dict(found.order_by().values_list("verdict").annotate(Count("pk")))
+    return segments_of(request.GET, "verdict", Verdict, counts)
+
+
+def _standing(row: RegistryEvent) -> tuple[UUID, str, str]:
+    return row.pk, row.verdict, row.execution.status if row.execution else ""
+
+
+def _is_live(row: RegistryEvent) -> bool:
+    if row.verdict == Verdict.PENDING:
+        return True
+    return row.execution is not None and not row.execution.is_over

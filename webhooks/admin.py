@@ -1,0 +1,86 @@
+"""Administration of Docker triggers; no token, secret or hook URL shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from codestream.core.admin import MadeElsewhereAdmin, ReadOnlyAdmin
+from webhooks.models import (
+    DockerWebhook,
+    ListenerSecret,
+    Push,
+    RefusedDelivery,
+    RegistryEvent,
+    RemoteHook,
+)
+
+
+@admin.register(DockerWebhook)
+class DockerWebhookAdmin(MadeElsewhereAdmin):
+    """Webhooks; saved one by one, so that Docker Hub follows. The token is set on its own page."""
+
+    list_display = ("name", "project", "endpoint", "pipeline", "enabled", "mirror_mode")
+    list_filter = ("enabled", "mirror_mode", "project")
+    list_select_related = ("project", "endpoint", "pipeline")
+    search_fields = ("name", "image_pattern", "tag_pattern")
+    exclude = ("api_token",)
+    readonly_fields = ("project", "registry_kind", "masked_url", "token_set_by", "edited_by")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Remember who changed it."""
+        obj.edited_by = request.user
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(ListenerSecret)
+class ListenerSecretAdmin(ReadOnlyAdmin):
+    """That there is a secret, and since when; never the secret or its keyed hash."""
+
+    list_display = ("webhook", "created_at", "retired_at")
+    list_select_related = ("webhook",)
+    fields = ("webhook", "created_at", "retired_at")
+    readonly_fields = ("created_at",)
+
+
+@admin.register(RemoteHook)
+class RemoteHookAdmin(ReadOnlyAdmin):
+    """What Docker Hub should hold and what it holds."""
+
+    list_display = ("remote_name", "webhook", "endpoint", "desired", "actual", "error_code")
+    list_filter = ("desired", "actual", "error_code")
+    list_select_related = ("webhook", "endpoint")
+    search_fields = ("remote_name", "message")
+    exclude = ("hook_url",)
+    readonly_fields = ("wake_at", "lease_until", "attempts")
+
+
+@admin.register(RegistryEvent)
+class RegistryEventAdmin(ReadOnlyAdmin):
+    """Every delivery and its verdict."""
+
+    list_display = ("created_at", "webhook_name", "image", "tag", "verdict", "message")
+    list_filter = ("verdict", "registry", "project")
+    list_select_related = ("project",)
+    search_fields = ("image", "tag", "digest", "message")
+
+
+@admin.register(Push)
+class PushAdmin(ReadOnlyAdmin):
+    """The states of each tag, as each webhook saw them."""
+
+    list_display = ("repository", "tag", "webhook", "sequence", "is_current", "created_at")
+    list_filter = ("is_current",)
+    list_select_related = ("webhook",)
+    search_fields = ("repository", "tag", "digest")
+
+
+@admin.register(RefusedDelivery)
+class RefusedDeliveryAdmin(ReadOnlyAdmin):
+    """Attempts without a valid token, counted."""
+
+    list_display = ("minute", "remote_addr", "reason", "webhook", "count")
+    list_filter = ("reason",)
+    list_select_related = ("webhook",)
