@@ -23,3 +23,5 @@ urlpatterns = [
     path("", include("webhooks.urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "codestream.core.views.bad_request"

@@ -64,7 +64,8 @@ def delete_endpoint(*, endpoint: Endpoint) -> None:
 
 def _check(endpoint: Endpoint) -> str:
     if endpoint.kind == EndpointKind.KUBERNETES:
-        version = kubernetes(endpoint).version()
+        with kubernetes(endpoint) as cluster:
+            version = cluster.version()
         return _("The cluster answers, Kubernetes %(version)s.") % {"version": version}
     address = repository_of(endpoint)
     with docker_hub(endpoint) as hub:

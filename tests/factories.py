@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import hashlib
 
-import factory
-from factory.django import DjangoModelFactory
+from factory.declarations import (
+    Dict,
+    LazyAttribute,
+    LazyFunction,
+    SelfAttribute,
+    Sequence,
+    SubFactory,
+)
+from factory.django import DjangoModelFactory, Password
+from factory.helpers import post_generation
 
 from codestream.accounts.models import ServiceRole, User
 from codestream.accounts.services import issue_token
+from codestream.core.clock import now
 from codestream.projects.models import Membership, Project, Variable
 from endpoints.models import Endpoint, EndpointKind
+from executions.models import Execution, StageRun, TaskRun
+from executions.states import TERMINAL, Status
 from pipelines.models import Pipeline, PipelineRevision
-from webhooks.models import DockerWebhook
+from webhooks.matching import Verdict
+from webhooks.models import DockerWebhook, RegistryEvent
 
 PIPELINE_SOURCE = """\
 name: {name}
@@ -45,25 +57,25 @@ class UserFactory(DjangoModelFactory):
         model = User
         skip_postgeneration_save = True
 
-    username = factory.Sequence(lambda n: f"user{n}")
-    email = factory.LazyAttribute(lambda user: f"{user.username}@example.com")
+    username = Sequence(lambda n: f"user{n}")
+    email = LazyAttribute(lambda user: f"{user.username}@example.com")
     service_role = ServiceRole.USER
-    password = factory.django.Password("correct horse battery")
+    password = Password("correct horse battery")
 
 
 class ProjectFactory(DjangoModelFactory):
     class Meta:
         model = Project
 
-    name = factory.Sequence(lambda n: f"project{n}")
+    name = Sequence(lambda n: f"project{n}")
 
 
 class MembershipFactory(DjangoModelFactory):
     class Meta:
         model = Membership
 
-    project = factory.SubFactory(ProjectFactory)
-    user = factory.SubFactory(UserFactory)
+    project = SubFactory(ProjectFactory)
+    user = SubFactory(UserFactory)
     role = Membership.Role.MEMBER
 
 
@@ -71,8 +83,8 @@ class VariableFactory(DjangoModelFactory):
     class Meta:
         model = Variable
 
-    project = factory.SubFactory(ProjectFactory)
-    name = factory.Sequence(lambda n: f"variable{n}")
+    project = SubFactory(ProjectFactory)
+    name = Sequence(lambda n: f"variable{n}")
     value = "a value"
 
 
@@ -80,22 +92,22 @@ class DockerRegistryFactory(DjangoModelFactory):
     class Meta:
         model = Endpoint
 
-    project = factory.SubFactory(ProjectFactory)
-    name = factory.Sequence(lambda n: f"hub{n}")
+    project = SubFactory(ProjectFactory)
+    name = Sequence(lambda n: f"hub{n}")
     kind = EndpointKind.DOCKER_REGISTRY
-    properties = factory.Dict({"serverType": "DockerHub", "repoURL": "demo/web"})
-    credentials = factory.Dict({"username": "robot", "password": "hub-password"})
+    properties = Dict({"serverType": "DockerHub", "repoURL": "demo/web"})
+    credentials = Dict({"username": "robot", "password": "hub-password"})
 
 
 class KubernetesFactory(DjangoModelFactory):
     class Meta:
         model = Endpoint
 
-    project = factory.SubFactory(ProjectFactory)
-    name = factory.Sequence(lambda n: f"cluster{n}")
+    project = SubFactory(ProjectFactory)
+    name = Sequence(lambda n: f"cluster{n}")
     kind = EndpointKind.KUBERNETES
-    properties = factory.Dict({"kubernetesURL": "https://10.0.0.1:6443", "authType": "token"})
-    credentials = factory.Dict({"token": "cluster-token"})
+    properties = Dict({"kubernetesURL": "https://10.0.0.1:6443", "authType": "token"})
+    credentials = Dict({"token": "cluster-token"})
 
 
 class PipelineFactory(DjangoModelFactory):
@@ -103,11 +115,11 @@ class PipelineFactory(DjangoModelFactory):
         model = Pipeline
         skip_postgeneration_save = True
 
-    project = factory.SubFactory(ProjectFactory)
-    name = factory.Sequence(lambda n: f"pipeline{n}")
+    project = SubFactory(ProjectFactory)
+    name = Sequence(lambda n: f"pipeline{n}")
     injects_docker = True
 
-    @factory.post_generation
+    @post_generation  # type: ignore[untyped-decorator]
     def source(pipeline: Pipeline, create: bool, extracted: str | None) -> None:  # noqa: N805
         source = extracted or PIPELINE_SOURCE.format(name=pipeline.name)
         pipeline.current_revision = PipelineRevision.objects.create(
@@ -120,7 +132,7 @@ class PipelineFactory(DjangoModelFactory):
 
 
 def _token_of_a_member(webhook: DockerWebhook) -> str:
-    owner = MembershipFactory(project=webhook.project).user
+    owner: User = MembershipFactory.create(project=webhook.project).user
     return issue_token(owner=owner, name="docker-trigger")[1]
 
 
@@ -128,9 +140,66 @@ class DockerWebhookFactory(DjangoModelFactory):
     class Meta:
         model = DockerWebhook
 
-    project = factory.SubFactory(ProjectFactory)
-    name = factory.Sequence(lambda n: f"webhook{n}")
-    endpoint = factory.SubFactory(DockerRegistryFactory, project=factory.SelfAttribute("..project"))
-    pipeline = factory.SubFactory(PipelineFactory, project=factory.SelfAttribute("..project"))
+    project = SubFactory(ProjectFactory)
+    name = Sequence(lambda n: f"webhook{n}")
+    endpoint = SubFactory(DockerRegistryFactory, project=SelfAttribute("..project"))
+    pipeline = SubFactory(PipelineFactory, project=SelfAttribute("..project"))
     mirror_mode = DockerWebhook.MirrorMode.MANUAL
-    api_token = factory.LazyAttribute(_token_of_a_member)
+    api_token = LazyAttribute(_token_of_a_member)
+
+
+class ExecutionFactory(DjangoModelFactory):
+    """An execution with one stage and one task, all in the same status."""
+
+    class Meta:
+        model = Execution
+        skip_postgeneration_save = True
+
+    pipeline = SubFactory(PipelineFactory)
+    project = SelfAttribute("pipeline.project")
+    pipeline_name = SelfAttribute("pipeline.name")
+    revision = SelfAttribute("pipeline.current_revision")
+    index = Sequence(lambda n: n + 1)
+    status = Status.RUNNING
+    inputs = Dict({"DOCKER_IMAGE": "demo/web", "DOCKER_TAG": "1.2.3", "replicas": "1"})
+    triggered_by = "ada"
+    started_at = LazyFunction(now)
+    finished_at = LazyAttribute(lambda row: now() if row.status in TERMINAL else None)
+
+    @post_generation  # type: ignore[untyped-decorator]
+    def output(execution: Execution, create: bool, extracted: object) -> None:  # noqa: N805
+        times = {"started_at": execution.started_at, "finished_at": execution.finished_at}
+        status = execution.status
+        stage = StageRun.objects.create(
+            execution=execution, position=0, name="Deploy", status=status, **times
+        )
+        TaskRun.objects.create(
+            stage_run=stage,
+            position=0,
+            group=0,
+            name="Apply",
+            kind="K8S",
+            status=status,
+            output=extracted or {},
+            **times,
+        )
+
+
+class RegistryEventFactory(DjangoModelFactory):
+    class Meta:
+        model = RegistryEvent
+
+    webhook = SubFactory(DockerWebhookFactory)
+    webhook_name = SelfAttribute("webhook.name")
+    project = SelfAttribute("webhook.project")
+    project_name = SelfAttribute("project.name")
+    registry = "dockerhub"
+    body = b'{"push_data": {"tag": "1.2.3"}}'
+    headers = Dict({"Content-Type": "application/json"})
+    verdict = Verdict.IGNORED
+    message = "Tag does not match"
+    owner = "ada"
+    namespace = "demo"
+    repository = "web"
+    image = "demo/web"
+    tag = "1.2.3"

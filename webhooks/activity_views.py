@@ -36,7 +36,7 @@ def activity(request: SignedInRequest) -> HttpResponse:
     found = form.narrow(RegistryEvent.objects.visible_to(request.user))
     segments = _segments(request, found)
     verdict = request.GET.get("verdict", "")
-    if verdict in Verdict:
+    if verdict in Verdict.__members__:
         found = found.filter(verdict=verdict)
     found = found.select_related("execution").defer("body", "headers", "steps")
     shown = Paginator(found.order_by("-created_at"), PAGE_SIZE).get_page(request.GET.get("page"))

@@ -1,4 +1,4 @@
-"""Forms of Docker triggers: a webhook in the order of the manual, and the filter of the activity."""
+"""Forms of Docker triggers: a webhook in the order of the manual, the filter of the activity."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _KEPT = ("name", "description", "endpoint", "pipeline", "mirror_mode")
 _PATTERNS = ("image_pattern", "tag_pattern")
 
 
-class EndpointChoice(forms.ModelChoiceField):
+class EndpointChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
     """A Docker Registry endpoint, with its project."""
 
     def label_from_instance(self, obj: Endpoint) -> str:
@@ -42,7 +42,7 @@ class EndpointChoice(forms.ModelChoiceField):
         return f"{obj.name} ({obj.project.name})"
 
 
-class PipelineChoice(forms.ModelChoiceField):
+class PipelineChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
     """A pipeline, with its project; those that take the Docker parameters come first."""
 
     def label_from_instance(self, obj: Pipeline) -> str:

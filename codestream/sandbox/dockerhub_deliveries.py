@@ -68,8 +68,11 @@ class Deliveries:
         self._threads: list[threading.Thread] = []
 
     def announce(self, repository: Repository, tag: str, pusher: str) -> int:
-        """Notify every webhook of the repository; return how many there are."""
-        body = json.dumps(push_body(repository, tag, pusher)).encode()
+        """Notify every webhook of the repository of a push; return how many there are."""
+        return self.send(repository, json.dumps(push_body(repository, tag, pusher)).encode())
+
+    def send(self, repository: Repository, body: bytes) -> int:
+        """Send these bytes to every webhook of the repository; return how many there are."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         with self._store.changing():
             calls = [(hook, hook.begin_call()) for hook in repository.hooks]

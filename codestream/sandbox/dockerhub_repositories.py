@@ -44,9 +44,7 @@ class Hook:
         """The URL without the values of its query and without user-info."""
         parts = urlsplit(self.hook_url)
         query = re.sub(r"=[^&]*", "=********", parts.query)
-        return urlunsplit(
-            (parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, "")
-        )
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
 
     def begin_call(self) -> Call:
         """Note a delivery that is under way."""

@@ -138,6 +138,7 @@ class _Exchange(BaseHTTPRequestHandler):
     server_version = "stand-in"
     sys_version = ""
     timeout = IDLE_SECONDS
+    disable_nagle_algorithm = True
     server: _Server
 
     def _serve(self) -> None:

@@ -8,8 +8,8 @@ returns plain objects, never waits for a rollout and never repeats a call.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -23,7 +23,13 @@ from codestream.core.http import USER_AGENT, Reach, origin, pool_manager
 from codestream.core.json_types import Json
 from endpoints.clients.base import Invalid, NotFound, Protocol, Unreachable
 from endpoints.clients.kubernetes_access import ClusterAccess, pem
-from endpoints.clients.kubernetes_discovery import Resource, group_path, resources_of
+from endpoints.clients.kubernetes_discovery import (
+    API_VERSION,
+    Resource,
+    group_path,
+    is_path_safe,
+    resources_of,
+)
 from endpoints.clients.kubernetes_errors import error_of
 from endpoints.clients.kubernetes_objects import (
     CLUSTER_DEFAULT_NAMESPACE,
@@ -180,8 +186,11 @@ class Kubernetes:
         name: str = "",
         label_selector: str = "",
         seconds: int = 30,
-    ) -> Iterator[tuple[str, LiveObject]]:
-        """What is there as ADDED, then each ADDED, MODIFIED or DELETED, for ``seconds`` at most."""
+    ) -> Generator[tuple[str, LiveObject], None, None]:
+        """What is there as ADDED, then each ADDED, MODIFIED or DELETED, for ``seconds`` at most.
+
+        Close it when done before its end, so that its connection is closed.
+        """
         resource = self._resource(api_version, kind)
         query = {"watch": "true", "timeoutSeconds": str(seconds)}
         if name:
@@ -189,12 +198,13 @@ class Kubernetes:
         if label_selector:
             query["labelSelector"] = label_selector
         path = resource.path(namespace)
-        for line in self._lines(path, query, read_seconds=seconds + READ_SECONDS):
-            event = _json_object(line, self._origin)
-            body = event.get("object")
-            if event.get("type") == "ERROR" or not isinstance(body, dict):
-                raise error_of(_code(body), json.dumps(body).encode())
-            yield text_at(event, "type"), self._live(resource, body)
+        with closing(self._lines(path, query, read_seconds=seconds + READ_SECONDS)) as lines:
+            for line in lines:
+                event = _json_object(line, self._origin)
+                body = event.get("object")
+                if event.get("type") == "ERROR" or not isinstance(body, dict):
+                    raise error_of(_code(body), json.dumps(body).encode())
+                yield text_at(event, "type"), self._live(resource, body)
 
     def rollout(self, ref: ObjectRef) -> Rollout:
         """Look once at the rollout of an object. Raises NotFound."""
@@ -223,6 +233,8 @@ class Kubernetes:
         """The address with the namespace that its kind needs, and the kind's resource."""
         if not ref.api_version or not ref.kind or not ref.name:
             raise Invalid("An object needs apiVersion, kind and metadata.name.")
+        if not is_path_safe(ref.name) or not is_path_safe(ref.namespace):
+            raise Invalid(f"{ref} in namespace {ref.namespace!r}: this cannot be a name.")
         resource = self._resource(ref.api_version, ref.kind)
         namespace = (ref.namespace or CLUSTER_DEFAULT_NAMESPACE) if resource.namespaced else ""
         return replace(ref, namespace=namespace), resource
@@ -239,6 +251,8 @@ class Kubernetes:
         return found
 
     def _discover(self, api_version: str) -> dict[str, Resource]:
+        if not API_VERSION.fullmatch(api_version):
+            return {}
         try:
             return resources_of(api_version, self._call("GET", group_path(api_version)).body)
         except NotFound:
@@ -276,7 +290,7 @@ class Kubernetes:
 
     def _lines(
         self, path: str, query: Mapping[str, str], *, read_seconds: float
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         """The lines of an answer as they arrive."""
         response = self._open("GET", path, query, None, JSON_BODY, read_seconds)
         try:

@@ -5,9 +5,13 @@ Pure: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from endpoints.clients.kubernetes_objects import Body, objects_at, text_at
+
+API_VERSION = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +27,19 @@ class Resource:
         """The path of a collection or of one object; all namespaces when none is given."""
         parts = [group_path(self.api_version)]
         if self.namespaced and namespace:
-            parts.append(f"namespaces/{namespace}")
+            parts.append(f"namespaces/{quote(namespace, safe='')}")
         parts.append(self.plural)
-        return "/".join([*parts, name] if name else parts)
+        return "/".join([*parts, quote(name, safe="")] if name else parts)
 
 
 def group_path(api_version: str) -> str:
     """``/api/v1`` or ``/apis/apps/v1``, where the resource list of a version is."""
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+
+
+def is_path_safe(text: str) -> bool:
+    """Whether a name can be one segment of a path, by the rule of the API server itself."""
+    return text not in (".", "..") and not {"/", "%"} & set(text)
 
 
 def resources_of(api_version: str, resource_list: Body) -> dict[str, Resource]:

@@ -9,6 +9,7 @@ from django.forms import BaseForm
 from django.forms.boundfield import BoundField
 from django.template import Context
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -100,9 +101,13 @@ def errors(form: BaseForm) -> dict[str, object]:
 
 
 @register.inclusion_tag("look/place.html", takes_context=True)
-def place(context: Context, url: str, name: str, icon_name: str, label: str) -> dict[str, object]:
-    """One entry of the navigation; the page says where it is by its context variable ``nav``."""
-    return {"url": url, "icon": icon_name, "label": label, "here": context.get("nav") == name}
+def place(context: Context, view: str, name: str, label: str) -> dict[str, object]:
+    """One entry of the navigation, with the icon of its name.
+
+    The page says where it is by its context variable ``nav``.
+    """
+    here = context.get("nav") == name
+    return {"url": reverse(view), "icon": name, "label": label, "here": here}
 
 
 def _shape(bound: BoundField) -> str:

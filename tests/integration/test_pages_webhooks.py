@@ -1,0 +1,510 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from codestream.accounts.models import ApiToken
+from codestream.accounts.services import issue_token, revoke_token
+from codestream.core.clock import now
+from codestream.projects.models import Variable
+from executions.states import Status
+from tests.factories import (
+    DockerRegistryFactory,
+    DockerWebhookFactory,
+    ExecutionFactory,
+    PipelineFactory,
+    RegistryEventFactory,
+    UserFactory,
+    VariableFactory,
+)
+from tests.integration.cast import Cast, statuses
+from webhooks.matching import Verdict
+from webhooks.models import DockerWebhook, RegistryEvent, RemoteHook
+
+HTMX = {"HX-Request": "true"}
+LIST = "/triggers/docker/webhooks/"
+NEW = f"{LIST}new/"
+ACTIVITY = "/triggers/docker/activity/"
+
+
+@pytest.fixture
+def token(cast: Cast) -> str:
+    return issue_token(owner=cast.users["member"], name="trigger")[1]
+
+
+@pytest.fixture
+def webhook(cast: Cast, token: str) -> DockerWebhook:
+    made: DockerWebhook = DockerWebhookFactory.create(
+        project=cast.project,
+        name="release",
+        api_token=token,
+        mirror_mode=DockerWebhook.MirrorMode.AUTO,
+    )
+    return made
+
+
+@pytest.fixture
+def event(webhook: DockerWebhook) -> RegistryEvent:
+    made: RegistryEvent = RegistryEventFactory.create(webhook=webhook)
+    return made
+
+
+@pytest.fixture
+def entered(cast: Cast, token: str) -> dict[str, str]:
+    """What a person enters for a new webhook."""
+    return {
+        "project": "Shop",
+        "name": "release",
+        "endpoint": str(DockerRegistryFactory.create(project=cast.project).pk),
+        "pipeline": str(PipelineFactory.create(project=cast.project).pk),
+        "api_token": token,
+        "image_pattern": "demo/web",
+        "tag_pattern": r"\d+\.\d+",
+        "mirror_mode": "AUTO",
+        "inputs": "replicas: 3",
+    }
+
+
+def page_of(webhook: DockerWebhook, name: str) -> str:
+    return f"{LIST}{webhook.pk}/{name}/"
+
+
+def get(cast: Cast, url: str, role: str = "member", **headers: str) -> str:
+    return cast.client(role).get(url, headers=headers).content.decode()
+
+
+def fail_mirror(webhook: DockerWebhook) -> None:
+    webhook.remote_hooks.update(
+        error_code="forbidden", message="Docker Hub refused the account.", wake_at=later()
+    )
+
+
+def later() -> object:
+    return now() + timedelta(minutes=15)
+
+
+def mirror_now(webhook: DockerWebhook) -> None:
+    webhook.remote_hooks.update(actual=RemoteHook.Presence.PRESENT)
+
+
+def test_who_reads_and_who_writes_webhooks(cast: Cast, webhook: DockerWebhook) -> None:
+    fail_mirror(webhook)
+
+    assert cast.answers("GET", LIST) == statuses(200, 200, 200, 200)
+    assert cast.answers("GET", NEW) == statuses(200, 200, 403, 403)
+    assert cast.answers("POST", NEW) == statuses(422, 422, 403, 403)
+    assert cast.answers("GET", page_of(webhook, "mirror")) == statuses(302, 302, 302, 404)
+    assert cast.answers("GET", page_of(webhook, "edit")) == statuses(200, 200, 403, 404)
+    assert cast.answers("POST", page_of(webhook, "edit")) == statuses(422, 422, 403, 404)
+    assert cast.answers("POST", page_of(webhook, "enabled")) == statuses(302, 302, 403, 404)
+    assert cast.answers("POST", page_of(webhook, "url")) == statuses(200, 200, 403, 404)
+    assert cast.answers("POST", page_of(webhook, "retry")) == statuses(302, 302, 403, 404)
+
+
+@pytest.mark.parametrize(
+    ("role", "status"), [("owner", 302), ("member", 302), ("viewer", 403), ("outsider", 404)]
+)
+def test_who_deletes_a_webhook(cast: Cast, webhook: DockerWebhook, role: str, status: int) -> None:
+    assert cast.client(role).post(page_of(webhook, "delete")).status_code == status
+    assert DockerWebhook.objects.exists() == (status != 302)
+
+
+def test_who_reads_deliveries(cast: Cast, event: RegistryEvent) -> None:
+    assert cast.answers("GET", ACTIVITY) == statuses(200, 200, 200, 200)
+    assert cast.answers("GET", f"{ACTIVITY}{event.pk}/") == statuses(200, 200, 200, 404)
+
+
+@pytest.mark.parametrize("action", ["enabled", "delete", "retry", "url"])
+def test_a_link_alone_changes_nothing(cast: Cast, webhook: DockerWebhook, action: str) -> None:
+    assert cast.client("member").get(page_of(webhook, action)).status_code == 405
+
+
+def test_nobody_sees_the_webhooks_of_strangers(cast: Cast, event: RegistryEvent) -> None:
+    assert "release" not in get(cast, LIST, "outsider")
+    assert "demo/web" not in get(cast, ACTIVITY, "outsider")
+
+
+def test_a_viewer_is_offered_nothing_to_change(cast: Cast, webhook: DockerWebhook) -> None:
+    fail_mirror(webhook)
+    html = get(cast, LIST, "viewer")
+
+    assert "release" in html
+    assert not [word for word in ("Disable", "Retry", "Reveal URL", "Delete") if word in html]
+
+
+def test_a_saved_webhook_is_enabled_and_being_mirrored(cast: Cast, entered: dict[str, str]) -> None:
+    answer = cast.client("member").post(NEW, entered, follow=True)
+
+    webhook = DockerWebhook.objects.get()
+    assert webhook.enabled
+    assert webhook.inputs == {"replicas": "3"}
+    assert webhook.token_set_by == webhook.edited_by == cast.users["member"]
+    html = answer.content.decode()
+    assert answer.redirect_chain == [(LIST, 302)]
+    assert "Being created in Docker Hub" in html
+    assert 'hx-trigger="every 1s"' in html
+
+
+def test_no_secret_is_in_any_page(
+    cast: Cast, webhook: DockerWebhook, event: RegistryEvent, token: str
+) -> None:
+    secret = webhook.secrets.get().secret
+    client = cast.client("owner")
+    urls = [LIST, NEW, ACTIVITY, page_of(webhook, "edit"), f"{ACTIVITY}{event.pk}/"]
+
+    pages = [client.get(url).content.decode() for url in urls]
+
+    assert not [url for url, html in zip(urls, pages, strict=True) if secret in html]
+    assert not [url for url, html in zip(urls, pages, strict=True) if token in html]
+
+
+def test_a_refused_form_does_not_give_the_token_back(
+    cast: Cast, entered: dict[str, str], token: str
+) -> None:
+    answer = cast.client("member").post(NEW, {**entered, "name": ""})
+
+    assert answer.status_code == 422
+    assert token not in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("project", "Elsewhere"),
+        ("name", ""),
+        ("tag_pattern", r"^(\d+"),
+        ("image_pattern", "x" * 300),
+        ("api_token", ""),
+        ("api_token", "cs_rt_made_up"),
+        ("api_token", "${var.absent}"),
+        ("inputs", "nonsense"),
+        ("inputs", "a: [1]"),
+        ("inputs", "replicas: 1\nreplicas: 2"),
+        ("inputs", "unknown: 1"),
+        ("inputs", "DOCKER_TAG: latest"),
+        ("inputs", "a: 'b"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(
+    cast: Cast, entered: dict[str, str], field: str, value: str
+) -> None:
+    answer = cast.client("member").post(NEW, {**entered, field: value})
+
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == [field]
+
+
+def test_a_name_is_taken_once_in_a_project(
+    cast: Cast, webhook: DockerWebhook, entered: dict[str, str]
+) -> None:
+    answer = cast.client("member").post(NEW, entered)
+
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == ["name"]
+
+
+def test_the_owner_of_the_token_must_be_able_to_run_pipelines(
+    cast: Cast, entered: dict[str, str]
+) -> None:
+    weak = issue_token(owner=cast.users["viewer"], name="weak")[1]
+
+    answer = cast.client("member").post(NEW, {**entered, "api_token": weak})
+
+    assert "may not run pipelines" in answer.context["form"].errors["api_token"][0]
+
+
+def test_a_token_may_lie_in_a_variable(cast: Cast, entered: dict[str, str], token: str) -> None:
+    VariableFactory(project=cast.project, name="hub", type=Variable.Type.SECRET, value=token)
+
+    cast.client("member").post(NEW, {**entered, "api_token": "${var.hub}"})
+
+    assert DockerWebhook.objects.get().api_token == "${var.hub}"
+    assert "runs as member" in get(cast, LIST)
+
+
+@pytest.mark.parametrize("part", ["endpoint", "pipeline"])
+def test_what_belongs_to_another_project_cannot_be_used(
+    cast: Cast, entered: dict[str, str], part: str
+) -> None:
+    factory = {"endpoint": DockerRegistryFactory, "pipeline": PipelineFactory}[part]
+    foreign = factory.create()
+
+    answer = cast.client("member").post(NEW, {**entered, part: str(foreign.pk)})
+
+    assert answer.status_code == 422
+    assert foreign.name not in answer.content.decode()
+
+
+def test_an_empty_token_keeps_the_stored_one(
+    cast: Cast, webhook: DockerWebhook, token: str
+) -> None:
+    changed = {
+        "name": "renamed",
+        "endpoint": str(webhook.endpoint_id),
+        "pipeline": str(webhook.pipeline_id),
+        "mirror_mode": "AUTO",
+    }
+
+    answer = cast.client("member").post(page_of(webhook, "edit"), changed)
+
+    webhook.refresh_from_db()
+    assert answer.status_code == 302
+    assert (webhook.name, webhook.api_token) == ("renamed", token)
+
+
+def test_the_form_names_the_inputs_that_no_push_fills(cast: Cast) -> None:
+    pipeline = PipelineFactory.create(project=cast.project)
+
+    html = get(cast, f"{NEW}?pipeline={pipeline.pk}", **HTMX)
+
+    assert "<code>replicas</code> (1)" in html
+    assert "DOCKER_TAG" not in html
+    assert "<html" not in html
+
+
+def test_pipelines_that_take_a_push_come_first(cast: Cast) -> None:
+    PipelineFactory.create(project=cast.project, name="another", injects_docker=False)
+    PipelineFactory.create(project=cast.project, name="deploy")
+
+    html = get(cast, NEW)
+
+    assert html.index("deploy (Shop)") < html.index("another (Shop), no Docker parameters")
+
+
+def test_a_webhook_is_switched_off_and_on(cast: Cast, webhook: DockerWebhook) -> None:
+    client = cast.client("member")
+
+    client.post(page_of(webhook, "enabled"), {"enabled": "off"})
+    webhook.refresh_from_db()
+    assert not webhook.enabled
+    client.post(page_of(webhook, "enabled"), {"enabled": "on"})
+    webhook.refresh_from_db()
+    assert webhook.enabled
+
+
+def test_a_failed_mirror_says_why_and_when_it_is_tried_again(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    fail_mirror(webhook)
+
+    html = get(cast, LIST)
+
+    assert "Docker Hub refused the account." in html
+    assert "Next try" in html
+    assert "Retry" in html
+    assert "hx-trigger" not in html
+
+
+def test_a_retry_makes_the_card_live_again(cast: Cast, webhook: DockerWebhook) -> None:
+    fail_mirror(webhook)
+
+    html = cast.client("member").post(page_of(webhook, "retry"), follow=True).content.decode()
+
+    assert 'hx-trigger="every 1s"' in html
+
+
+def test_the_mirror_is_asked_for_until_it_stands(cast: Cast, webhook: DockerWebhook) -> None:
+    url = page_of(webhook, "mirror")
+    client = cast.client("viewer")
+    version = client.get(url, headers=HTMX).context["mirror"].version
+
+    assert client.get(f"{url}?version={version}", headers=HTMX).status_code == 204
+    mirror_now(webhook)
+    html = client.get(f"{url}?version={version}", headers=HTMX).content.decode()
+    assert "In sync" in html
+    assert "hx-trigger" not in html
+
+
+def test_the_url_is_shown_where_it_is_carried_by_hand(cast: Cast, webhook: DockerWebhook) -> None:
+    webhook.mirror_mode = DockerWebhook.MirrorMode.MANUAL
+    webhook.save()
+
+    answer = cast.client("member").post(page_of(webhook, "url"))
+
+    assert webhook.secrets.get().secret in answer.content.decode()
+    assert "no-store" in answer.headers["Cache-Control"]
+
+
+def test_the_url_of_a_mirrored_webhook_is_not_shown(cast: Cast, webhook: DockerWebhook) -> None:
+    mirror_now(webhook)
+
+    assert cast.client("owner").post(page_of(webhook, "url")).status_code == 404
+    assert "Reveal URL" not in get(cast, LIST, "owner")
+
+
+@pytest.mark.parametrize(
+    ("days", "words"), [(-1, "Expired"), (9, "Expires in 8 days"), (90, "Expires <time")]
+)
+def test_the_card_warns_before_the_token_expires(
+    cast: Cast, webhook: DockerWebhook, days: int, words: str
+) -> None:
+    ApiToken.objects.update(expires_at=now() + timedelta(days=days))
+
+    assert words in get(cast, LIST)
+
+
+def test_the_card_says_that_a_token_is_revoked_or_unknown(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    revoke_token(token=ApiToken.objects.get())
+    assert "Revoked" in get(cast, LIST)
+
+    ApiToken.objects.all().delete()
+    assert "Unknown" in get(cast, LIST)
+
+
+def test_the_card_shows_the_last_push(cast: Cast, event: RegistryEvent) -> None:
+    newer = RegistryEventFactory.create(webhook=event.webhook, verdict=Verdict.TRIGGERED)
+
+    html = get(cast, LIST)
+
+    assert f"{ACTIVITY}{newer.pk}/" in html
+    assert f"{ACTIVITY}{event.pk}/" not in html
+
+
+def test_more_cards_ask_the_database_no_more_often(
+    cast: Cast, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(4):
+        webhook = DockerWebhookFactory.create(project=cast.project, api_token="${var.hub}")
+        RegistryEventFactory.create(webhook=webhook)
+    client = cast.client("member")
+
+    with django_assert_num_queries(7):
+        client.get(LIST)
+
+
+def test_the_activity_shows_a_delivery_with_its_execution(cast: Cast, event: RegistryEvent) -> None:
+    execution = ExecutionFactory.create(project=cast.project, index=7)
+    RegistryEvent.objects.update(verdict=Verdict.TRIGGERED, execution=execution)
+
+    html = get(cast, ACTIVITY)
+
+    assert f"/executions/{execution.pk}/" in html
+    assert "<code>demo/web</code>" in html
+    assert 'class="pill" data-status="triggered"' in html
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "seconds"),
+    [
+        (Verdict.PENDING, None, 1),
+        (Verdict.TRIGGERED, Status.RUNNING, 1),
+        (Verdict.TRIGGERED, Status.COMPLETED, 5),
+        (Verdict.IGNORED, None, 5),
+    ],
+)
+def test_the_activity_asks_every_second_while_a_delivery_is_under_way(
+    cast: Cast, event: RegistryEvent, verdict: Verdict, status: Status | None, seconds: int
+) -> None:
+    execution = ExecutionFactory.create(status=status) if status else None
+    RegistryEvent.objects.update(verdict=verdict, execution=execution)
+
+    assert f'hx-trigger="every {seconds}s"' in get(cast, ACTIVITY)
+
+
+def test_an_activity_that_was_seen_is_not_sent_again(cast: Cast, event: RegistryEvent) -> None:
+    client = cast.client("member")
+    url = f"{ACTIVITY}?version={client.get(ACTIVITY).context['version']}"
+
+    assert client.get(url, headers=HTMX).status_code == 204
+    RegistryEventFactory.create(webhook=event.webhook, tag="2.0")
+    html = client.get(url, headers=HTMX).content.decode()
+    assert "<code>2.0</code>" in html
+    assert "<input" not in html
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("q=web:1.2", True),
+        ("q=absent", False),
+        ("verdict=IGNORED", True),
+        ("verdict=FAILED", False),
+        ("webhook=x", True),
+    ],
+)
+def test_the_activity_is_searched(
+    cast: Cast, event: RegistryEvent, query: str, found: bool
+) -> None:
+    assert (f"{ACTIVITY}{event.pk}/" in get(cast, f"{ACTIVITY}?{query}")) is found
+
+
+def test_more_deliveries_ask_the_database_no_more_often(
+    cast: Cast, webhook: DockerWebhook, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for execution in ExecutionFactory.create_batch(4):
+        RegistryEventFactory.create(webhook=webhook, execution=execution)
+    client = cast.client("member")
+
+    with django_assert_num_queries(8):
+        client.get(ACTIVITY)
+
+
+def test_a_delivery_shows_how_it_was_judged(cast: Cast, event: RegistryEvent) -> None:
+    step = {"name": "Tag", "outcome": "FAILED", "detail": "does not match ^1$"}
+    RegistryEvent.objects.update(steps=[step])
+
+    html = get(cast, f"{ACTIVITY}{event.pk}/")
+
+    assert "does not match ^1$" in html
+    assert '<ol class="steps">' in html
+    assert "hx-trigger" not in html
+
+
+def test_what_a_stranger_sent_is_shown_as_text(cast: Cast, event: RegistryEvent) -> None:
+    RegistryEvent.objects.update(body=b"<b>\xff", callback_url="https://evil.example/x")
+
+    html = get(cast, f"{ACTIVITY}{event.pk}/")
+
+    assert "&lt;b&gt;\ufffd" in html
+    assert "https://evil.example/x" in html
+    assert 'href="https://evil.example' not in html
+
+
+def test_a_long_body_is_shown_in_part(cast: Cast, event: RegistryEvent) -> None:
+    RegistryEvent.objects.update(body=b"a" * 70_000 + b"end")
+
+    html = get(cast, f"{ACTIVITY}{event.pk}/")
+
+    assert "the beginning is shown" in html
+    assert "aend" not in html
+
+
+@pytest.fixture
+def administrator(db: None) -> Client:
+    client = Client()
+    client.force_login(UserFactory.create(is_staff=True, is_superuser=True))
+    return client
+
+
+@pytest.mark.parametrize(
+    "model", ["listenersecret", "remotehook", "registryevent", "push", "refuseddelivery"]
+)
+def test_the_administration_shows_and_does_not_write(
+    administrator: Client, event: RegistryEvent, model: str
+) -> None:
+    assert administrator.get(f"/admin/webhooks/{model}/").status_code == 200
+    assert administrator.get(f"/admin/webhooks/{model}/add/").status_code == 403
+
+
+def test_the_administration_shows_no_secret(
+    administrator: Client, webhook: DockerWebhook, token: str
+) -> None:
+    secret = webhook.secrets.get()
+    rows = {
+        "dockerwebhook": webhook.pk,
+        "listenersecret": secret.pk,
+        "remotehook": webhook.remote_hooks.get().pk,
+    }
+
+    pages = [administrator.get(f"/admin/webhooks/{name}/{pk}/change/") for name, pk in rows.items()]
+
+    assert [answer.status_code for answer in pages] == [200, 200, 200]
+    html = "".join(answer.content.decode() for answer in pages)
+    assert secret.secret not in html
+    assert secret.lookup not in html
+    assert token not in html
