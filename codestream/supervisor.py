@@ -6,15 +6,18 @@ ends its children, so nothing is left holding a port.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import importlib.util
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -23,6 +26,7 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).resolve().parent.parent
 PR_SET_PDEATHSIG = 1
 READY_SECONDS = 30.0
+HOOK_SECONDS = 10.0
 END_SECONDS = 8.0
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 STEADY_SECONDS = 20.0
@@ -115,6 +119,7 @@ def main() -> int:
     for place in ports:
         if problem := _taken(*place):
             return _fail(problem)
+    is_first = not (data_dir / "codestream.sqlite3").exists()
     prepared = subprocess.run(
         [sys.executable, "manage.py", "prepare"], cwd=ROOT, env=environment, check=False
     )
@@ -125,6 +130,8 @@ def main() -> int:
     try:
         if not _wait_for(host, port, supervisor):
             return _fail(f"The web server does not answer; see {logs / 'web.log'}")
+        if is_first and stand_ins:
+            _wait_for_hook(environment["SANDBOX_DOCKERHUB_URL"], supervisor)
         if not supervisor.stopping:
             _say(_greeting(host, port, environment, bool(stand_ins)))
         supervisor.watch()
@@ -231,6 +238,17 @@ def _wait_for(host: str, port: int, supervisor: Supervisor) -> bool:
         else:
             return True
     return supervisor.stopping
+
+
+def _wait_for_hook(dockerhub_url: str, supervisor: Supervisor) -> None:
+    """Wait until the demo's webhook stands in the stand-in: an earlier push would reach nobody."""
+    deadline = time.monotonic() + HOOK_SECONDS
+    while time.monotonic() < deadline and not supervisor.stopping:
+        with contextlib.suppress(OSError, ValueError):
+            with urllib.request.urlopen(f"{dockerhub_url}/_control/state", timeout=1) as answer:  # noqa: S310
+                if any(row["hooks"] for row in json.load(answer)["repositories"]):
+                    return
+        time.sleep(0.1)
 
 
 def _greeting(host: str, port: int, environment: dict[str, str], stand_ins: bool) -> str:

@@ -19,6 +19,8 @@ class WebhooksConfig(AppConfig):
         from webhooks.mirror import fail_hook, reconcile
         from webhooks.models import RegistryEvent, RemoteHook
 
-        work.register(work.WorkKind(name="event", model=RegistryEvent, step=judge_event, fail=fail_event))
+        work.register(
+            work.WorkKind(name="event", model=RegistryEvent, step=judge_event, fail=fail_event)
+        )
         hooks = work.WorkKind(name="hook", model=RemoteHook, step=reconcile, fail=fail_hook)
         work.register(hooks)

@@ -8,7 +8,9 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -136,7 +138,17 @@ class WebhookForm(forms.Form):
             self.fields["api_token"].help_text = _("Empty keeps the stored token.")
         elif isinstance(project, ProjectField):
             project.offer(user)
+        self.fields["api_token"].required = webhook is None
         self._offer_from(projects)
+        self._link("endpoint", reverse("endpoints:new"), _now("Create endpoint"))
+        self._link("api_token", reverse("accounts:tokens"), _now("Generate token"))
+
+    def _link(self, name: str, url: str, words: str) -> None:
+        """Say beside a field where what it asks for is made."""
+        hint: SafeString = format_html(
+            '{} <a href="{}">{}</a>', self.fields[name].help_text, url, words
+        )
+        self.fields[name].help_text = hint
 
     def _offer_from(self, projects: QuerySet[Project]) -> None:
         registries = Endpoint.objects.registries().filter(project__in=projects)
@@ -173,8 +185,6 @@ class WebhookForm(forms.Form):
 
     def _check_token(self, text: str, project: Project) -> None:
         if not text:
-            if self.webhook is None:
-                self.add_error("api_token", _now("Enter a token, or generate one."))
             return
         token = resolve_token(DockerWebhook(project=project, api_token=text))
         if token is None:

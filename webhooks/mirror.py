@@ -16,6 +16,7 @@ from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.work import Claim, finishing, wake
 from endpoints.clients.base import ClientError, Unauthorized
+from endpoints.clients.dockerhub import DockerHub, HubWebhook, RepositoryAddress
 from endpoints.kinds import docker_hub, repository_of
 from webhooks.models import DockerWebhook, ListenerSecret, RemoteHook
 
@@ -116,14 +117,19 @@ def _is_still_needed(hook: RemoteHook) -> bool:
 
 
 def _create(hook: RemoteHook) -> str:
-    """Find the hook by its URL before creating it: an earlier answer may have been lost."""
+    """Look for the hook before creating it: the answer to an earlier try may have been lost."""
     hub, place = docker_hub(hook.endpoint), repository_of(hook.endpoint)
-    found = hub.find_webhook(place.namespace, place.repository, hook.hook_url)
-    if found is None:
-        found = hub.create_webhook(
-            place.namespace, place.repository, hook.remote_name, hook.hook_url
-        )
+    found = _find(hub, place, hook) or hub.create_webhook(
+        place.namespace, place.repository, hook.remote_name, hook.hook_url
+    )
     return found.slug
+
+
+def _find(hub: DockerHub, place: RepositoryAddress, hook: RemoteHook) -> HubWebhook | None:
+    """Return the hook with this address and name; one that is being replaced has another name."""
+    listed = hub.list_webhooks(place.namespace, place.repository)
+    same = (one for one in listed if hook.hook_url in one.hook_urls)
+    return next((one for one in same if one.name == hook.remote_name), None)
 
 
 def _reach(hook: RemoteHook) -> str | None:
@@ -136,7 +142,7 @@ def _reach(hook: RemoteHook) -> str | None:
 
 def _delete(hook: RemoteHook) -> None:
     hub, place = docker_hub(hook.endpoint), repository_of(hook.endpoint)
-    found = hub.find_webhook(place.namespace, place.repository, hook.hook_url)
+    found = _find(hub, place, hook)
     if found is not None:
         hub.delete_webhook(place.namespace, place.repository, found.slug)
 

@@ -128,5 +128,5 @@ class Accounts:
 
 def _hash(password: str, salt: str) -> str:
     return hashlib.scrypt(
-        password.encode(), salt=bytes.fromhex(salt), n=2**14, r=8, p=1, dklen=32
+        password.encode(), salt=bytes.fromhex(salt), n=2**12, r=8, p=1, dklen=32
     ).hex()

@@ -63,7 +63,8 @@ def apply(live: Body, config: Body, shape: Shape, manager: Manager, *, force: bo
     before = _paths_of(entries, manager.owns)
     others = _paths_of(entries, lambda entry: not manager.owns(entry))
     merged: Body = merge(copy.deepcopy(live), config, shape)
-    for path in sorted(before - wanted - others, key=len, reverse=True):
+    # Whole items first: without the field that is its key, an item could not be found any more.
+    for path in sorted(before - wanted - others, key=lambda path: (path[-1] != ".", -len(path))):
         if not (path[-1] == "." and _is_shared_item(path, others)):
             remove(merged, path)
     lost = {path for paths in contested.values() for path in paths}

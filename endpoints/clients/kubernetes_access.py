@@ -46,6 +46,6 @@ def pem(text: str) -> bytes | None:
     if "-----BEGIN" in text:
         return text.encode()
     try:
-        return base64.b64decode(text)
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise Invalid("The certificate data of the endpoint is neither PEM nor base64.") from error

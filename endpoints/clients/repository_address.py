@@ -20,6 +20,8 @@ DOCKER_HUB_HOSTS = frozenset(
         "registry.hub.docker.com",
     }
 )
+# Their addresses are image references: a single name is an official image.
+IMAGE_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 # What Docker's pages and routes put before the two names, longest first.
 _PREFIXES: tuple[tuple[str, ...], ...] = (
     ("repository", "registry-1.docker.io"),
@@ -58,7 +60,7 @@ def parse_repository_url(text: str, *, default_base: str) -> RepositoryAddress:
     """
     parts = _split(text.strip())
     names = [unquote(segment) for segment in parts.path.split("/") if segment]
-    namespace, repository = _names(names, has_host=bool(parts.netloc))
+    namespace, repository = _names(names, parts.hostname or "")
     _check(namespace, _NAMESPACE, "namespace")
     _check(repository, _REPOSITORY, "repository")
     return RepositoryAddress(
@@ -95,13 +97,13 @@ def _base(parts: SplitResult, default_base: str) -> str:
     return f"{parts.scheme}://{shown}" + (f":{parts.port}" if parts.port else "")
 
 
-def _names(segments: Sequence[str], *, has_host: bool) -> tuple[str, str]:
+def _names(segments: Sequence[str], host: str) -> tuple[str, str]:
     """The namespace and the repository among the segments of the path."""
     if segments[:1] == ["_"]:
         segments = ["library", *segments[1:]]
-    elif has_host and len(segments) == 1:
+    elif host in IMAGE_HOSTS and len(segments) == 1:
         segments = ["library", *segments]
-    elif has_host:
+    elif host:
         segments = _without_prefix(segments)
     if len(segments) < 2:
         raise Invalid("The address names no repository.", advice=_EXAMPLE)

@@ -86,9 +86,7 @@ def test_a_revoked_token_opens_nothing(db: None) -> None:
     token, text = issue_token(owner=UserFactory(), name="old")
     revoke_token(token=token)
 
-    answer = Client().get(
-        "/codestream/api/executions", headers={"Authorization": f"Bearer {text}"}
-    )
+    answer = Client().get("/codestream/api/executions", headers={"Authorization": f"Bearer {text}"})
 
     assert answer.status_code == 401
 

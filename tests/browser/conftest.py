@@ -37,7 +37,7 @@ def page(browser: Browser, product: Running) -> Iterator[Page]:
     page = context.new_page()
     page.goto("/account/sign-in/")
     page.get_by_label("User name or e-mail").fill("admin")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/executions/**")
     yield page

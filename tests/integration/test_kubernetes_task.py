@@ -83,9 +83,7 @@ def pipeline_for(cluster: Kubernetes, settings, *, action: str, lenient: bool = 
 
 def run(pipeline: Pipeline, **inputs: str) -> Execution:
     """Start the pipeline and drive it to its end, as a worker would over some seconds."""
-    execution = start_execution(
-        pipeline=pipeline, inputs=inputs, run_as=None, triggered_by="ann"
-    )
+    execution = start_execution(pipeline=pipeline, inputs=inputs, run_as=None, triggered_by="ann")
     for _ in range(200):
         drain()
         execution.refresh_from_db()

@@ -33,7 +33,7 @@ def guard(reach: Reach, *allow: str, answer: tuple[str, ...] = ()) -> AddressGua
         ("100.100.100.200", "metadata"),
         ("169.254.7.7", "link-local"),
         ("fe80::1", "link-local"),
-        ("0.0.0.0", "unspecified"),
+        ("0.0.0.0", "unspecified"),  # noqa: S104
         ("0.1.2.3", "unspecified"),
         ("::", "unspecified"),
         ("224.0.0.1", "multicast"),

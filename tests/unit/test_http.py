@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ def test_the_next_address_is_tried_when_the_first_refuses_the_connection(
     opened = open_session(
         Reach.PUBLIC,
         allow=[f"two.invalid:{port}"],
-        resolve=lambda _host, _port: ["127.0.0.99", "127.0.0.1"],
+        resolve=lambda _host, _port: ["::1", "127.0.0.1"],
     )
     with opened:
         assert send(opened, "GET", f"http://two.invalid:{port}/").status == 200
@@ -151,27 +152,33 @@ def test_a_closed_port_is_unreachable_and_may_be_tried_again() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         free = "{}:{}".format(*unused.getsockname())
-    with open_session(Reach.ENDPOINT, allow=[free]) as opened:
-        with pytest.raises(TransportError, match="cannot be reached") as failed:
-            send(opened, "GET", f"http://{free}/")
+    with (
+        open_session(Reach.ENDPOINT, allow=[free]) as opened,
+        pytest.raises(TransportError, match="cannot be reached") as failed,
+    ):
+        send(opened, "GET", f"http://{free}/")
     assert failed.value.retryable
 
 
 def test_a_silent_server_is_given_up_after_the_time_limit() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         at = "{}:{}".format(*silent.getsockname())
-        with open_session(Reach.ENDPOINT, allow=[at]) as opened:
-            with pytest.raises(TransportError, match="in time"):
-                send(opened, "GET", f"http://{at}/", read_seconds=0.05)
+        with (
+            open_session(Reach.ENDPOINT, allow=[at]) as opened,
+            pytest.raises(TransportError, match="in time"),
+        ):
+            send(opened, "GET", f"http://{at}/", read_seconds=0.05)
 
 
 def test_an_unknown_name_is_said_to_be_unknown() -> None:
     def resolve(_host: str, _port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
-    with open_session(Reach.PUBLIC, allow=[], resolve=resolve) as opened:
-        with pytest.raises(TransportError, match="not known"):
-            send(opened, "GET", "http://nowhere.invalid/")
+    with (
+        open_session(Reach.PUBLIC, allow=[], resolve=resolve) as opened,
+        pytest.raises(TransportError, match="not known"),
+    ):
+        send(opened, "GET", "http://nowhere.invalid/")
 
 
 def test_an_answer_over_the_size_limit_is_given_up(server: HttpServer, session: Session) -> None:
@@ -181,18 +188,19 @@ def test_an_answer_over_the_size_limit_is_given_up(server: HttpServer, session: 
 
 def test_a_message_holds_neither_query_nor_credentials(server: HttpServer) -> None:
     url = server.url.replace("http://", "http://me:pw@") + "/drop?secureToken=abc"
-    with open_session(Reach.ENDPOINT, allow=[place(server)]) as opened:
-        with pytest.raises(TransportError) as failed:
-            send(opened, "GET", url)
+    with (
+        open_session(Reach.ENDPOINT, allow=[place(server)]) as opened,
+        pytest.raises(TransportError) as failed,
+    ):
+        send(opened, "GET", url)
     assert failed.value.user_message.startswith(server.url)
-    assert not {"me", "pw", "abc", "secureToken"} & set(failed.value.user_message.split())
+    assert not re.search("me:|pw@|abc|secureToken", failed.value.user_message)
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com/", "no-scheme", "http://", "http://a:99999/"])
 def test_a_url_that_is_no_http_address_is_final(url: str) -> None:
-    with open_session(Reach.PUBLIC, allow=[]) as opened:
-        with pytest.raises(TransportError) as failed:
-            send(opened, "GET", url)
+    with open_session(Reach.PUBLIC, allow=[]) as opened, pytest.raises(TransportError) as failed:
+        send(opened, "GET", url)
     assert not failed.value.retryable
 
 

@@ -152,7 +152,7 @@ def test_the_reason_of_a_missed_deadline_stays_beside_that_of_the_pod() -> None:
         ({"reason": "ImagePullBackOff", "message": "Back-off"}, "ImagePullBackOff"),
     ],
 )
-def test_a_pod_tells_what_hinders_it(waiting: dict[str, str], reason: str) -> None:
+def test_a_pod_tells_what_hinders_it(waiting: dict[str, Any], reason: str) -> None:
     state = pod_state(
         {
             "metadata": {"name": "web-x"},
@@ -169,7 +169,7 @@ def test_a_pod_tells_what_hinders_it(waiting: dict[str, str], reason: str) -> No
 
 
 def test_a_pod_without_a_node_says_why() -> None:
-    condition = {
+    condition: dict[str, Any] = {
         "type": "PodScheduled",
         "status": "False",
         "reason": "Unschedulable",

@@ -1,0 +1,93 @@
+"""How the client reads answers and credentials, without a server."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from endpoints.clients.base import (
+    Blocked,
+    ClientError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Protocol,
+    RateLimited,
+    ServerFault,
+    Unauthorized,
+)
+from endpoints.clients.kubernetes_access import ClusterAccess, pem
+from endpoints.clients.kubernetes_errors import error_of
+
+
+def status_body(message: str) -> bytes:
+    return json.dumps({"kind": "Status", "message": message}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (302, Protocol),
+        (400, Invalid),
+        (401, Unauthorized),
+        (403, Forbidden),
+        (404, NotFound),
+        (409, Conflict),
+        (410, ServerFault),
+        (418, Protocol),
+        (422, Invalid),
+        (429, RateLimited),
+        (500, ServerFault),
+        (503, ServerFault),
+        (504, ServerFault),
+    ],
+)
+def test_every_status_is_one_decision(status: int, kind: type[ClientError]) -> None:
+    assert type(error_of(status, status_body("so it is"))) is kind
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "failed to create typed patch object (shop/web; apps/v1, Kind=Deployment): errors",
+        ".spec.replica: field not declared in schema",
+    ],
+)
+def test_a_typo_that_the_server_calls_its_own_fault_is_not_tried_again(message: str) -> None:
+    error = error_of(500, status_body(message))
+
+    assert isinstance(error, Invalid)
+    assert not error.retryable
+
+
+def test_a_page_from_something_in_front_of_the_cluster_is_told_apart() -> None:
+    assert isinstance(error_of(403, b"<html>Access denied</html>"), Blocked)
+    assert isinstance(error_of(502, b"<html>Bad gateway</html>"), ServerFault)
+
+
+def test_the_secrets_that_were_sent_are_masked_in_the_message() -> None:
+    error = error_of(422, status_body("Invalid value: 'hunter22'"), secrets=("hunter22",))
+
+    assert error.user_message == "Invalid value: '********'. Correct the manifest."
+
+
+def test_a_token_signs_in_before_a_name_and_a_name_before_nothing() -> None:
+    both = ClusterAccess(url="https://cluster", token=" abc\n", username="jo", password="pw")
+    named = ClusterAccess(url="https://cluster", username="jo", password="pw")
+
+    assert both.authorization == "Bearer abc"
+    assert named.authorization == "Basic " + base64.b64encode(b"jo:pw").decode()
+    assert ClusterAccess(url="https://cluster").authorization == ""
+
+
+def test_certificates_are_taken_plain_and_in_base64() -> None:
+    plain = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+    assert pem(plain) == plain.encode()
+    assert pem(base64.b64encode(plain.encode()).decode()) == plain.encode()
+    assert pem("  ") is None
+    with pytest.raises(Invalid, match="neither PEM nor base64"):
+        pem("*")
