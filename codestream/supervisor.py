@@ -6,7 +6,6 @@ ends its children, so nothing is left holding a port.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import importlib
 import importlib.util
@@ -244,11 +243,17 @@ def _wait_for_hook(dockerhub_url: str, supervisor: Supervisor) -> None:
     """Wait until the demo's webhook stands in the stand-in: an earlier push would reach nobody."""
     deadline = time.monotonic() + HOOK_SECONDS
     while time.monotonic() < deadline and not supervisor.stopping:
-        with contextlib.suppress(OSError, ValueError):
-            with urllib.request.urlopen(f"{dockerhub_url}/_control/state", timeout=1) as answer:  # noqa: S310
-                if any(row["hooks"] for row in json.load(answer)["repositories"]):
-                    return
+        if _holds_a_hook(dockerhub_url):
+            return
         time.sleep(0.1)
+
+
+def _holds_a_hook(dockerhub_url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{dockerhub_url}/_control/state", timeout=1) as answer:  # noqa: S310
+            return any(row["hooks"] for row in json.load(answer)["repositories"])
+    except (OSError, ValueError):
+        return False
 
 
 def _greeting(host: str, port: int, environment: dict[str, str], stand_ins: bool) -> str:

@@ -28,7 +28,6 @@ from codestream.sandbox.kubernetes_resources import (
 from codestream.sandbox.kubernetes_rollout import (
     DESIRED,
     DeploymentController,
-    is_owned,
     owner_reference,
 )
 from codestream.sandbox.kubernetes_store import Store, random_suffix, target_of
@@ -86,9 +85,8 @@ class Cluster:
 
     def _fill(self, replica_set: Body) -> None:
         """As many pods as the replica set wants."""
-        namespace, wanted = replica_set["metadata"]["namespace"], replica_set["spec"]["replicas"]
-        uid = replica_set["metadata"]["uid"]
-        pods = [pod for pod in self._store.every(PODS, namespace) if is_owned(pod, uid)]
+        wanted = replica_set["spec"]["replicas"]
+        pods = self._store.owned(PODS, replica_set["metadata"]["uid"])
         for _ in range(wanted - len(pods)):
             self._add_pod(replica_set)
         pods.sort(key=is_ready)
@@ -96,13 +94,13 @@ class Cluster:
             self._store.remove(target_of(PODS, pod))
         kept = pods[max(len(pods) - wanted, 0) :]
         ready = sum(map(is_ready, kept))
-        replica_set["status"] = {
+        status = {
             "observedGeneration": replica_set["metadata"]["generation"],
             "replicas": wanted,
             "readyReplicas": ready,
             "availableReplicas": ready,
         }
-        self._store.put(target_of(REPLICA_SETS, replica_set), replica_set)
+        self._store.put(target_of(REPLICA_SETS, replica_set), replica_set | {"status": status})
 
     def _add_pod(self, replica_set: Body) -> None:
         pod = self._new_pod(replica_set)
@@ -137,8 +135,8 @@ class Cluster:
         share = self._seconds / max(int(annotations.get(DESIRED, "1")), 1)
         age = self._age(pod) / share
         before = waiting_reason(pod)
-        pod["status"] = pod_status(pod, age, started_at=pod["metadata"]["creationTimestamp"])
-        self._store.put(target_of(PODS, pod), pod)
+        status = pod_status(pod, age, started_at=pod["metadata"]["creationTimestamp"])
+        pod = self._store.put(target_of(PODS, pod), pod | {"status": status})
         reason, message = waiting_reason(pod)
         if (reason, message) != before:
             self._tell(pod, reason, message)

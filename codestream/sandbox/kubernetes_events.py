@@ -37,6 +37,7 @@ def emit(store: Store, about: Body, reason: str, message: str, *, kind: str = "N
         "source": {"component": "stand-in"},
     }
     store.put(target, body)
-    kept = sorted(store.every(EVENTS), key=lambda event: int(event["metadata"]["resourceVersion"]))
-    for event in kept[:-KEPT]:
-        store.remove(target_of(EVENTS, event))
+    events = store.every(EVENTS)
+    if len(events) > KEPT:
+        oldest = min(events, key=lambda event: int(event["metadata"]["resourceVersion"]))
+        store.remove(target_of(EVENTS, oldest))

@@ -67,12 +67,7 @@ class DeploymentController:
 
     def _revisions(self, deployment: Body) -> Revisions:
         """The replica sets, the present one made or made newest if need be."""
-        place = deployment["metadata"]["namespace"]
-        owned = [
-            body
-            for body in self._store.every(REPLICA_SETS, place)
-            if is_owned(body, deployment["metadata"]["uid"])
-        ]
+        owned = self._store.owned(REPLICA_SETS, deployment["metadata"]["uid"])
         owned.sort(key=_revision)
         wanted = template_hash(deployment)
         current = next((b for b in owned if b["metadata"]["labels"].get(HASH) == wanted), None)
@@ -81,8 +76,7 @@ class DeploymentController:
         if current is None:
             current = self._put(_new_replica_set(deployment, wanted, newest + 1))
         elif _revision(current) <= newest:
-            current["metadata"]["annotations"][REVISION] = str(newest + 1)
-            current = self._put(current)
+            current = self._put(_annotated(current, REVISION, newest + 1))
         return Revisions(current=current, old=old)
 
     def _scale(self, deployment: Body, revisions: Revisions) -> None:
@@ -102,13 +96,12 @@ class DeploymentController:
 
     def _set_replicas(self, deployment: Body, body: Body, replicas: int) -> None:
         before = body["spec"]["replicas"]
-        body["metadata"]["annotations"][DESIRED] = str(deployment["spec"]["replicas"])
-        body["spec"]["replicas"] = replicas
-        self._put(body)
+        told = _annotated(body, DESIRED, deployment["spec"]["replicas"])
+        self._put(told | {"spec": body["spec"] | {"replicas": replicas}})
         if before != replicas:
             word = "up" if replicas > before else "down"
-            told = f"Scaled {word} replica set {body['metadata']['name']} to {replicas}"
-            emit(self._store, deployment, "ScalingReplicaSet", told)
+            message = f"Scaled {word} replica set {body['metadata']['name']} to {replicas}"
+            emit(self._store, deployment, "ScalingReplicaSet", message)
 
     def _forget_old(self, deployment: Body, revisions: Revisions) -> None:
         empty = [body for body in revisions.old if not self._pods(body)]
@@ -142,8 +135,7 @@ class DeploymentController:
             self._store.put(target, latest)
 
     def _newest_revision(self, deployment: Body) -> str:
-        bodies = self._store.every(REPLICA_SETS, deployment["metadata"]["namespace"])
-        owned = [body for body in bodies if is_owned(body, deployment["metadata"]["uid"])]
+        owned = self._store.owned(REPLICA_SETS, deployment["metadata"]["uid"])
         return str(max(map(_revision, owned), default=1))
 
     def _is_late(self, deployment: Body, counters: Counters) -> bool:
@@ -158,19 +150,13 @@ class DeploymentController:
         return not counters.complete and waited > deployment["spec"]["progressDeadlineSeconds"]
 
     def _pods(self, replica_set: Body) -> list[Body]:
-        pods = self._store.every(PODS, replica_set["metadata"]["namespace"])
-        return [pod for pod in pods if is_owned(pod, replica_set["metadata"]["uid"])]
+        return self._store.owned(PODS, replica_set["metadata"]["uid"])
 
     def _ready(self, replica_set: Body) -> int:
         return sum(map(is_ready, self._pods(replica_set)))
 
     def _put(self, body: Body) -> Body:
         return self._store.put(target_of(REPLICA_SETS, body), body)
-
-
-def is_owned(body: Body, uid: str) -> bool:
-    """Whether an object names this owner."""
-    return any(owner["uid"] == uid for owner in body["metadata"].get("ownerReferences", []))
 
 
 def owner_reference(owner: Body) -> Body:
@@ -267,6 +253,13 @@ def _dated(condition: Body, before: list[Any]) -> Body:
         "lastUpdateTime": at,
         "lastTransitionTime": at if turned else old["lastTransitionTime"],
     }
+
+
+def _annotated(body: Body, name: str, value: int) -> Body:
+    """A copy of the body with one more annotation."""
+    meta = body["metadata"]
+    annotations = meta["annotations"] | {name: str(value)}
+    return body | {"metadata": meta | {"annotations": annotations}}
 
 
 def _generation(body: Body) -> int:

@@ -1,6 +1,7 @@
 """The objects of the stand-in cluster, their history for watches, and the file they are kept in.
 
-Every object that goes in or out is a copy. Rules about what may be stored are left to the API.
+A stored body is never changed, only replaced: what ``get`` gives is a copy to change, what the
+other methods give is to be read. Rules about what may be stored are left to the API.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import copy
 import secrets
 import threading
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,7 +41,8 @@ class Store:
         self.lock = threading.RLock()
         self._changed = threading.Condition(self.lock)
         self._file = file
-        self._objects: dict[Target, Body] = {}
+        self._objects: dict[str, dict[Target, Body]] = {r.name: {} for r in RESOURCES}
+        self._owned: defaultdict[str, dict[Target, None]] = defaultdict(dict)
         self._history: deque[Happening] = deque(maxlen=HISTORY)
         self.revision = 0
         self._saved = 0
@@ -49,39 +51,44 @@ class Store:
         self._first_revision = self.revision
 
     def get(self, target: Target) -> Body | None:
-        """A copy of one object."""
+        """A copy of one object, to change and put back."""
         with self.lock:
-            return copy.deepcopy(self._objects.get(target))
+            return copy.deepcopy(self._objects[target.resource.name].get(target))
 
     def every(self, resource: Resource, namespace: str = "") -> list[Body]:
-        """Copies of all objects of a resource, by namespace and name."""
+        """All objects of a resource, by namespace and name."""
         with self.lock:
-            found = [
-                target
-                for target in self._objects
-                if target.resource == resource and namespace in ("", target.namespace)
-            ]
-            ordered = sorted(found, key=lambda target: (target.namespace, target.name))
-            return [copy.deepcopy(self._objects[target]) for target in ordered]
+            objects = self._objects[resource.name]
+            found = [target for target in objects if namespace in ("", target.namespace)]
+            found.sort(key=lambda target: (target.namespace, target.name))
+            return [objects[target] for target in found]
+
+    def owned(self, resource: Resource, uid: str) -> list[Body]:
+        """The objects of a resource that name this owner, the oldest first."""
+        with self.lock:
+            objects = self._objects[resource.name]
+            return [objects[target] for target in self._owned[uid] if target in objects]
 
     def put(self, target: Target, body: Body) -> Body:
         """Store an object; one that is equal to what is there changes nothing."""
         with self.lock:
-            before = self._objects.get(target)
+            before = self._objects[target.resource.name].get(target)
             if before is not None and _content(before) == _content(body):
-                return copy.deepcopy(before)
+                return before
             body = copy.deepcopy(body)
             self._stamp(target, body, before)
-            self._objects[target] = body
+            self._keep(target, body)
             self._note("ADDED" if before is None else "MODIFIED", target, body)
-            return copy.deepcopy(body)
+            return body
 
     def remove(self, target: Target) -> Body | None:
         """Take an object away; the body it had, or None."""
         with self.lock:
-            body = self._objects.pop(target, None)
+            body = self._objects[target.resource.name].pop(target, None)
             if body is None:
                 return None
+            for owner in body["metadata"].get("ownerReferences", []):
+                self._owned[owner["uid"]].pop(target, None)
             gone = copy.deepcopy(body)
             self._stamp_revision(gone)
             self._note("DELETED", target, gone)
@@ -92,7 +99,9 @@ class Store:
         with self.lock:
             if self._saved == self.revision:
                 return
-            objects = [[target.resource.name, body] for target, body in self._objects.items()]
+            objects = [
+                [name, body] for name, bodies in self._objects.items() for body in bodies.values()
+            ]
             self._file.save({"revision": self.revision, "objects": objects})
             self._saved = self.revision
 
@@ -139,6 +148,11 @@ class Store:
         self.revision += 1
         body["metadata"]["resourceVersion"] = str(self.revision)
 
+    def _keep(self, target: Target, body: Body) -> None:
+        self._objects[target.resource.name][target] = body
+        for owner in body["metadata"].get("ownerReferences", []):
+            self._owned[owner["uid"]][target] = None
+
     def _note(self, kind: str, target: Target, body: Body) -> None:
         happening = Happening(revision=self.revision, kind=kind, target=target, body=body)
         self._history.append(happening)
@@ -151,7 +165,8 @@ class Store:
                 target = Target(resource=NAMESPACES, name=name)
                 self.put(target, new_namespace(name))
             return
-        self._objects = dict(_targets(kept["objects"]))
+        for target, body in _targets(kept["objects"]):
+            self._keep(target, body)
         self.revision = self._saved = kept["revision"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -54,11 +53,11 @@ class Scripted:
 
 
 @pytest.fixture
-def runner(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
+def runner(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     scripted = Scripted()
     monkeypatch.setattr(task_kinds, "_known", {"K8S", "SCRIPTED"})
     monkeypatch.setattr(runners, "_runners", {"SCRIPTED": scripted})
-    return scripted  # type: ignore[return-value]
+    return scripted
 
 
 def pipeline_of(*groups: str, concurrency: int = 10) -> Pipeline:

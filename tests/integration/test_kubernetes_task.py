@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from codestream.core.json_types import Json
 from codestream.core.work import wake
@@ -59,13 +60,15 @@ stages:
 
 
 @pytest.fixture
-def cluster(settings) -> Iterator[Kubernetes]:
+def cluster(settings: Settings) -> Iterator[Kubernetes]:
     with KubernetesServer(token=TOKEN, rollout_seconds=0.2) as server:
         settings.OUTGOING_ALLOW = [server.url.removeprefix("http://")]
         yield Kubernetes(ClusterAccess(url=server.url, token=TOKEN))
 
 
-def pipeline_for(cluster: Kubernetes, settings, *, action: str, lenient: bool = False) -> Pipeline:
+def pipeline_for(
+    cluster: Kubernetes, settings: Settings, *, action: str, lenient: bool = False
+) -> Pipeline:
     source = SOURCE.format(action=action, lenient=str(lenient).lower())
     pipeline = PipelineFactory(source=source)
     VariableFactory(project=pipeline.project, name="password", type="SECRET", value=PASSWORD)
@@ -105,7 +108,9 @@ def task_of(execution: Execution) -> TaskRun:
     return TaskRun.objects.get(stage_run__execution=execution)
 
 
-def test_apply_deploys_and_a_second_push_replaces_the_image(cluster: Kubernetes, settings) -> None:
+def test_apply_deploys_and_a_second_push_replaces_the_image(
+    cluster: Kubernetes, settings: Settings
+) -> None:
     pipeline = pipeline_for(cluster, settings, action="APPLY")
 
     ends = [run(pipeline, DOCKER_TAG=tag).status for tag in ("1.0", "1.1")]
@@ -114,7 +119,9 @@ def test_apply_deploys_and_a_second_push_replaces_the_image(cluster: Kubernetes,
     assert image(cluster) == "demo/web:1.1"
 
 
-def test_every_object_is_reported_with_what_became_of_it(cluster: Kubernetes, settings) -> None:
+def test_every_object_is_reported_with_what_became_of_it(
+    cluster: Kubernetes, settings: Settings
+) -> None:
     execution = run(pipeline_for(cluster, settings, action="Apply"))
 
     reports = task_of(execution).output["objects"]
@@ -124,7 +131,9 @@ def test_every_object_is_reported_with_what_became_of_it(cluster: Kubernetes, se
     ]
 
 
-def test_no_secret_is_kept_with_the_task_or_its_story(cluster: Kubernetes, settings) -> None:
+def test_no_secret_is_kept_with_the_task_or_its_story(
+    cluster: Kubernetes, settings: Settings
+) -> None:
     execution = run(pipeline_for(cluster, settings, action="APPLY"))
 
     task = task_of(execution)
@@ -135,7 +144,7 @@ def test_no_secret_is_kept_with_the_task_or_its_story(cluster: Kubernetes, setti
     assert "cHVsbC1zZWNyZXQtcGFzc3dvcmQ" not in kept
 
 
-def test_create_makes_the_objects_once(cluster: Kubernetes, settings) -> None:
+def test_create_makes_the_objects_once(cluster: Kubernetes, settings: Settings) -> None:
     pipeline = pipeline_for(cluster, settings, action="CREATE")
 
     first, second = run(pipeline), run(pipeline)
@@ -145,7 +154,7 @@ def test_create_makes_the_objects_once(cluster: Kubernetes, settings) -> None:
     assert "Continue on conflict" in second.message
 
 
-def test_create_can_leave_alone_what_exists(cluster: Kubernetes, settings) -> None:
+def test_create_can_leave_alone_what_exists(cluster: Kubernetes, settings: Settings) -> None:
     pipeline = pipeline_for(cluster, settings, action="CREATE", lenient=True)
 
     ends = [run(pipeline, DOCKER_TAG=tag).status for tag in ("1.0", "1.1")]
@@ -155,7 +164,7 @@ def test_create_can_leave_alone_what_exists(cluster: Kubernetes, settings) -> No
 
 
 def test_a_create_that_was_sent_before_the_worker_died_is_recognised(
-    cluster: Kubernetes, settings
+    cluster: Kubernetes, settings: Settings
 ) -> None:
     pipeline = pipeline_for(cluster, settings, action="CREATE")
     execution = start_execution(pipeline=pipeline, inputs={}, run_as=None, triggered_by="ann")
@@ -170,7 +179,7 @@ def test_a_create_that_was_sent_before_the_worker_died_is_recognised(
 
 
 def test_an_image_that_cannot_be_pulled_fails_with_the_reason(
-    cluster: Kubernetes, settings
+    cluster: Kubernetes, settings: Settings
 ) -> None:
     execution = run(pipeline_for(cluster, settings, action="APPLY"), DOCKER_IMAGE="demo/missing")
 
@@ -178,7 +187,7 @@ def test_an_image_that_cannot_be_pulled_fails_with_the_reason(
     assert "ImagePullBackOff" in execution.message
 
 
-def test_a_wrong_token_fails_at_once_and_says_so(cluster: Kubernetes, settings) -> None:
+def test_a_wrong_token_fails_at_once_and_says_so(cluster: Kubernetes, settings: Settings) -> None:
     pipeline = pipeline_for(cluster, settings, action="APPLY")
     endpoint = pipeline.project.endpoints.get(name="cluster")
     endpoint.credentials = {"token": "another"}
@@ -191,7 +200,7 @@ def test_a_wrong_token_fails_at_once_and_says_so(cluster: Kubernetes, settings) 
 
 
 def test_a_tag_that_looks_like_yaml_keeps_the_shape_of_the_manifest(
-    cluster: Kubernetes, settings
+    cluster: Kubernetes, settings: Settings
 ) -> None:
     tag = "x\n  hostNetwork: true"
 
@@ -207,7 +216,7 @@ def test_a_tag_that_looks_like_yaml_keeps_the_shape_of_the_manifest(
     assert execution.is_over
 
 
-def test_a_missing_endpoint_is_named(cluster: Kubernetes, settings) -> None:
+def test_a_missing_endpoint_is_named(cluster: Kubernetes, settings: Settings) -> None:
     pipeline = pipeline_for(cluster, settings, action="APPLY")
     pipeline.project.endpoints.all().delete()
 
@@ -217,7 +226,9 @@ def test_a_missing_endpoint_is_named(cluster: Kubernetes, settings) -> None:
     assert "“cluster”" in execution.message
 
 
-def test_a_restricted_endpoint_is_not_for_everybody(cluster: Kubernetes, settings) -> None:
+def test_a_restricted_endpoint_is_not_for_everybody(
+    cluster: Kubernetes, settings: Settings
+) -> None:
     pipeline = pipeline_for(cluster, settings, action="APPLY")
     pipeline.project.endpoints.update(is_restricted=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -20,10 +19,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def kinds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, WorkKind]]:
+def kinds(monkeypatch: pytest.MonkeyPatch) -> dict[str, WorkKind]:
     registered: dict[str, WorkKind] = {}
     monkeypatch.setattr(work, "_kinds", registered)
-    yield registered
+    return registered
 
 
 def event() -> RegistryEvent:
