@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import cast
 
-from endpoints.clients.kubernetes import Kubernetes
-
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import Json, JsonObject
 from codestream.core.redact import redact_object
 from endpoints.clients.base import Conflict
+from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_objects import Change, LiveObject, ObjectRef, ref_of
 from endpoints.clients.rollout import Rollout, RolloutState
 from endpoints.kinds import kubernetes

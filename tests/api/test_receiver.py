@@ -108,6 +108,7 @@ def test_a_body_over_one_mebibyte_is_413(webhook: DockerWebhook) -> None:
 
 def test_a_chunked_body_has_the_same_limit(webhook: DockerWebhook) -> None:
     def send(size: int) -> int:
+        body: dict[str, Any] = {"wsgi.input": BytesIO(json.dumps(PUSH).encode().ljust(size))}
         return (
             Client()
             .generic(
@@ -115,7 +116,7 @@ def test_a_chunked_body_has_the_same_limit(webhook: DockerWebhook) -> None:
                 f"{webhook.listener_path}?secureToken={secret_of(webhook)}",
                 CONTENT_LENGTH="",
                 HTTP_TRANSFER_ENCODING="chunked",
-                **{"wsgi.input": BytesIO(json.dumps(PUSH).encode().ljust(size))},
+                **body,
             )
             .status_code
         )

@@ -10,7 +10,6 @@ from urllib.request import Request, urlopen
 import pytest
 from pytest_django.fixtures import Settings
 
-from codestream.core.clock import now
 from codestream.core.http import AddressRefused
 from codestream.sandbox.kubernetes import KubernetesServer
 from endpoints.clients.base import Invalid, RateLimited, ServerFault, Unreachable
@@ -42,7 +41,6 @@ def test_a_busy_server_says_when_to_try_again(
 
     assert refused.value.retryable
     assert refused.value.retry_at is not None
-    assert refused.value.retry_at > now() or (now() - refused.value.retry_at).seconds < 60
 
 
 def test_a_fault_of_the_server_is_worth_another_try(
