@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils.translation import gettext as _
 
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
+from endpoints.clients.base import Forbidden
 from endpoints.kinds import docker_hub, kubernetes, repository_of
 from endpoints.models import CheckStatus, Endpoint, EndpointKind
 
@@ -62,11 +65,19 @@ def delete_endpoint(*, endpoint: Endpoint) -> None:
         ) from error
 
 
+def _check_cluster(endpoint: Endpoint) -> str:
+    """Ask for the version, which needs no credentials, and for something that does."""
+    with kubernetes(endpoint) as cluster:
+        version = cluster.version()
+        # Not every account may list namespaces; being known is all that is asked for here.
+        with suppress(Forbidden):
+            cluster.list("v1", "Namespace")
+    return _("The cluster answers, Kubernetes %(version)s.") % {"version": version}
+
+
 def _check(endpoint: Endpoint) -> str:
     if endpoint.kind == EndpointKind.KUBERNETES:
-        with kubernetes(endpoint) as cluster:
-            version = cluster.version()
-        return _("The cluster answers, Kubernetes %(version)s.") % {"version": version}
+        return _check_cluster(endpoint)
     address = repository_of(endpoint)
     with docker_hub(endpoint) as hub:
         repository = hub.repository(address.namespace, address.repository)

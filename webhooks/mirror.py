@@ -116,13 +116,22 @@ def _is_still_needed(hook: RemoteHook) -> bool:
     return followers.exclude(actual=Presence.PRESENT).filter(error_code="").exists()
 
 
-def _create(hook: RemoteHook) -> str:
-    """Look for the hook before creating it: the answer to an earlier try may have been lost."""
-    hub, place = docker_hub(hook.endpoint), repository_of(hook.endpoint)
-    found = _find(hub, place, hook) or hub.create_webhook(
-        place.namespace, place.repository, hook.remote_name, hook.hook_url
-    )
-    return found.slug
+def _reach(hook: RemoteHook) -> str | None:
+    """Make Docker Hub what it should be; return the slug of the hook, None when it is gone.
+
+    Looks before it writes: the answer to an earlier try may have been lost.
+    """
+    place = repository_of(hook.endpoint)
+    with docker_hub(hook.endpoint) as hub:
+        found = _find(hub, place, hook)
+        if hook.desired == Presence.ABSENT:
+            if found is not None:
+                hub.delete_webhook(place.namespace, place.repository, found.slug)
+            return None
+        made = found or hub.create_webhook(
+            place.namespace, place.repository, hook.remote_name, hook.hook_url
+        )
+        return made.slug
 
 
 def _find(hub: DockerHub, place: RepositoryAddress, hook: RemoteHook) -> HubWebhook | None:
@@ -130,21 +139,6 @@ def _find(hub: DockerHub, place: RepositoryAddress, hook: RemoteHook) -> HubWebh
     listed = hub.list_webhooks(place.namespace, place.repository)
     same = (one for one in listed if hook.hook_url in one.hook_urls)
     return next((one for one in same if one.name == hook.remote_name), None)
-
-
-def _reach(hook: RemoteHook) -> str | None:
-    """Make Docker Hub what it should be; return the slug of the hook, None when it is gone."""
-    if hook.desired == Presence.PRESENT:
-        return _create(hook)
-    _delete(hook)
-    return None
-
-
-def _delete(hook: RemoteHook) -> None:
-    hub, place = docker_hub(hook.endpoint), repository_of(hook.endpoint)
-    found = _find(hub, place, hook)
-    if found is not None:
-        hub.delete_webhook(place.namespace, place.repository, found.slug)
 
 
 def _note_failure(claim: Claim, error: CodeStreamError) -> None:

@@ -30,20 +30,8 @@ class KubernetesRunner:
     def start(self, context: TaskContext) -> Outcome:
         """Send every manifest, in order; what was sent by an earlier try is recognised."""
         task = parse(context.input, context.endpoints)
-        cluster = self._cluster(context, task)
-        reports: list[JsonObject] = []
-        for manifest in task.manifests:
-            body = _stamped(render(manifest, context.scope), context)
-            try:
-                reports.append(_send(cluster, task, body, context))
-            except CodeStreamError as error:
-                if error.retryable:
-                    raise
-                reports.append(_report(ref_of(body), "", "FAILED", error.user_message))
-                raise TaskFailedError(
-                    f"{ref_of(body)}: {error.user_message}",
-                    output={"objects": cast(Json, reports), "failures": [error.user_message]},
-                ) from error
+        with self._cluster(context, task) as cluster:
+            reports = _send_all(cluster, task, context)
         shown: JsonObject = {
             "action": task.action.value,
             "endpoint": task.endpoint,
@@ -62,26 +50,19 @@ class KubernetesRunner:
     def poll(self, context: TaskContext) -> Outcome:
         """Look once at every object that was sent."""
         task = parse(context.input, context.endpoints)
-        cluster = self._cluster(context, task)
         sent = cast("list[JsonObject]", context.cursor["objects"])
-        looks = [(item, cluster.rollout(_ref(item))) for item in sent]
-        reports = [_progress(item, rollout) for item, rollout in looks]
-        output: JsonObject = {"objects": cast(Json, reports)}
-        failed = next(
-            (rollout for _, rollout in looks if rollout.state is RolloutState.FAILED), None
-        )
-        if failed is not None:
-            output["failures"] = [failed.message]
-            raise TaskFailedError(f"{failed.ref}: {failed.message}", output=output)
-        waiting = next((look for _, look in looks if look.state is RolloutState.PROGRESSING), None)
-        if waiting is not None:
-            return Wait(
-                until=now() + LOOK_EVERY,
-                message=f"{waiting.ref}: {waiting.message}",
-                cursor={**context.cursor},
-                output=output,
-            )
-        output["response"] = _response(cluster, sent)
+        with self._cluster(context, task) as cluster:
+            rollouts = [cluster.rollout(_ref(item)) for item in sent]
+            reports = [_progress(*look) for look in zip(sent, rollouts, strict=True)]
+            output: JsonObject = {"objects": cast(Json, reports)}
+            states = {rollout.state: rollout for rollout in reversed(rollouts)}
+            if failed := states.get(RolloutState.FAILED):
+                output["failures"] = [failed.message]
+                raise TaskFailedError(f"{failed.ref}: {failed.message}", output=output)
+            if waiting := states.get(RolloutState.PROGRESSING):
+                message = f"{waiting.ref}: {waiting.message}"
+                return _look_again(context, message, output)
+            output["response"] = _response(cluster, sent)
         return Done(message=_summary(reports), output=output)
 
     def cancel(self, context: TaskContext) -> None:
@@ -89,6 +70,28 @@ class KubernetesRunner:
 
     def _cluster(self, context: TaskContext, task: KubernetesTask) -> Kubernetes:
         return kubernetes(context.find_endpoint(task.endpoint, EndpointKind.KUBERNETES))
+
+
+def _send_all(cluster: Kubernetes, task: KubernetesTask, context: TaskContext) -> list[JsonObject]:
+    """Send the manifests; one that is refused ends the task, with a report of all before it."""
+    reports: list[JsonObject] = []
+    for manifest in task.manifests:
+        body = _stamped(render(manifest, context.scope), context)
+        try:
+            reports.append(_send(cluster, task, body, context))
+        except CodeStreamError as error:
+            if error.retryable:
+                raise
+            reports.append(_report(ref_of(body), "", "FAILED", error.user_message))
+            raise TaskFailedError(
+                f"{ref_of(body)}: {error.user_message}",
+                output={"objects": cast(Json, reports), "failures": [error.user_message]},
+            ) from error
+    return reports
+
+
+def _look_again(context: TaskContext, message: str, output: JsonObject) -> Wait:
+    return Wait(until=now() + LOOK_EVERY, message=message, cursor={**context.cursor}, output=output)
 
 
 def _stamped(body: JsonObject, context: TaskContext) -> JsonObject:
