@@ -172,5 +172,7 @@ LOGGING = {
             "filters": ["redact"],
         }
     },
+    # A refused request is no fault: its traceback says nothing that the access log does not.
+    "loggers": {"django.request": {"level": "ERROR"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
 }

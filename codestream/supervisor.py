@@ -111,13 +111,13 @@ def main() -> int:
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8000"))
     data_dir = Path(os.environ.get("DATA_DIR", str(ROOT / "data"))).resolve()
     logs = data_dir / "logs"
-    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.umask(0o077)
+    logs.mkdir(parents=True, exist_ok=True)
     environment = _environment(host, port, data_dir)
     stand_ins = _stand_ins(port, data_dir, logs, environment)
-    ports = [(host, port), *_ports(environment)] if stand_ins else [(host, port)]
-    for place in ports:
-        if problem := _taken(*place):
-            return _fail(problem)
+    places = [(host, port), *_ports(environment)] if stand_ins else [(host, port)]
+    if problem := _conflict(places) or _wait_for_ports(places):
+        return _fail(problem)
     is_first = not (data_dir / "codestream.sqlite3").exists()
     prepared = subprocess.run(
         [sys.executable, "manage.py", "prepare"], cwd=ROOT, env=environment, check=False
@@ -129,8 +129,8 @@ def main() -> int:
     try:
         if not _wait_for(host, port, supervisor):
             return _fail(f"The web server does not answer; see {logs / 'web.log'}")
-        if is_first and stand_ins:
-            _wait_for_hook(environment["SANDBOX_DOCKERHUB_URL"], supervisor)
+        if stand_ins:
+            _wait_for_hook(environment, HOOK_SECONDS if is_first else HOOK_SECONDS / 4, supervisor)
         if not supervisor.stopping:
             _say(_greeting(host, port, environment, bool(stand_ins)))
         supervisor.watch()
@@ -212,6 +212,26 @@ def _ports(environment: dict[str, str]) -> list[tuple[str, int]]:
     return [("127.0.0.1", urlsplit(url).port or 0) for url in urls]
 
 
+def _conflict(places: list[tuple[str, int]]) -> str:
+    ports = [port for _, port in places]
+    if len(set(ports)) == len(ports):
+        return ""
+    return (
+        f"PORT={ports[0]} is where a stand-in of this data folder listens "
+        f"({', '.join(map(str, ports[1:]))}). Choose another PORT."
+    )
+
+
+def _wait_for_ports(places: list[tuple[str, int]]) -> str:
+    """Return why a port cannot be used, after giving what ran before a moment to let go of it."""
+    deadline = time.monotonic() + END_SECONDS
+    while True:
+        problem = next(filter(None, (_taken(*place) for place in places)), "")
+        if not problem or time.monotonic() > deadline:
+            return problem
+        time.sleep(0.2)
+
+
 def _taken(host: str, port: int) -> str:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -239,19 +259,20 @@ def _wait_for(host: str, port: int, supervisor: Supervisor) -> bool:
     return supervisor.stopping
 
 
-def _wait_for_hook(dockerhub_url: str, supervisor: Supervisor) -> None:
-    """Wait until the demo's webhook stands in the stand-in: an earlier push would reach nobody."""
-    deadline = time.monotonic() + HOOK_SECONDS
+def _wait_for_hook(environment: dict[str, str], seconds: float, supervisor: Supervisor) -> None:
+    """Wait until a webhook of this server stands in the stand-in: an earlier push is lost."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not supervisor.stopping:
-        if _holds_a_hook(dockerhub_url):
+        if _holds_a_hook(environment["SANDBOX_DOCKERHUB_URL"], environment["PUBLIC_URL"]):
             return
         time.sleep(0.1)
 
 
-def _holds_a_hook(dockerhub_url: str) -> bool:
+def _holds_a_hook(dockerhub_url: str, public_url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{dockerhub_url}/_control/state", timeout=1) as answer:  # noqa: S310
-            return any(row["hooks"] for row in json.load(answer)["repositories"])
+            hooks = [hook for row in json.load(answer)["repositories"] for hook in row["hooks"]]
+            return any(hook["url"].startswith(public_url.rstrip("/") + "/") for hook in hooks)
     except (OSError, ValueError):
         return False
 

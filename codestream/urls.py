@@ -1,11 +1,12 @@
 """Every address; the only module that knows every app."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 import executions.api_urls
 import webhooks.api_urls
+from codestream.api.views import nothing_here
 
 api = [*executions.api_urls.urlpatterns, *webhooks.api_urls.urlpatterns]
 
@@ -13,6 +14,7 @@ urlpatterns = [
     *webhooks.api_urls.receivers,
     path("codestream/api/", include(api)),
     path("pipeline/api/", include(api)),
+    re_path(r"^(?:codestream|pipeline)/api/", nothing_here),
     path("", RedirectView.as_view(pattern_name="executions:list"), name="home"),
     path("", include("codestream.core.urls")),
     path("", include("codestream.accounts.urls")),

@@ -4,8 +4,9 @@ import os
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
+# Threads are cheap, and a slow sender holds one: put a proxy in front of a server that is public.
 workers = int(os.environ.get("WEB_PROCESSES", "1"))
-threads = int(os.environ.get("WEB_THREADS", "8"))
+threads = int(os.environ.get("WEB_THREADS", "64"))
 timeout = 30
 graceful_timeout = 5
 control_socket_disable = True

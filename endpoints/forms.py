@@ -20,6 +20,8 @@ from codestream.projects.forms import ProjectField
 from endpoints.addresses import repository_address
 from endpoints.models import Endpoint
 
+COMMON = ("name", "description", "is_restricted")
+
 
 class SecretField(forms.CharField):
     """A text that is taken in and never given back."""
@@ -62,23 +64,34 @@ class EndpointForm(forms.Form):
         *,
         user: User,
         endpoint: Endpoint | None = None,
+        entered: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(data, initial=self._initial(endpoint))
+        """Show ``endpoint``, or what was ``entered`` for a new one before its kind changed."""
+        super().__init__(data, initial=self._initial(endpoint, entered or {}))
         self.endpoint = endpoint
         project = self.fields["project"]
         if endpoint is not None:
             del self.fields["project"]
         elif isinstance(project, ProjectField):
             project.offer(user)
+            self._mark_secrets()
 
     @classmethod
     def kind_fields(cls) -> tuple[str, ...]:
         """The names of the fields that this kind adds, in the order of the form."""
         return tuple(name for name in cls.base_fields if name not in EndpointForm.base_fields)
 
-    def _initial(self, endpoint: Endpoint | None) -> dict[str, object]:
+    def _mark_secrets(self) -> None:
+        """A new endpoint needs every secret that is shown; which ones, its sign-in decides."""
+        for field in self.fields.values():
+            if isinstance(field, SecretField):
+                field.widget.attrs["aria-required"] = "true"
+
+    def _initial(
+        self, endpoint: Endpoint | None, entered: Mapping[str, Any]
+    ) -> dict[str, object]:
         if endpoint is None:
-            return {}
+            return {name: entered[name] for name in ("project", *COMMON) if name in entered}
         stored = {**endpoint.properties, **endpoint.credentials}
         keys = {**self.property_names, **self.credential_names}
         shown = {
@@ -86,8 +99,7 @@ class EndpointForm(forms.Form):
             for name, key in keys.items()
             if not isinstance(self.base_fields[name], SecretField)
         }
-        common = ("name", "description", "is_restricted")
-        return shown | {name: getattr(endpoint, name) for name in common}
+        return shown | {name: getattr(endpoint, name) for name in COMMON}
 
     def clean(self) -> dict[str, Any]:
         """Ask for the secrets again when the endpoint now points somewhere else."""

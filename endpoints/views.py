@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
@@ -67,12 +67,12 @@ def endpoint_list(request: SignedInRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: SignedInRequest) -> HttpResponse:
-    """Make an endpoint; ``type`` says which kind and so which fields."""
+    """Make an endpoint; ``type`` says which kind and so which fields, ``switch`` another one."""
     if not projects_allowing(request.user, Action.WRITE).exists():
         raise PermissionDenied
-    wanted = request.POST.get("type") or request.GET.get("type") or ""
-    kind = KINDS.get(wanted, KINDS[EndpointKind.DOCKER_REGISTRY])
-    form = kind.form(submitted(request), user=request.user)
+    kind = _wanted_kind(request)
+    data = None if "switch" in request.POST else submitted(request)
+    form = kind.form(data, user=request.user, entered=request.POST or request.GET)
     if form.is_valid():
         project = form.cleaned_data["project"]
         endpoint = _saved(request, form, Endpoint(project=project, kind=kind.kind))
@@ -120,6 +120,15 @@ def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
     return redirect("endpoints:list")
 
 
+def _wanted_kind(request: SignedInRequest) -> Kind:
+    """The kind that is asked for, a Docker Registry where none is named."""
+    named = request.POST.get("switch") or request.POST.get("type") or request.GET.get("type")
+    kind = KINDS.get(named or EndpointKind.DOCKER_REGISTRY)
+    if kind is None:
+        raise Http404
+    return kind
+
+
 def _changeable(request: SignedInRequest, pk: UUID) -> Endpoint:
     found = Endpoint.objects.visible_to(request.user).select_related("project")
     endpoint = get_object_or_404(found, pk=pk)
@@ -147,7 +156,8 @@ def _saved(request: SignedInRequest, form: EndpointForm, endpoint: Endpoint) -> 
         form.add_error("name", refusal.user_message)
         return None
     if "validate" in request.POST:
-        _say_result(request, services.validate_endpoint(endpoint=endpoint))
+        services.validate_endpoint(endpoint=endpoint)
+    _say_saved(request, endpoint, checked="validate" in request.POST)
     return endpoint
 
 
@@ -155,9 +165,22 @@ def _administers(request: SignedInRequest, project: Project) -> bool:
     return can(request.user, Action.ADMINISTER, project)
 
 
+def _say_saved(request: SignedInRequest, endpoint: Endpoint, *, checked: bool) -> None:
+    said = {"name": endpoint.name, "result": endpoint.last_check_message}
+    if not checked:
+        messages.success(request, _("Endpoint %(name)s saved.") % said)
+    elif _works(endpoint):
+        messages.success(request, _("Endpoint %(name)s saved: %(result)s") % said)
+    else:
+        messages.warning(request, _("Endpoint %(name)s saved, but: %(result)s") % said)
+
+
+def _works(endpoint: Endpoint) -> bool:
+    return endpoint.last_check_status == CheckStatus.PASSED
+
+
 def _say_result(request: SignedInRequest, endpoint: Endpoint) -> None:
-    works = endpoint.last_check_status == CheckStatus.PASSED
-    say = messages.success if works else messages.error
+    say = messages.success if _works(endpoint) else messages.error
     say(request, f"{endpoint.name}: {endpoint.last_check_message}")
 
 

@@ -43,6 +43,7 @@ SEGMENTS: Mapping[str, frozenset[Status]] = {
 }
 """The filter of the list: every status belongs to exactly one segment."""
 
+_DONE = frozenset({Status.COMPLETED, Status.SKIPPED})
 _OBJECT_STATES = {"SENT": "STARTED", "PROGRESSING": "RUNNING"}
 
 
@@ -145,6 +146,12 @@ def image_of(execution: Execution) -> str:
     return f"{image}:{tag}" if image and tag else str(image or "")
 
 
+def message_of(execution: Execution) -> str:
+    """What its message adds to the status that stands beside it; empty where it adds nothing."""
+    said = execution.message.removeprefix("Execution ").rstrip(".").upper().replace(" ", "_")
+    return "" if said == execution.status else execution.message
+
+
 def choose_task(stages: Sequence[StageRun], wanted: str) -> TaskRun | None:
     """The task with the key ``wanted``; without one the task that matters most now.
 
@@ -173,13 +180,13 @@ def columns(stages: Iterable[StageRun], chosen: TaskRun | None) -> list[StageCol
 
 
 def progress(stages: Iterable[StageRun]) -> str:
-    """``1 of 5 stages done, 3 of 10 tasks``."""
+    """``1 of 5 stages done, 3 of 10 tasks``; what failed or was canceled is not done."""
     every = list(stages)
     tasks = [task for stage in every for task in stage.tasks.all()]
     return _("%(stages)s of %(all_stages)s stages done, %(tasks)s of %(all_tasks)s tasks") % {
-        "stages": sum(stage.status in TERMINAL for stage in every),
+        "stages": sum(stage.status in _DONE for stage in every),
         "all_stages": len(every),
-        "tasks": sum(task.status in TERMINAL for task in tasks),
+        "tasks": sum(task.status in _DONE for task in tasks),
         "all_tasks": len(tasks),
     }
 
@@ -187,7 +194,7 @@ def progress(stages: Iterable[StageRun]) -> str:
 def headline(execution: Execution, task: TaskRun | None) -> str:
     """The one sentence of the page: what came of it, or what the task that runs says."""
     if execution.message or execution.is_over or task is None or not task.message:
-        return execution.message
+        return message_of(execution)
     return f"{task.stage_run.name}.{task.name}: {task.message}"
 
 

@@ -56,12 +56,23 @@ def _variables(execution: Execution) -> dict[str, str]:
     return {row.name: row.value for row in rows if _may_use(execution, row)}
 
 
-def _may_use(execution: Execution, variable: Variable) -> bool:
-    if variable.type != Variable.Type.RESTRICTED:
-        return True
-    return execution.run_as is not None and can(
-        execution.run_as, Action.ADMINISTER, execution.project
+def may_use_restricted(execution: Execution) -> bool:
+    """Whether the run may use what is marked restricted.
+
+    Its identity has to be an administrator's. Where a push started it, nobody looked at what the
+    pipeline says, so who wrote that has to be one as well.
+    """
+    people = [execution.run_as]
+    if execution.source == Execution.Source.PUSH:
+        people.append(execution.revision.author)
+    return all(
+        person is not None and can(person, Action.ADMINISTER, execution.project)
+        for person in people
     )
+
+
+def _may_use(execution: Execution, variable: Variable) -> bool:
+    return variable.type != Variable.Type.RESTRICTED or may_use_restricted(execution)
 
 
 def _facts(execution: Execution, stage: str, task: str) -> JsonObject:

@@ -13,7 +13,6 @@ from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
 from codestream.core.work import Claim, finishing
-from codestream.projects.permissions import Action, can
 from endpoints.clients.base import ClientError
 from endpoints.models import Endpoint
 from executions.engine import advance, change_task, definition_task, failure_of
@@ -21,7 +20,7 @@ from executions.history import record
 from executions.models import Execution, TaskRun
 from executions.runners import runner_for
 from executions.runners.base import Done, Outcome, TaskContext, TaskFailedError, Wait
-from executions.scopes import check_variable, masked, scope_of, secret_variables
+from executions.scopes import check_variable, masked, may_use_restricted, scope_of, secret_variables
 from executions.states import Status
 from pipelines.expressions import UnknownReference, VariableRef
 
@@ -83,11 +82,13 @@ def _step(task: TaskRun) -> Outcome | _Ended:
         if task.status == Status.CANCELING:
             runner.cancel(context)
             return _Ended(status=Status.CANCELED, message=_canceled(task.stage_run.execution))
-        if task.deadline_at and now() > task.deadline_at:
-            return _Ended(status=failure_of(task), message=_timed_out(task))
-        return runner.poll(context) if task.cursor else runner.start(context)
+        outcome = runner.poll(context) if task.cursor else runner.start(context)
     except CodeStreamError as error:
-        return _after_error(task, error)
+        outcome = _after_error(task, error)
+    # Looked at first: what has ended while no worker was there has not timed out.
+    if isinstance(outcome, Wait) and task.deadline_at and now() > task.deadline_at:
+        return _Ended(status=failure_of(task), message=_timed_out(task, outcome.message))
+    return outcome
 
 
 def _after_error(task: TaskRun, error: CodeStreamError) -> Outcome | _Ended:
@@ -96,7 +97,7 @@ def _after_error(task: TaskRun, error: CodeStreamError) -> Outcome | _Ended:
         message = _why_unknown(task.stage_run.execution, error)
     if task.status == Status.CANCELING:
         return _Ended(status=Status.CANCELED, message=message)
-    if error.retryable and (task.deadline_at is None or now() < task.deadline_at):
+    if error.retryable:
         return Wait(until=_next_try(task, error), message=message, cursor=task.cursor)
     output = error.output if isinstance(error, TaskFailedError) else None
     return _Ended(status=failure_of(task), message=message, output=output)
@@ -170,8 +171,7 @@ def _endpoint(execution: Execution, name: str, kind: str) -> Endpoint:
         raise TaskFailedError(
             _("The project has no endpoint “%(name)s” of this kind.") % {"name": name}
         )
-    owner = execution.run_as
-    if endpoint.is_restricted and not (owner and can(owner, Action.ADMINISTER, execution.project)):
+    if endpoint.is_restricted and not may_use_restricted(execution):
         raise TaskFailedError(
             _("Restricted: only a project administrator's run may use endpoint “%(name)s”.")
             % {"name": name}
@@ -179,10 +179,10 @@ def _endpoint(execution: Execution, name: str, kind: str) -> Endpoint:
     return endpoint
 
 
-def _timed_out(task: TaskRun) -> str:
+def _timed_out(task: TaskRun, seen: str) -> str:
     waited = now() - (task.started_at or task.created_at)
     minutes = max(1, round(waited.total_seconds() / 60))
-    last = f" {_('Last seen:')} {task.message}" if task.message else ""
+    last = f" {_('Last seen:')} {seen}" if seen else ""
     return _("Timed out after %(minutes)s min.") % {"minutes": minutes} + last
 
 

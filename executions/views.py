@@ -17,7 +17,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
-from codestream.core.live import WHILE_LIVE, rhythm, unchanged, version_of
+from codestream.core.live import NOTHING_NEW, WHILE_LIVE, rhythm, unchanged, version_of
 from codestream.core.pages import form_status, page, wants_fragment
 from codestream.core.segments import Segment, segments_of
 from codestream.projects.access import projects_allowing
@@ -34,6 +34,7 @@ from executions.presentation import (
     columns,
     headline,
     image_of,
+    message_of,
     progress,
 )
 from pipelines.definition import DefinitionError, InputParameter
@@ -41,8 +42,6 @@ from pipelines.models import Pipeline
 
 PAGE_SIZE = 25
 LONGEST_TIMELINE = 100
-NOTHING_NEW = 204
-
 
 @login_required
 @require_safe
@@ -65,7 +64,7 @@ def execution_list(request: SignedInRequest) -> HttpResponse:
         "form": form,
         "segments": segments,
         "shown": shown,
-        "rows": [(row, image_of(row)) for row in shown],
+        "rows": [(row, image_of(row), message_of(row)) for row in shown],
         "filtered": any(request.GET.get(name) for name in ("q", "project", "pipeline", "status")),
         "version": version,
         "rhythm": rhythm(

@@ -14,7 +14,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from codestream.core.clock import now
 from codestream.core.work import (
@@ -99,7 +99,7 @@ class WorkerLoop:
             kind.step(taken)
         except LeaseLostError:
             logger.warning("%s %s was taken over by another worker.", kind.name, taken.pk)
-        except DatabaseError:
+        except (OperationalError, InterfaceError):
             logger.exception("%s %s: the database failed; trying again.", kind.name, taken.pk)
             self._let_go(taken)
         except Exception as error:
@@ -108,14 +108,16 @@ class WorkerLoop:
             self._give_up(kind, taken, error)
         finally:
             with self._lock:
-                self._held.pop((kind.name, taken.pk), None)
+                # The row may have been claimed again already; that claim stays.
+                if self._held.get((kind.name, taken.pk)) is taken:
+                    del self._held[kind.name, taken.pk]
             connection.close()
 
     def _give_up(self, kind: WorkKind, taken: Claim, error: Exception) -> None:
         message = f"Internal error ({type(error).__name__}). The worker's log has the details."
         try:
             kind.fail(taken, message)
-        except (DatabaseError, LeaseLostError):
+        except Exception:
             logger.exception("%s %s could not be ended.", kind.name, taken.pk)
             self._let_go(taken)
 

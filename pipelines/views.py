@@ -168,12 +168,14 @@ def _editor(
 
 def _saved(request: SignedInRequest, form: PipelineForm, pipeline: Pipeline | None) -> Pipeline:
     project = pipeline.project if pipeline else form.cleaned_data["project"]
-    return services.save_pipeline(
+    saved = services.save_pipeline(
         project=project,
         source=form.cleaned_data["source"],
         author=request.user,
         pipeline=pipeline,
     )
+    messages.success(request, _("Pipeline %(name)s saved.") % {"name": saved.name})
+    return saved
 
 
 def _visible(request: SignedInRequest, pk: UUID) -> Pipeline:

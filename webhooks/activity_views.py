@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from codestream.accounts.requests import SignedInRequest
-from codestream.core.live import WHILE_LIVE, rhythm, unchanged, version_of
+from codestream.core.live import NOTHING_NEW, WHILE_LIVE, rhythm, unchanged, version_of
 from codestream.core.pages import page, wants_fragment
 from codestream.core.segments import Segment, segments_of
 from codestream.projects.access import projects_allowing
@@ -24,8 +24,6 @@ from webhooks.models import RegistryEvent
 
 PAGE_SIZE = 50
 LONGEST_BODY_SHOWN = 64 * 1024
-NOTHING_NEW = 204
-
 
 @login_required
 @require_safe

@@ -146,7 +146,10 @@ class WebhookForm(forms.Form):
     def _link(self, name: str, url: str, words: str) -> None:
         """Say beside a field where what it asks for is made."""
         hint: SafeString = format_html(
-            '{} <a href="{}">{}</a>', self.fields[name].help_text, url, words
+            '{} <a href="{}" target="_blank" rel="noopener">{}</a>',
+            self.fields[name].help_text,
+            url,
+            words,
         )
         self.fields[name].help_text = hint
 
@@ -173,6 +176,7 @@ class WebhookForm(forms.Form):
         if project is not None:
             self._check_project(cleaned, project)
             self._check_token(cleaned.get("api_token", ""), project)
+            self._check_kept_token(cleaned, project)
         self._check_inputs(cleaned)
         return cleaned
 
@@ -190,9 +194,27 @@ class WebhookForm(forms.Form):
         if token is None:
             words = _now("This is no valid token, or names no variable that holds one.")
             self.add_error("api_token", words)
+        elif token.owner != self.user and not can(self.user, Action.ADMINISTER, project):
+            words = _now("This token belongs to %(user)s. Enter one of your own.")
+            self.add_error("api_token", words % {"user": token.owner.username})
         elif not can(token.owner, Action.EXECUTE, project):
             words = _now("%(user)s, who owns the token, may not run pipelines in this project.")
             self.add_error("api_token", words % {"user": token.owner.username})
+
+    def _check_kept_token(self, cleaned: Mapping[str, Any], project: Project) -> None:
+        """What a push does with somebody else's rights is not for everybody to change."""
+        if self.webhook is None or cleaned.get("api_token"):
+            return
+        kept = resolve_token(self.webhook)
+        if (kept and kept.owner == self.user) or can(self.user, Action.ADMINISTER, project):
+            return
+        names = ("endpoint", "pipeline", "inputs")
+        if any(cleaned.get(name) != getattr(self.webhook, name) for name in names):
+            words = _now(
+                "The stored token is not yours. Enter one of your own to change the endpoint, "
+                "the pipeline or its inputs."
+            )
+            self.add_error("api_token", words)
 
     def _check_inputs(self, cleaned: Mapping[str, Any]) -> None:
         pipeline, given = cleaned.get("pipeline"), cleaned.get("inputs")

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -29,6 +30,16 @@ DRAIN = 4 * MAX_BODY
 logger = logging.getLogger(__name__)
 
 
+class AlwaysJson(BaseContentNegotiation):
+    """Answers JSON whatever the sender accepts: a delivery is not refused over its answer."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return None
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
 class RegistryWebhookListener(APIView):
     """``POST …/registry-webhook-listeners/{uuid}?secureToken=…`` (contracts/code-stream, 4).
 
@@ -40,6 +51,7 @@ class RegistryWebhookListener(APIView):
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
     parser_classes: list[Any] = []
+    content_negotiation_class = AlwaysJson
     http_method_names = ["post"]
 
     def post(self, request: Request, listener_id: UUID | None = None) -> Response:
@@ -61,7 +73,11 @@ class RegistryWebhookListener(APIView):
             reason = "wrong_token" if token else "missing_token"
             count_refusal(remote_addr=address, reason=reason, webhook=webhook)
             return _refused(403, "The secureToken is missing or wrong.")
-        body = _read(request)
+        try:
+            body = _read(request)
+        except OSError:
+            count_refusal(remote_addr=address, reason="unreadable", webhook=webhook)
+            return _refused(400, "The body broke off or is not encoded as announced.")
         if body is None:
             count_refusal(remote_addr=address, reason="too_large", webhook=webhook)
             return _refused(413, "The body is larger than 1 MiB.")

@@ -7,17 +7,17 @@ so. Docker Hub has no update: a change is a new hook under another name, then th
 from __future__ import annotations
 
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from django.db import models, transaction
 from django.utils.text import slugify
 
 from codestream.core.clock import now
-from codestream.core.errors import CodeStreamError
+from codestream.core.errors import CodeStreamError, Refused
 from codestream.core.work import Claim, finishing, wake
-from endpoints.clients.base import ClientError, Unauthorized
+from endpoints.clients.base import ClientError, Invalid, Protocol, Unauthorized
 from endpoints.clients.dockerhub import DockerHub, HubWebhook, RepositoryAddress
 from endpoints.kinds import docker_hub, repository_of
+from endpoints.models import Endpoint
 from webhooks.models import DockerWebhook, ListenerSecret, RemoteHook
 
 Presence = RemoteHook.Presence
@@ -33,11 +33,11 @@ def desire(webhook: DockerWebhook) -> None:
         if webhook.mirror_mode == DockerWebhook.MirrorMode.MANUAL:
             withdraw(wanted)
             return
-        url = webhook.hook_url(live.secret)
+        url, place = webhook.hook_url(live.secret), _place(webhook.endpoint)
         present = wanted.first()
-        if present is None or not _still_fits(present, webhook, url):
+        if present is None or not _still_fits(present, webhook, url, place):
             withdraw(wanted)
-            _want(webhook, url)
+            _want(webhook, url, place)
 
 
 def withdraw(hooks: models.QuerySet[RemoteHook]) -> None:
@@ -51,6 +51,13 @@ def withdraw(hooks: models.QuerySet[RemoteHook]) -> None:
 def retry(webhook: DockerWebhook) -> None:
     """Look at the webhook's hooks again at once."""
     rows = webhook.remote_hooks.all()
+    rows.update(attempts=0)
+    wake(rows)
+
+
+def retry_endpoint(endpoint: Endpoint) -> None:
+    """Look again at the hooks of an endpoint that are not as they should be."""
+    rows = RemoteHook.objects.filter(endpoint=endpoint).exclude(error_code="")
     rows.update(attempts=0)
     wake(rows)
 
@@ -74,6 +81,8 @@ def reconcile(claim: Claim) -> None:
         rows.update(
             actual=Presence.PRESENT, slug=slug, error_code="", message="", attempts=0, since=now()
         )
+        # What this one takes over from can go now.
+        wake(RemoteHook.objects.filter(webhook=hook.webhook, desired=Presence.ABSENT))
 
 
 def fail_hook(claim: Claim, message: str) -> None:
@@ -81,12 +90,15 @@ def fail_hook(claim: Claim, message: str) -> None:
     _note_failure(claim, CodeStreamError(message))
 
 
-def _want(webhook: DockerWebhook, url: str) -> None:
+def _want(webhook: DockerWebhook, url: str, place: RepositoryAddress) -> None:
     last = webhook.remote_hooks.order_by("-generation").first()
     generation = last.generation + 1 if last else 1
     hook = RemoteHook.objects.create(
         webhook=webhook,
         endpoint=webhook.endpoint,
+        base_url=place.base_url,
+        namespace=place.namespace,
+        repository=place.repository,
         remote_name=f"{_base_name(webhook)}-{generation}",
         hook_url=url,
         desired=Presence.PRESENT,
@@ -96,16 +108,28 @@ def _want(webhook: DockerWebhook, url: str) -> None:
     wake(RemoteHook.objects.filter(pk=hook.pk))
 
 
+def _place(endpoint: Endpoint) -> RepositoryAddress:
+    """Return the endpoint's repository; where it names none, the worker will say so."""
+    try:
+        return repository_of(endpoint)
+    except Invalid:
+        return RepositoryAddress(base_url="", namespace="", repository="")
+
+
 def _base_name(webhook: DockerWebhook) -> str:
     """Return a name that is unique in the repository and says whose hook it is."""
     readable = slugify(webhook.name)[:40] or "webhook"
     return f"{readable}-{webhook.listener_id.hex[:8]}"
 
 
-def _still_fits(hook: RemoteHook, webhook: DockerWebhook, url: str) -> bool:
-    name = f"{_base_name(webhook)}-{hook.generation}"
-    same_place = hook.endpoint_id == webhook.endpoint_id and hook.hook_url == url
-    return same_place and hook.remote_name == name
+def _still_fits(
+    hook: RemoteHook, webhook: DockerWebhook, url: str, place: RepositoryAddress
+) -> bool:
+    """Whether the hook sends the right pushes to the right address.
+
+    Its name is none of that: replacing a hook for a new name would deliver a push twice.
+    """
+    return (hook.endpoint_id, hook.hook_url, hook.place) == (webhook.endpoint_id, url, place)
 
 
 def _is_still_needed(hook: RemoteHook) -> bool:
@@ -119,19 +143,28 @@ def _is_still_needed(hook: RemoteHook) -> bool:
 def _reach(hook: RemoteHook) -> str | None:
     """Make Docker Hub what it should be; return the slug of the hook, None when it is gone.
 
-    Looks before it writes: the answer to an earlier try may have been lost.
+    Looks before it writes, since the answer to an earlier try may have been lost; and after a
+    delete, since an answer that says so does not make it so.
     """
-    place = repository_of(hook.endpoint)
+    place = hook.place
+    if repository_of(hook.endpoint).base_url != place.base_url:
+        # These credentials belong to another host, so they do not go there.
+        raise Refused(
+            f"The endpoint points to another Docker Hub now. Delete the webhook {hook.remote_name} "
+            f"of {place} at {place.base_url} by hand."
+        )
     with docker_hub(hook.endpoint) as hub:
         found = _find(hub, place, hook)
-        if hook.desired == Presence.ABSENT:
-            if found is not None:
-                hub.delete_webhook(place.namespace, place.repository, found.slug)
-            return None
-        made = found or hub.create_webhook(
-            place.namespace, place.repository, hook.remote_name, hook.hook_url
-        )
-        return made.slug
+        if hook.desired == Presence.PRESENT:
+            made = found or hub.create_webhook(
+                place.namespace, place.repository, hook.remote_name, hook.hook_url
+            )
+            return made.slug
+        if found is not None:
+            hub.delete_webhook(place.namespace, place.repository, found.slug)
+            if _find(hub, place, hook) is not None:
+                raise Protocol("Docker Hub still lists the webhook after it was deleted.")
+        return None
 
 
 def _find(hub: DockerHub, place: RepositoryAddress, hook: RemoteHook) -> HubWebhook | None:
@@ -158,13 +191,7 @@ def _pause(claim: Claim, error: CodeStreamError) -> timedelta:
     return min(timedelta(seconds=2 ** min(claim.attempts, 10)), LONGEST_PAUSE)
 
 
-def follow_public_url() -> int:
-    """Want every hook whose address no longer fits PUBLIC_URL anew; return how many there are."""
-    moved = 0
-    for webhook in DockerWebhook.objects.filter(remote_hooks__desired=Presence.PRESENT):
-        hook = webhook.remote_hooks.get(desired=Presence.PRESENT)
-        here = urlsplit(webhook.masked_url)
-        if urlsplit(hook.hook_url)[:2] != here[:2]:
-            desire(webhook)
-            moved += 1
-    return moved
+def follow(webhooks: models.QuerySet[DockerWebhook]) -> None:
+    """Want the hooks of these webhooks as PUBLIC_URL and their endpoints now say."""
+    for webhook in webhooks.select_related("endpoint"):
+        desire(webhook)

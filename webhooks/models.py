@@ -8,6 +8,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -18,10 +19,12 @@ from codestream.core.fields import EncryptedTextField
 from codestream.core.models import Entity
 from codestream.core.work import Claimable
 from codestream.projects.models import Project, ProjectOwnedQuerySet
+from endpoints.clients.repository_address import RepositoryAddress
 from endpoints.models import Endpoint
 from executions.models import Execution
 from pipelines.models import Pipeline
 from webhooks.matching import Verdict
+from webhooks.patterns import check_pattern
 
 SECRET_BYTES = 20
 VERDICTS = [(verdict.value, verdict.value.capitalize()) for verdict in Verdict]
@@ -111,6 +114,18 @@ class DockerWebhook(Entity):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        """Refuse patterns that are none, and an endpoint or pipeline of another project."""
+        problems = {
+            name: check_pattern(getattr(self, name)) for name in ("image_pattern", "tag_pattern")
+        }
+        for name in ("endpoint", "pipeline"):
+            chosen = getattr(self, name, None)
+            if chosen is not None and chosen.project_id != self.project_id:
+                problems[name] = _("Choose one of the webhook's own project.")
+        if found := {name: words for name, words in problems.items() if words}:
+            raise ValidationError(found)
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save, and in the same transaction write down what Docker Hub should hold (signals)."""
         with transaction.atomic():
@@ -173,6 +188,9 @@ class RemoteHook(Entity, Claimable):
         DockerWebhook, null=True, on_delete=models.SET_NULL, related_name="remote_hooks"
     )
     endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, related_name="remote_hooks")
+    base_url = models.CharField(max_length=255)
+    namespace = models.CharField(max_length=255)
+    repository = models.CharField(max_length=255)
     remote_name = models.CharField(max_length=64)
     slug = models.CharField(max_length=255, blank=True)
     hook_url = EncryptedTextField()
@@ -194,6 +212,13 @@ class RemoteHook(Entity, Claimable):
 
     def __str__(self) -> str:
         return self.remote_name
+
+    @property
+    def place(self) -> RepositoryAddress:
+        """The repository it stands in, whatever its endpoint has been pointed at since."""
+        return RepositoryAddress(
+            base_url=self.base_url, namespace=self.namespace, repository=self.repository
+        )
 
     @property
     def is_settled(self) -> bool:

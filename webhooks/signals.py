@@ -10,7 +10,8 @@ from typing import Any
 from django.db.models.signals import post_save, pre_delete
 from django.dispatch import receiver
 
-from webhooks.mirror import desire, withdraw
+from endpoints.models import Endpoint
+from webhooks.mirror import desire, follow, retry_endpoint, withdraw
 from webhooks.models import DockerWebhook
 
 
@@ -19,6 +20,14 @@ def mirror_saved(instance: DockerWebhook, raw: bool, **kwargs: Any) -> None:
     """Want the webhook in Docker Hub as it now stands; fixtures are taken as they are."""
     if not raw:
         desire(instance)
+
+
+@receiver(post_save, sender=Endpoint, dispatch_uid="mirror saved endpoint")
+def mirror_endpoint(instance: Endpoint, raw: bool, created: bool, **kwargs: Any) -> None:
+    """Follow an endpoint that points elsewhere or has new credentials."""
+    if not raw and not created:
+        follow(DockerWebhook.objects.filter(endpoint=instance))
+        retry_endpoint(instance)
 
 
 @receiver(pre_delete, sender=DockerWebhook, dispatch_uid="mirror deleted webhook")

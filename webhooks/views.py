@@ -16,8 +16,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
-from codestream.core.live import WHILE_LIVE, unchanged
-from codestream.core.pages import form_status, page, wants_fragment
+from codestream.core.live import NOTHING_NEW, WHILE_LIVE, unchanged
+from codestream.core.pages import form_status, page, submitted, wants_fragment
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action, can, require
 from pipelines.definition import InputParameter
@@ -25,8 +25,6 @@ from webhooks import services
 from webhooks.cards import cards_of, is_carried_by_hand, mirror_state
 from webhooks.forms import WebhookForm, inputs_to_give
 from webhooks.models import DockerWebhook
-
-NOTHING_NEW = 204
 
 
 @login_required
@@ -54,7 +52,7 @@ def new(request: SignedInRequest) -> HttpResponse:
     if not projects_allowing(request.user, Action.WRITE).exists():
         raise PermissionDenied
     chosen = request.GET.get("pipeline", "")
-    form = WebhookForm(_posted(request), user=request.user, pipeline=chosen)
+    form = WebhookForm(submitted(request), user=request.user, pipeline=chosen)
     if form.is_valid() and _saved(request, form, DockerWebhook()):
         return redirect("webhooks:list")
     return _form_page(request, form)
@@ -66,7 +64,7 @@ def new(request: SignedInRequest) -> HttpResponse:
 def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Change a webhook; its project stays."""
     webhook = _writable(request, pk)
-    form = WebhookForm(_posted(request), user=request.user, webhook=webhook)
+    form = WebhookForm(submitted(request), user=request.user, webhook=webhook)
     if form.is_valid() and _saved(request, form, webhook):
         return redirect("webhooks:list")
     return _form_page(request, form)
@@ -141,10 +139,6 @@ def _writable(request: SignedInRequest, pk: UUID) -> DockerWebhook:
     webhook = _visible(request, pk)
     require(request.user, Action.WRITE, webhook.project)
     return webhook
-
-
-def _posted(request: SignedInRequest) -> dict[str, str] | None:
-    return request.POST.dict() if request.method == "POST" else None
 
 
 def _saved(request: SignedInRequest, form: WebhookForm, webhook: DockerWebhook) -> bool:

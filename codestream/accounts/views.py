@@ -64,9 +64,11 @@ def tokens(request: SignedInRequest) -> HttpResponse:
 
 @never_cache
 @login_required
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def new_token(request: SignedInRequest) -> HttpResponse:
     """Make a token and show it in this one answer; it is kept nowhere in the clear."""
+    if request.method != "POST":
+        return redirect("accounts:tokens")
     form = ApiTokenForm(request.POST)
     if not form.is_valid():
         return _tokens_page(request, form)

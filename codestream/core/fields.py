@@ -1,4 +1,4 @@
-"""Encrypted model fields: text in Python, ciphertext in the database."""
+"""Encrypted model fields: plain in Python, ciphertext in the database and in a dump of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from django.db.models.expressions import Expression
 
 
+MARK = "encrypted:"
+"""Stands before the ciphertext in a dump, so that loading knows it from a plain value."""
+
+
 class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
     """Text that is ciphertext in the database; the empty text stays empty."""
 
@@ -25,6 +29,14 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
         self, value: str | None, expression: Expression, connection: BaseDatabaseWrapper
     ) -> str:
         return decrypt(value) if value else ""
+
+    def value_to_string(self, obj: models.Model) -> str:
+        """Return what a dump holds: ciphertext, never the value."""
+        value = self.value_from_object(obj)
+        return MARK + encrypt(str(value)) if value else ""
+
+    def to_python(self, value: Any) -> Any:
+        return decrypt(value.removeprefix(MARK)) if _is_dumped(value) else value
 
 
 class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]
@@ -38,5 +50,13 @@ class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]
     ) -> Json:
         return json.loads(decrypt(value)) if value else {}
 
+    def value_to_string(self, obj: models.Model) -> str:
+        """Return what a dump holds: ciphertext, never the value."""
+        return MARK + encrypt(json.dumps(self.value_from_object(obj)))
+
     def to_python(self, value: Any) -> Any:
-        return value
+        return json.loads(decrypt(value.removeprefix(MARK))) if _is_dumped(value) else value
+
+
+def _is_dumped(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(MARK)

@@ -8,8 +8,10 @@ from django.http import HttpRequest
 
 from codestream.core.pages import wants_fragment
 
+NOTHING_NEW = 204
+"""The answer to somebody who has seen it all; HTMX then leaves the page as it is."""
 WHILE_LIVE = "every 1s"
-WHILE_QUIET = "every 5s"
+WHILE_QUIET = "every 2s"
 """For the newest page of a list, where something new may appear at any time."""
 
 

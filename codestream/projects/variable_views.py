@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -74,7 +76,7 @@ def new(request: SignedInRequest) -> HttpResponse:
     form = VariableForm(submitted(request), user=request.user)
     if form.is_valid():
         variable = form.apply(Variable(project=form.cleaned_data["project"]))
-        if _saved(form, variable):
+        if _saved(request, form, variable):
             return redirect("projects:variables")
     return _form_page(request, form)
 
@@ -86,7 +88,7 @@ def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Change a variable; its project stays."""
     variable = _changeable(request, pk)
     form = VariableForm(submitted(request), user=request.user, variable=variable)
-    if form.is_valid() and _saved(form, form.apply(variable)):
+    if form.is_valid() and _saved(request, form, form.apply(variable)):
         return redirect("projects:variables")
     return _form_page(request, form)
 
@@ -111,12 +113,13 @@ def _changeable(request: SignedInRequest, pk: UUID) -> Variable:
     return variable
 
 
-def _saved(form: VariableForm, variable: Variable) -> bool:
+def _saved(request: SignedInRequest, form: VariableForm, variable: Variable) -> bool:
     try:
         save_variable(variable=variable)
     except Refused as refusal:
         form.add_error("name", refusal.user_message)
         return False
+    messages.success(request, _("Variable %(name)s saved.") % {"name": variable.name})
     return True
 
 

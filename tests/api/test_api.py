@@ -110,3 +110,10 @@ def test_deliveries_carry_their_verdict(db: None) -> None:
     document = body["documents"][f"/codestream/api/registry-events/{event.pk}"]
     assert (document["name"], document["verdict"]) == ("release", "PENDING")
     assert one["steps"] == []
+
+
+def test_an_address_that_is_none_answers_json_too(member: User) -> None:
+    answer = get("no-such-thing", member)
+
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/json")
+    assert answer.json()["message"]

@@ -134,6 +134,36 @@ def test_what_is_no_json_is_400_and_kept_with_the_reason(webhook: DockerWebhook)
     assert event.message
 
 
+@pytest.mark.parametrize("query", ["", "&format=xml"])
+def test_the_sender_may_accept_what_it_likes(webhook: DockerWebhook, query: str) -> None:
+    answer = Client().post(
+        f"{webhook.listener_path}?secureToken={secret_of(webhook)}{query}",
+        json.dumps(PUSH),
+        content_type="application/json",
+        headers={"Accept": "text/html"},
+    )
+
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+
+
+def test_a_body_that_breaks_off_is_400_and_counted(webhook: DockerWebhook) -> None:
+    class Broken(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError("bad chunk")
+
+    body: dict[str, Any] = {"wsgi.input": Broken()}
+    answer = Client().generic(
+        "POST",
+        f"{webhook.listener_path}?secureToken={secret_of(webhook)}",
+        CONTENT_LENGTH="",
+        HTTP_TRANSFER_ENCODING="chunked",
+        **body,
+    )
+
+    assert answer.status_code == 400
+    assert RefusedDelivery.objects.get().reason == "unreadable"
+
+
 def test_other_methods_are_not_for_this_address(webhook: DockerWebhook) -> None:
     assert Client().get(webhook.listener_path).status_code == 405
 

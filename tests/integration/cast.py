@@ -52,3 +52,8 @@ def make_cast() -> Cast:
 def statuses(owner: int, member: int, viewer: int, outsider: int) -> dict[str, int]:
     """The expected row of the matrix; who is not signed in is always sent to the sign-in."""
     return dict(zip(ROLES, (owner, member, viewer, outsider, 302), strict=True))
+
+
+def get(cast: Cast, url: str, role: str = "member", **headers: str) -> str:
+    """The page as somebody of the cast sees it."""
+    return cast.client(role).get(url, headers=headers).content.decode()

@@ -13,7 +13,7 @@ from codestream.sandbox.dockerhub_failures import Mode
 from endpoints.clients.dockerhub import DockerHub, HubWebhook
 from executions.worker import drain
 from tests.factories import DockerRegistryFactory, DockerWebhookFactory, UserFactory
-from webhooks.mirror import follow_public_url
+from webhooks.mirror import follow
 from webhooks.models import DockerWebhook, ListenerSecret, RemoteHook, SilentChangeError
 from webhooks.services import delete_webhook, retry_mirror, save_webhook, set_enabled
 
@@ -74,15 +74,45 @@ def test_saving_again_without_a_change_calls_nobody(
     assert hooks(server) == before
 
 
-def test_a_new_name_replaces_the_hook(server: DockerHubServer, webhook: DockerWebhook) -> None:
+def test_a_new_name_needs_no_other_hook(server: DockerHubServer, webhook: DockerWebhook) -> None:
+    """Two hooks with the same address would deliver every push twice."""
     drain()
+    before = hooks(server)
     webhook.name = "nightly"
     save_webhook(webhook, by=UserFactory())
 
     work_now()
 
-    assert [hook.name.split("-")[0] for hook in hooks(server)] == ["nightly"]
-    assert RemoteHook.objects.count() == 1
+    assert hooks(server) == before
+
+
+def test_an_endpoint_that_points_elsewhere_takes_its_hooks_along(
+    server: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    drain()
+    endpoint = webhook.endpoint
+    endpoint.properties = {**endpoint.properties, "repoURL": f"{server.url}/r/demo/api"}
+    endpoint.save()
+
+    work_now()
+
+    assert (len(hooks(server, "web")), len(hooks(server, "api"))) == (0, 1)
+    assert RemoteHook.objects.get().is_settled
+
+
+def test_a_delete_that_did_not_happen_is_not_believed(
+    server: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    drain()
+    server.failures.fail("delete", Mode.NOT_FOUND_HTML, times=1)
+
+    delete_webhook(webhook=webhook, by=UserFactory())
+    drain()
+    assert RemoteHook.objects.get().error_code
+    work_now()
+
+    assert hooks(server) == ()
+    assert not RemoteHook.objects.exists()
 
 
 def test_another_endpoint_moves_the_hook(server: DockerHubServer, webhook: DockerWebhook) -> None:
@@ -135,7 +165,7 @@ def test_a_lost_answer_leaves_exactly_one_hook(
     assert RemoteHook.objects.get().is_settled
 
 
-def test_a_refusal_is_kept_and_a_retry_helps(
+def test_a_refusal_is_kept_and_new_credentials_are_tried_at_once(
     server: DockerHubServer, webhook: DockerWebhook
 ) -> None:
     endpoint = webhook.endpoint
@@ -149,11 +179,23 @@ def test_a_refusal_is_kept_and_a_retry_helps(
 
     endpoint.credentials = {"username": "demo", "password": PASSWORD}
     endpoint.save()
-    retry_mirror(webhook=webhook)
     drain()
 
     assert RemoteHook.objects.get().is_settled
     assert len(hooks(server)) == 1
+
+
+def test_a_person_can_have_it_tried_again_at_once(
+    server: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    server.failures.fail("create", Mode.FORBIDDEN, times=1)
+    drain()
+    assert RemoteHook.objects.get().error_code == "forbidden"
+
+    retry_mirror(webhook=webhook)
+    drain()
+
+    assert RemoteHook.objects.get().is_settled
 
 
 def test_an_address_kept_by_hand_is_not_mirrored(
@@ -174,7 +216,7 @@ def test_another_public_url_replaces_the_hook(
     drain()
     settings.PUBLIC_URL = "https://moved.example.com"
 
-    assert follow_public_url() == 1
+    follow(DockerWebhook.objects.all())
     work_now()
 
     assert [url[:25] for hook in hooks(server) for url in hook.hook_urls] == [

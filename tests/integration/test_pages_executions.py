@@ -102,7 +102,7 @@ def test_a_list_where_all_is_over_asks_less_often(cast: Cast, pipeline: Pipeline
 
     html = get(cast, "/executions/")
 
-    assert 'hx-trigger="every 5s"' in html
+    assert 'hx-trigger="every 2s"' in html
     assert "every 1s" not in html
 
 

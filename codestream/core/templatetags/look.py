@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 
 from codestream.core.statuses import look_of
 from codestream.core.times import in_words, short_time
+from codestream.core.widgets import SecretTextarea
 
 register = template.Library()
 
@@ -91,13 +92,19 @@ def duration(start: datetime | None, end: datetime | None = None) -> str:
 @register.inclusion_tag("look/field.html")
 def field(bound: BoundField, *, mono: bool = False) -> dict[str, object]:
     """Label, input, hint and error of a form field, tied together for assistive technology."""
-    return {"field": bound, "control": _control(bound, mono=mono), "shape": _shape(bound)}
+    return {
+        "field": bound,
+        "control": _control(bound, mono=mono),
+        "shape": _shape(bound),
+        "required": bound.field.required or "aria-required" in bound.field.widget.attrs,
+        "again": _lost(bound),
+    }
 
 
 @register.inclusion_tag("look/errors.html")
 def errors(form: BaseForm) -> dict[str, object]:
     """The note on top of a refused form: general errors, and links to the fields in error."""
-    return {"form": form, "fields": [form[name] for name in form.errors if name in form.fields]}
+    return {"form": form, "fields": [form[name] for name in _in_error(form)]}
 
 
 @register.inclusion_tag("look/place.html", takes_context=True)
@@ -121,9 +128,23 @@ def _control(bound: BoundField, *, mono: bool) -> SafeString:
     attrs: dict[str, str | bool] = {}
     if _shape(bound) == "input":
         attrs["class"] = f"{_class(bound)} mono" if mono else _class(bound)
-    if bound.name == next(iter(bound.form.errors), None):
+    if bound.name in _in_error(bound.form)[:1]:
         attrs["autofocus"] = True
+    if _lost(bound):
+        described = f"{bound.aria_describedby or ''} {bound.auto_id}_again"
+        attrs["aria-describedby"] = described.strip()
     return bound.as_widget(attrs=attrs)
+
+
+def _in_error(form: BaseForm) -> list[str]:
+    """The fields in error as the form orders them; errors are kept as they were found."""
+    return [name for name in form.fields if name in form.errors]
+
+
+def _lost(bound: BoundField) -> bool:
+    """Whether a secret was entered that a refused form does not give back."""
+    secret = isinstance(bound.field.widget, (forms.PasswordInput, SecretTextarea))
+    return secret and bool(bound.form.errors and bound.data) and not bound.errors
 
 
 def _class(bound: BoundField) -> str:

@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand
 
 from codestream.accounts.models import User
 from codestream.demo.services import ADMINISTRATOR, StandIns, create_demo, new_password
-from webhooks.mirror import follow_public_url
+from webhooks.mirror import follow
+from webhooks.models import DockerWebhook
 
 
 class Command(BaseCommand):
@@ -21,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         if User.objects.exists():
-            follow_public_url()
+            follow(DockerWebhook.objects.all())
             self._greet_again()
         elif stand_ins := _stand_ins():
             password = os.environ.get("DEMO_PASSWORD") or new_password()

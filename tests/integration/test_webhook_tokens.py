@@ -1,0 +1,91 @@
+"""With whose rights a webhook starts its pipeline, and who may decide that."""
+
+from __future__ import annotations
+
+import pytest
+from django.http import HttpResponse
+
+from codestream.accounts.models import User
+from codestream.accounts.services import issue_token
+from codestream.projects.models import Variable
+from tests.factories import DockerWebhookFactory, PipelineFactory, VariableFactory
+from tests.integration.cast import Cast
+from webhooks.models import DockerWebhook
+
+pytestmark = pytest.mark.django_db
+NOT_YOURS = "not yours"
+
+
+def token_of(user: User) -> str:
+    return issue_token(owner=user, name="trigger")[1]
+
+
+@pytest.fixture
+def webhook(cast: Cast) -> DockerWebhook:
+    """A webhook that carries the project administrator's token."""
+    return DockerWebhookFactory(project=cast.project, api_token=token_of(cast.users["owner"]))
+
+
+def edit(cast: Cast, webhook: DockerWebhook, role: str = "member", **changes: str) -> HttpResponse:
+    entered = {
+        "name": webhook.name,
+        "endpoint": str(webhook.endpoint_id),
+        "pipeline": str(webhook.pipeline_id),
+        "mirror_mode": webhook.mirror_mode,
+        **changes,
+    }
+    return cast.client(role).post(f"/triggers/docker/webhooks/{webhook.pk}/edit/", entered)
+
+
+def other_pipeline(cast: Cast) -> str:
+    return str(PipelineFactory(project=cast.project).pk)
+
+
+def test_a_member_may_rename_a_webhook_that_runs_as_somebody_else(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    assert edit(cast, webhook, name="renamed").status_code == 302
+
+
+def test_a_member_may_not_point_somebody_elses_rights_at_another_pipeline(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    answer = edit(cast, webhook, pipeline=other_pipeline(cast))
+
+    assert answer.status_code == 422
+    assert NOT_YOURS in answer.content.decode()
+
+
+def test_a_token_of_ones_own_lifts_that(cast: Cast, webhook: DockerWebhook) -> None:
+    own = token_of(cast.users["member"])
+
+    answer = edit(cast, webhook, pipeline=other_pipeline(cast), api_token=own)
+
+    assert answer.status_code == 302
+
+
+def test_a_member_may_not_borrow_a_token_through_a_variable(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    VariableFactory(
+        project=cast.project,
+        name="admins",
+        type=Variable.Type.SECRET,
+        value=token_of(cast.users["owner"]),
+    )
+
+    answer = edit(cast, webhook, api_token="${var.admins}")
+
+    assert answer.status_code == 422
+    assert "belongs to owner" in answer.content.decode()
+
+
+def test_an_administrator_of_the_project_may_do_both(cast: Cast, webhook: DockerWebhook) -> None:
+    token = token_of(cast.users["member"])
+
+    answers = [
+        edit(cast, webhook, "owner", pipeline=other_pipeline(cast)).status_code,
+        edit(cast, webhook, "owner", api_token=token).status_code,
+    ]
+
+    assert answers == [302, 302]
