@@ -87,9 +87,7 @@ class EndpointForm(forms.Form):
             if isinstance(field, SecretField):
                 field.widget.attrs["aria-required"] = "true"
 
-    def _initial(
-        self, endpoint: Endpoint | None, entered: Mapping[str, Any]
-    ) -> dict[str, object]:
+    def _initial(self, endpoint: Endpoint | None, entered: Mapping[str, Any]) -> dict[str, object]:
         if endpoint is None:
             return {name: entered[name] for name in ("project", *COMMON) if name in entered}
         stored = {**endpoint.properties, **endpoint.credentials}

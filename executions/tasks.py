@@ -77,6 +77,7 @@ def _begin(claim: Claim, task: TaskRun) -> None:
 
 def _step(task: TaskRun) -> Outcome | _Ended:
     runner = runner_for(task.kind)
+    outcome: Outcome | _Ended
     try:
         context = _context(task)
         if task.status == Status.CANCELING:

@@ -43,6 +43,7 @@ from pipelines.models import Pipeline
 PAGE_SIZE = 25
 LONGEST_TIMELINE = 100
 
+
 @login_required
 @require_safe
 @vary_on_headers("HX-Request")

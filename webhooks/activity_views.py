@@ -25,6 +25,7 @@ from webhooks.models import RegistryEvent
 PAGE_SIZE = 50
 LONGEST_BODY_SHOWN = 64 * 1024
 
+
 @login_required
 @require_safe
 @vary_on_headers("HX-Request")

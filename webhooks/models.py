@@ -116,7 +116,7 @@ class DockerWebhook(Entity):
 
     def clean(self) -> None:
         """Refuse patterns that are none, and an endpoint or pipeline of another project."""
-        problems = {
+        problems: dict[str, Any] = {
             name: check_pattern(getattr(self, name)) for name in ("image_pattern", "tag_pattern")
         }
         for name in ("endpoint", "pipeline"):

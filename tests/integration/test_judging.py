@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from codestream.accounts.models import ApiToken
 from codestream.accounts.services import issue_token, revoke_token
@@ -14,7 +15,13 @@ from codestream.projects.models import Membership
 from executions.models import Execution
 from executions.worker import drain
 from pipelines.models import Pipeline
-from tests.factories import DockerWebhookFactory, MembershipFactory, UserFactory, VariableFactory
+from tests.factories import (
+    DockerWebhookFactory,
+    MembershipFactory,
+    PipelineFactory,
+    UserFactory,
+    VariableFactory,
+)
 from webhooks.models import DockerWebhook, Push, RegistryEvent
 from webhooks.services import receive_event, save_webhook, set_enabled
 
@@ -156,3 +163,24 @@ def test_a_webhook_switched_on_again_triggers_again() -> None:
     set_enabled(webhook=webhook, enabled=True, by=UserFactory())
 
     assert push(webhook).verdict == "TRIGGERED"
+
+
+@pytest.mark.parametrize("name", ["image_pattern", "tag_pattern"])
+def test_the_administration_refuses_a_pattern_that_is_none(name: str) -> None:
+    webhook = DockerWebhookFactory()
+    setattr(webhook, name, "(1.2")
+
+    with pytest.raises(ValidationError) as refused:
+        webhook.full_clean()
+
+    assert name in refused.value.message_dict
+
+
+def test_the_administration_refuses_a_pipeline_of_another_project() -> None:
+    webhook = DockerWebhookFactory()
+    webhook.pipeline = PipelineFactory()
+
+    with pytest.raises(ValidationError) as refused:
+        webhook.full_clean()
+
+    assert "pipeline" in refused.value.message_dict

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from django.http import HttpResponse
 
 from codestream.accounts.models import User
 from codestream.accounts.services import issue_token
@@ -26,7 +27,7 @@ def webhook(cast: Cast) -> DockerWebhook:
     return DockerWebhookFactory(project=cast.project, api_token=token_of(cast.users["owner"]))
 
 
-def edit(cast: Cast, webhook: DockerWebhook, role: str = "member", **changes: str) -> HttpResponse:
+def edit(cast: Cast, webhook: DockerWebhook, role: str = "member", **changes: str) -> Any:
     entered = {
         "name": webhook.name,
         "endpoint": str(webhook.endpoint_id),
