@@ -24,7 +24,7 @@ demo-password: $(VENV)/.installed ## Set a new password for the demo accounts (D
 test: $(VENV)/.installed-dev lint types ## Everything that CI runs
 	@sh deploy/need-chromium
 	@rm -f .coverage .coverage.*
-	@$(BIN)/pytest -n auto -q --cov --cov-report=term:skip-covered
+	@$(BIN)/pytest -n auto --dist loadgroup -q --cov --cov-report=term:skip-covered
 
 unit: $(VENV)/.installed-dev ## The fast tests only
 	@$(BIN)/pytest -q tests/unit

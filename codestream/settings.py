@@ -88,6 +88,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "codestream.accounts.middleware.whole_page_sign_in",
 ]
 ROOT_URLCONF = "codestream.urls"
 WSGI_APPLICATION = "codestream.wsgi.application"

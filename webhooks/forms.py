@@ -146,10 +146,11 @@ class WebhookForm(forms.Form):
     def _link(self, name: str, url: str, words: str) -> None:
         """Say beside a field where what it asks for is made."""
         hint: SafeString = format_html(
-            '{} <a href="{}" target="_blank" rel="noopener">{}</a>',
+            '{} <a href="{}" target="_blank" rel="noopener">{}<span class="hide"> {}</span></a>',
             self.fields[name].help_text,
             url,
             words,
+            _now("(opens in a new tab)"),
         )
         self.fields[name].help_text = hint
 

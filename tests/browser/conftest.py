@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState, sync_playwright
 
 from tests.browser.running import PASSWORD, Running, running_product
 
@@ -30,15 +30,28 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture
-def page(browser: Browser, product: Running) -> Iterator[Page]:
-    """A page on which the administrator of the demo is signed in."""
-    context = browser.new_context(base_url=product.url, viewport={"width": 1440, "height": 1000})
+@pytest.fixture(scope="session")
+def signed_in(browser: Browser, product: Running) -> StorageState:
+    """The cookies of the demo's administrator, who signs in once."""
+    context = browser.new_context(base_url=product.url)
     page = context.new_page()
     page.goto("/account/sign-in/")
     page.get_by_label("User name or e-mail").fill("admin")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/executions/**")
-    yield page
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+@pytest.fixture
+def page(browser: Browser, product: Running, signed_in: StorageState) -> Iterator[Page]:
+    """A page on which the administrator of the demo is signed in."""
+    context = browser.new_context(
+        base_url=product.url,
+        storage_state=signed_in,
+        viewport={"width": 1440, "height": 1000},
+    )
+    yield context.new_page()
     context.close()

@@ -303,3 +303,14 @@ stages:
     drain()
 
     assert statuses(execution) == {"Never": "SKIPPED", "After": "COMPLETED"}
+
+
+def test_what_ended_while_no_worker_was_there_has_not_timed_out(runner: Scripted) -> None:
+    execution = start(pipeline_of("wait"))
+    TaskRun.objects.update(
+        status=Status.RUNNING, cursor={"seen": True}, deadline_at=now() - timedelta(minutes=6)
+    )
+
+    drain()
+
+    assert statuses(execution) == {"wait0": "COMPLETED"}

@@ -211,3 +211,51 @@ def test_a_request_that_is_too_large_is_answered_413(settings: Settings) -> None
 
     assert answer.status_code == 413
     assert "too large" in answer.text
+
+
+@pytest.fixture
+def after_session(settings: Settings) -> Client:
+    """Somebody whose session has ended while a page of theirs is open."""
+    name = "codestream.accounts.middleware.whole_page_sign_in"
+    if name not in settings.MIDDLEWARE:
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, name]
+    return Client()
+
+
+def test_a_part_asked_for_after_the_session_leads_the_whole_page_to_the_sign_in(
+    after_session: Client,
+) -> None:
+    headers = {"HX-Request": "true", "HX-Current-URL": "http://testserver/executions/?q=web"}
+
+    answer = after_session.get("/executions/?version=1", headers=headers)
+
+    assert answer.status_code == 200
+    assert answer.headers["HX-Redirect"] == f"{SIGN_IN}?next=%2Fexecutions%2F%3Fq%3Dweb"
+    assert "Location" not in answer.headers
+    assert answer.content == b""
+
+
+def test_a_page_asked_for_after_the_session_is_redirected_as_ever(after_session: Client) -> None:
+    answer = after_session.get("/executions/")
+
+    assert answer.headers["Location"] == f"{SIGN_IN}?next=/executions/"
+
+
+def test_the_address_of_a_new_token_leads_to_the_list(signed_in: Client) -> None:
+    assert signed_in.get("/account/tokens/new/").headers["Location"] == "/account/tokens/"
+
+
+def test_without_a_chosen_theme_both_are_offered(signed_in: Client) -> None:
+    html = signed_in.get("/account/tokens/").text
+
+    assert 'top-item in-dark" name="theme" value="light"' in html
+    assert 'top-item in-light" name="theme" value="dark"' in html
+
+
+def test_with_a_chosen_theme_the_other_is_offered(signed_in: Client) -> None:
+    signed_in.post("/theme/", {"theme": "dark"})
+
+    html = signed_in.get("/account/tokens/").text
+
+    assert 'value="light"' in html
+    assert 'value="dark"' not in html

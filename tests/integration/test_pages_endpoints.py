@@ -304,3 +304,57 @@ def test_imported_keys_of_a_cluster_are_understood(cast: Cast) -> None:
     access = cluster_access(endpoint)
 
     assert (access.token, access.username) == ("t", "u")
+
+
+def test_an_unknown_type_is_not_found(cast: Cast) -> None:
+    assert cast.client("member").get("/endpoints/new/?type=jenkins").status_code == 404
+
+
+KEPT = {"project": "Shop", "name": "main", "description": "ours"}
+
+
+def test_another_type_keeps_what_was_entered(cast: Cast) -> None:
+    client = cast.client("member")
+
+    by_address = client.get("/endpoints/new/", {"type": "k8s", **KEPT})
+    by_button = client.post("/endpoints/new/", HUB | KEPT | {"switch": "k8s"})
+
+    for answer in (by_address, by_button):
+        assert answer.status_code == 200
+        assert "Kubernetes cluster URL" in answer.text
+        assert {name: answer.context["form"][name].value() for name in KEPT} == KEPT
+        assert PASSWORD not in answer.text
+    assert not Endpoint.objects.exists()
+
+
+def test_a_new_endpoint_marks_its_secret_as_required_and_a_stored_one_does_not(
+    cast: Cast, hub: Endpoint
+) -> None:
+    client = cast.client("member")
+
+    assert 'aria-required="true"' in client.get("/endpoints/new/").text
+    assert 'aria-required="true"' not in client.get(f"/endpoints/{hub.pk}/").text
+
+
+def test_an_error_elsewhere_asks_for_the_secret_again(cast: Cast) -> None:
+    html = cast.client("member").post("/endpoints/new/", HUB | {"name": ""}).text
+
+    assert 'id="id_password_again"' in html
+    assert 'aria-describedby="id_password_helptext id_password_again"' in html
+
+
+def test_saving_says_so(cast: Cast) -> None:
+    answer = cast.client("member").post("/endpoints/new/", HUB, follow=True)
+
+    assert "Endpoint hub saved." in answer.text
+
+
+def test_saved_and_not_working_says_both(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(endpoint: Endpoint) -> str:
+        raise Unauthorized("Docker Hub refused the password.")
+
+    monkeypatch.setattr(services, "_check", refuse)
+
+    answer = cast.client("member").post("/endpoints/new/", HUB | {"validate": "1"}, follow=True)
+
+    assert "Endpoint hub saved, but: Docker Hub refused the password." in answer.text

@@ -5,8 +5,9 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from codestream.accounts.models import ServiceRole
+from codestream.core.clock import now
 from executions.models import Execution
-from executions.presentation import SEGMENTS
+from executions.presentation import SEGMENTS, message_of
 from executions.states import Status
 from pipelines.models import Pipeline
 from tests.factories import (
@@ -17,7 +18,7 @@ from tests.factories import (
     RegistryEventFactory,
     UserFactory,
 )
-from tests.integration.cast import Cast, statuses
+from tests.integration.cast import Cast, get, statuses
 
 HTMX = {"HX-Request": "true"}
 OBJECTS = {
@@ -49,10 +50,6 @@ def execution(pipeline: Pipeline) -> Execution:
 
 def address(execution: Execution) -> str:
     return f"/executions/{execution.pk}/"
-
-
-def get(cast: Cast, url: str, role: str = "member", **headers: str) -> str:
-    return cast.client(role).get(url, headers=headers).content.decode()
 
 
 def test_who_reads_and_who_runs_executions(cast: Cast, execution: Execution) -> None:
@@ -333,3 +330,17 @@ def test_the_administration_shows_and_does_not_write(execution: Execution, model
 
     assert client.get(f"/admin/executions/{model}/").status_code == 200
     assert client.get(f"/admin/executions/{model}/add/").status_code == 403
+
+
+def test_what_failed_is_not_counted_as_done(cast: Cast, execution: Execution) -> None:
+    Execution.objects.update(status=Status.FAILED, finished_at=now())
+    execution.stages.update(status=Status.FAILED, finished_at=now())
+
+    assert "0 of 1 stages done" in get(cast, address(execution))
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"), [("Execution Completed.", ""), ("Deployed twice.", "Deployed twice.")]
+)
+def test_a_message_is_shown_when_it_says_more_than_the_status(message: str, shown: str) -> None:
+    assert message_of(Execution(status=Status.COMPLETED, message=message)) == shown

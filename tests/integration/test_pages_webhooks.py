@@ -378,3 +378,10 @@ def test_the_administration_shows_no_secret(
     assert secret.secret not in html
     assert secret.lookup not in html
     assert token not in html
+
+
+def test_deleting_from_the_card_is_asked_twice(cast: Cast, webhook: DockerWebhook) -> None:
+    html = get(cast, LIST)
+
+    opened = html.index("Delete this webhook</summary>")
+    assert opened < html.index(page_of(webhook, "delete")) < html.index("</details>", opened)

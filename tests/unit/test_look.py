@@ -73,6 +73,18 @@ def test_the_note_on_top_links_to_the_fields_in_error() -> None:
     assert '<a href="#id_name">Name</a>' in html
 
 
+def test_the_first_error_is_the_first_of_the_form_whenever_it_was_found() -> None:
+    form = SmallForm({"name": ""})
+    form.add_error("kept", "Say it.")
+    form.errors["name"] = form.errors.pop("name")
+
+    html = render("{% errors form %}{% field form.name %}{% field form.kept %}", form=form)
+
+    assert html.index("#id_name") < html.index("#id_kept")
+    assert html.count("autofocus") == 1
+    assert html.index("autofocus") < html.index('name="kept"')
+
+
 @pytest.mark.parametrize(
     ("moment", "words"),
     [

@@ -1,0 +1,66 @@
+"""Every page with the demo in it: no barrier found by axe, nothing that scrolls sideways."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tests.browser.running import Running
+
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.xdist_group("product")]
+PAGES = [
+    "/executions/",
+    "/executions/new/",
+    "/pipelines/",
+    "/pipelines/new/",
+    "/projects/",
+    "/endpoints/",
+    "/endpoints/new/",
+    "/variables/",
+    "/triggers/docker/activity/",
+    "/triggers/docker/webhooks/",
+    "/triggers/docker/webhooks/new/",
+    "/account/tokens/",
+]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_has_no_barrier_and_fits(product: Running, page: Page, path: str) -> None:
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+
+    page.goto(path)
+    found = Axe().run(page)
+    page.set_viewport_size({"width": 390, "height": 800})
+
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert [text for text in said if "Content Security Policy" in text] == []
+
+
+def test_an_execution_and_its_delivery_have_no_barrier(product: Running, page: Page) -> None:
+    tag = "long-" + "x" * 100
+    product.push(tag)
+    execution = product.ended(tag)
+    pages = [f"/executions/{execution['id']}/", "/triggers/docker/activity/", "/executions/"]
+
+    found = []
+    for path in pages:
+        page.goto(path)
+        found.append(Axe().run(page))
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+    assert [result.generate_report() for result in found if result.violations_count] == []
+
+
+def test_a_live_page_sends_one_who_is_signed_out_to_the_sign_in(
+    product: Running, page: Page
+) -> None:
+    page.goto("/executions/")
+
+    page.context.clear_cookies()
+
+    page.wait_for_url("**/account/sign-in/**", timeout=15_000)
+    assert page.locator("main").count() == 1
