@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.urls import reverse, reverse_lazy
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
@@ -52,7 +52,7 @@ class PipelineChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
         name = f"{obj.name} ({obj.project.name})"
         if obj.injects_docker:
             return name
-        return _now("%(pipeline)s, no Docker parameters") % {"pipeline": name}
+        return gettext("%(pipeline)s, no Docker parameters") % {"pipeline": name}
 
 
 class PatternField(forms.CharField):
@@ -140,8 +140,8 @@ class WebhookForm(forms.Form):
             project.offer(user)
         self.fields["api_token"].required = webhook is None
         self._offer_from(projects)
-        self._link("endpoint", reverse("endpoints:new"), _now("Create endpoint"))
-        self._link("api_token", reverse("accounts:tokens"), _now("Generate token"))
+        self._link("endpoint", reverse("endpoints:new"), gettext("Create endpoint"))
+        self._link("api_token", reverse("accounts:tokens"), gettext("Generate token"))
 
     def _link(self, name: str, url: str, words: str) -> None:
         """Say beside a field where what it asks for is made."""
@@ -150,7 +150,7 @@ class WebhookForm(forms.Form):
             self.fields[name].help_text,
             url,
             words,
-            _now("(opens in a new tab)"),
+            gettext("(opens in a new tab)"),
         )
         self.fields[name].help_text = hint
 
@@ -185,7 +185,7 @@ class WebhookForm(forms.Form):
         for name in ("endpoint", "pipeline"):
             chosen = cleaned.get(name)
             if chosen is not None and chosen.project_id != project.pk:
-                words = _now("Choose one of project %(project)s.")
+                words = gettext("Choose one of project %(project)s.")
                 self.add_error(name, words % {"project": project.name})
 
     def _check_token(self, text: str, project: Project) -> None:
@@ -193,13 +193,13 @@ class WebhookForm(forms.Form):
             return
         token = resolve_token(DockerWebhook(project=project, api_token=text))
         if token is None:
-            words = _now("This is no valid token, or names no variable that holds one.")
+            words = gettext("This is no valid token, or names no variable that holds one.")
             self.add_error("api_token", words)
         elif token.owner != self.user and not can(self.user, Action.ADMINISTER, project):
-            words = _now("This token belongs to %(user)s. Enter one of your own.")
+            words = gettext("This token belongs to %(user)s. Enter one of your own.")
             self.add_error("api_token", words % {"user": token.owner.username})
         elif not can(token.owner, Action.EXECUTE, project):
-            words = _now("%(user)s, who owns the token, may not run pipelines in this project.")
+            words = gettext("%(user)s, who owns the token, may not run pipelines in this project.")
             self.add_error("api_token", words % {"user": token.owner.username})
 
     def _check_kept_token(self, cleaned: Mapping[str, Any], project: Project) -> None:
@@ -211,7 +211,7 @@ class WebhookForm(forms.Form):
             return
         names = ("endpoint", "pipeline", "inputs")
         if any(cleaned.get(name) != getattr(self.webhook, name) for name in names):
-            words = _now(
+            words = gettext(
                 "The stored token is not yours. Enter one of your own to change the endpoint, "
                 "the pipeline or its inputs."
             )
@@ -223,7 +223,7 @@ class WebhookForm(forms.Form):
             return
         known = {each.name for each in inputs_to_give(pipeline)}
         if unknown := sorted(given.keys() - known):
-            words = _now("The pipeline has no such input, or a push fills it in: %(names)s.")
+            words = gettext("The pipeline has no such input, or a push fills it in: %(names)s.")
             self.add_error("inputs", words % {"names": ", ".join(unknown)})
 
     def apply(self, webhook: DockerWebhook) -> DockerWebhook:
