@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from django import forms
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
-from codestream.projects.models import Project
+from codestream.projects.forms import ListFilter, offer
 from executions.models import Execution
 from pipelines.definition import InputParameter
 from pipelines.models import Pipeline
@@ -20,24 +20,9 @@ _SEARCHED = ("pipeline_name", "message", "comments", "triggered_by")
 _PREFIX = "input-"
 
 
-class ExecutionFilter(forms.Form):
-    """Which executions the list shows; a value that means nothing filters nothing."""
+class ExecutionFilter(ListFilter):
+    """Which executions the list shows."""
 
-    q = forms.CharField(
-        label=_("Search"),
-        required=False,
-        max_length=200,
-        widget=forms.TextInput(
-            attrs={"class": "input", "type": "search", "placeholder": _("Image, tag or comment")}
-        ),
-    )
-    project = forms.ModelChoiceField(
-        Project.objects.none(),
-        label=_("Project"),
-        required=False,
-        empty_label=_("All projects"),
-        widget=forms.Select(attrs={"class": "select"}),
-    )
     pipeline = forms.ModelChoiceField(
         Pipeline.objects.none(),
         label=_("Pipeline"),
@@ -45,23 +30,15 @@ class ExecutionFilter(forms.Form):
         empty_label=_("All pipelines"),
         widget=forms.Select(attrs={"class": "select"}),
     )
+    placeholder = _("Image, tag or comment")
 
     def __init__(self, data: Mapping[str, Any], *, user: User) -> None:
-        super().__init__(data)
-        offer(self, "project", Project.objects.visible_to(user))
+        super().__init__(data, user=user)
         offer(self, "pipeline", Pipeline.objects.visible_to(user))
 
     def narrow(self, rows: QuerySet[Execution]) -> QuerySet[Execution]:
         """Those of ``rows`` that were asked for."""
-        self.is_valid()
-        chosen = self.cleaned_data
-        if project := chosen.get("project"):
-            rows = rows.filter(project=project)
-        if pipeline := chosen.get("pipeline"):
-            rows = rows.filter(pipeline=pipeline)
-        if text := chosen.get("q"):
-            rows = rows.filter(_mentions(text))
-        return rows
+        return self.narrowed(rows, by=("project", "pipeline"), mentions=_mentions)
 
 
 class StartForm(forms.Form):
@@ -94,11 +71,6 @@ class CancelForm(forms.Form):
     """Why an execution is canceled."""
 
     reason = forms.CharField(label=_("Reason"), required=False, max_length=500)
-
-
-def offer(form: forms.Form, name: str, rows: QuerySet[Any]) -> None:
-    """Let a choice of the form be one of ``rows``."""
-    cast("forms.ModelChoiceField[Any]", form.fields[name]).queryset = rows
 
 
 def _input_field(declared: InputParameter) -> forms.CharField:

@@ -16,13 +16,12 @@ from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
 from codestream.projects.access import projects_allowing
-from codestream.projects.forms import ProjectField
+from codestream.projects.forms import ListFilter, ProjectField, offer
 from codestream.projects.models import Project
 from codestream.projects.permissions import Action, can
 from endpoints.forms import SecretField
 from endpoints.models import Endpoint
 from executions.definitions import definition_of
-from executions.forms import offer
 from pipelines.definition import DefinitionError, InputParameter
 from pipelines.docker_parameters import is_docker_parameter
 from pipelines.models import Pipeline
@@ -237,24 +236,9 @@ class WebhookForm(forms.Form):
         return webhook
 
 
-class EventFilter(forms.Form):
-    """Which deliveries the activity shows; a value that means nothing filters nothing."""
+class EventFilter(ListFilter):
+    """Which deliveries the activity shows."""
 
-    q = forms.CharField(
-        label=_("Search"),
-        required=False,
-        max_length=200,
-        widget=forms.TextInput(
-            attrs={"class": "input", "type": "search", "placeholder": _("Image, tag or digest")}
-        ),
-    )
-    project = forms.ModelChoiceField(
-        Project.objects.none(),
-        label=_("Project"),
-        required=False,
-        empty_label=_("All projects"),
-        widget=forms.Select(attrs={"class": "select"}),
-    )
     webhook = forms.ModelChoiceField(
         DockerWebhook.objects.none(),
         label=_("Webhook"),
@@ -262,21 +246,15 @@ class EventFilter(forms.Form):
         empty_label=_("All webhooks"),
         widget=forms.Select(attrs={"class": "select"}),
     )
+    placeholder = _("Image, tag or digest")
 
     def __init__(self, data: Mapping[str, Any], *, user: User) -> None:
-        super().__init__(data)
-        offer(self, "project", Project.objects.visible_to(user))
+        super().__init__(data, user=user)
         offer(self, "webhook", DockerWebhook.objects.visible_to(user))
 
     def narrow(self, rows: QuerySet[RegistryEvent]) -> QuerySet[RegistryEvent]:
         """Those of ``rows`` that were asked for."""
-        self.is_valid()
-        for name in ("project", "webhook"):
-            if chosen := self.cleaned_data.get(name):
-                rows = rows.filter(**{name: chosen})
-        if text := self.cleaned_data.get("q"):
-            rows = rows.filter(_mentions(text))
-        return rows
+        return self.narrowed(rows, by=("project", "webhook"), mentions=_mentions)
 
 
 def inputs_to_give(pipeline: Pipeline) -> tuple[InputParameter, ...]:

@@ -40,7 +40,7 @@ def set_enabled(*, webhook: DockerWebhook, enabled: bool, by: User) -> None:
     webhook.save(update_fields=["enabled", "edited_by", "updated_at"])
 
 
-def delete_webhook(*, webhook: DockerWebhook, by: User) -> None:
+def delete_webhook(*, webhook: DockerWebhook) -> None:
     """Delete the webhook; its hook in Docker Hub goes too, its deliveries stay."""
     webhook.delete()
 

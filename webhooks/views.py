@@ -85,7 +85,7 @@ def change_enabled(request: SignedInRequest, pk: UUID) -> HttpResponse:
 def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Delete a webhook, here and in Docker Hub."""
     webhook = _writable(request, pk)
-    services.delete_webhook(webhook=webhook, by=request.user)
+    services.delete_webhook(webhook=webhook)
     messages.success(request, _("Webhook %(name)s deleted.") % {"name": webhook.name})
     return redirect("webhooks:list")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
+from django.db.models import Model, Q, QuerySet
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
@@ -17,6 +19,48 @@ from codestream.projects.models import Membership, Project, Variable
 from codestream.projects.permissions import Action, can
 
 _VALUE_ATTRS = {"rows": "3", "spellcheck": "false", "autocomplete": "off"}
+
+
+Row = TypeVar("Row", bound=Model)
+
+
+def offer(form: forms.Form, name: str, rows: QuerySet[Any]) -> None:
+    """Let a choice of the form be one of ``rows``."""
+    cast("forms.ModelChoiceField[Any]", form.fields[name]).queryset = rows
+
+
+class ListFilter(forms.Form):
+    """Which rows of a list are shown; a value that means nothing filters nothing."""
+
+    q = forms.CharField(
+        label=_("Search"),
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"class": "input", "type": "search"}),
+    )
+    project = forms.ModelChoiceField(
+        Project.objects.none(),
+        label=_("Project"),
+        required=False,
+        empty_label=_("All projects"),
+        widget=forms.Select(attrs={"class": "select"}),
+    )
+    placeholder: str | Promise = ""
+
+    def __init__(self, data: Mapping[str, Any], *, user: User) -> None:
+        super().__init__(data)
+        self.fields["q"].widget.attrs["placeholder"] = self.placeholder
+        offer(self, "project", Project.objects.visible_to(user))
+
+    def narrowed(
+        self, rows: QuerySet[Row], *, by: tuple[str, ...], mentions: Callable[[str], Q]
+    ) -> QuerySet[Row]:
+        """Return the rows with the chosen values, and with the text that is searched for."""
+        self.is_valid()
+        chosen = {name: self.cleaned_data.get(name) for name in by}
+        rows = rows.filter(**{name: value for name, value in chosen.items() if value})
+        text = self.cleaned_data.get("q")
+        return rows.filter(mentions(text)) if text else rows
 
 
 class ProjectField(forms.ModelChoiceField):  # type: ignore[type-arg]

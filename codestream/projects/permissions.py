@@ -58,8 +58,3 @@ def require(user: User | AnonymousUser, action: Action, project: Project) -> Non
         raise PermissionDenied(
             _("Your role in project %(project)s does not allow this.") % {"project": project.name}
         )
-
-
-def projects_where(user: User | AnonymousUser, action: Action) -> list[Project]:
-    """Return the visible projects in which the person may do this, by name."""
-    return [project for project in Project.objects.visible_to(user) if can(user, action, project)]

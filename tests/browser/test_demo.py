@@ -28,9 +28,7 @@ def test_a_push_deploys_while_a_person_watches(product: Running, page: Page) -> 
     expect(row.get_by_text("Triggered")).to_be_visible(timeout=15_000)
     row.get_by_role("link", name="web-cd #").click()
     expect(page.locator("h1")).to_contain_text("web-cd #")
-    expect(page.locator(".page-head, main").get_by_text("Completed").first).to_be_visible(
-        timeout=30_000
-    )
+    expect(page.locator(".page-head .pill")).to_have_text("Completed", timeout=30_000)
     assert product.deployed_image() == "demo/web:1.2.3"
 
 

@@ -106,7 +106,7 @@ def test_a_delete_that_did_not_happen_is_not_believed(
     drain()
     server.failures.fail("delete", Mode.NOT_FOUND_HTML, times=1)
 
-    delete_webhook(webhook=webhook, by=UserFactory())
+    delete_webhook(webhook=webhook)
     drain()
     assert RemoteHook.objects.get().error_code
     work_now()
@@ -134,7 +134,7 @@ def test_a_deleted_webhook_goes_from_docker_hub_too(
 ) -> None:
     drain()
 
-    delete_webhook(webhook=webhook, by=UserFactory())
+    delete_webhook(webhook=webhook)
     drain()
 
     assert hooks(server) == ()

@@ -9,6 +9,8 @@ from pytest_django.fixtures import Settings
 
 from codestream.core.statuses import look_of
 from codestream.core.times import in_words, short_time
+from executions.states import Status
+from webhooks.matching import StepOutcome, Verdict
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -45,10 +47,10 @@ def test_a_status_word_cannot_bring_markup() -> None:
 def test_every_icon_named_by_a_status_is_in_the_sprite(settings: Settings) -> None:
     sprite = (settings.BASE_DIR / "static/icons.svg").read_text()
 
-    assert all(
-        f'id="i-{look_of(name).icon}"' in sprite
-        for name in ["queued", "running", "completed", "failed", "skipped", "ignored", "new"]
-    )
+    words = {*Status, *Verdict, *StepOutcome, "in-sync", "drift", "expiring", "expired"}
+    missing = [word for word in words if f'id="i-{look_of(word).icon}"' not in sprite]
+
+    assert missing == []
 
 
 def test_a_field_in_error_is_tied_to_its_message_and_takes_the_focus() -> None:
