@@ -14,6 +14,7 @@ from pipelines.definition.model import (
     Option,
     PipelineDefinition,
     PipelineState,
+    Rollback,
     Stage,
     Task,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "PipelineDefinition",
     "PipelineState",
     "Problem",
+    "Rollback",
     "Stage",
     "Task",
     "inject_docker",

@@ -72,8 +72,9 @@ def check(definition: PipelineDefinition, root: Node, problems: Problems) -> Non
                 _TaskCheck(task, find(root, *keys), ".".join(keys), known, problems).run()
             ended = {(stage.name, task.name) for task in group}
             known = replace(known, earlier=known.earlier | ended)
-    for path, text in _texts(find(root, "output"), "output"):
-        _check_text(path, text, known, problems)
+    for key in ("output", "rollbacks"):
+        for path, text in _texts(find(root, key), key):
+            _check_text(path, text, known, problems)
 
 
 def find(node: Node | None, *keys: str) -> Node | None:

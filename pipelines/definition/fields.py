@@ -40,6 +40,17 @@ class Fields:
         """A mapping below this one."""
         return Fields(self.node.get(key), join(self.path, key), self._problems)
 
+    def items(self, key: str) -> tuple[Fields, ...]:
+        """The mappings of a list."""
+        node = self.node.get(key)
+        if node is not None and not isinstance(node, ListNode) and not is_null(node):
+            self.note(key, "this has to be a list")
+        items = node.items if isinstance(node, ListNode) else ()
+        path = join(self.path, key)
+        return tuple(
+            Fields(item, f"{path}[{number}]", self._problems) for number, item in enumerate(items)
+        )
+
     def text(self, key: str) -> str:
         """A text; a number or a date is taken as it is written."""
         node = self.node.get(key)

@@ -68,6 +68,19 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """The pipeline that runs when a task fails; without ``task``, when any of the stage does.
+
+    ``inputs`` maps names to texts with expressions.
+    """
+
+    pipeline: str
+    stage: str
+    task: str = ""
+    inputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineDefinition:
     """A whole pipeline; ``outputs`` maps names to texts with expressions."""
 
@@ -83,6 +96,7 @@ class PipelineDefinition:
     starred_input: str = ""
     starred_output: str = ""
     stages: tuple[Stage, ...] = ()
+    rollbacks: tuple[Rollback, ...] = ()
     tags: tuple[str, ...] = ()
 
     @property
@@ -103,3 +117,8 @@ class PipelineDefinition:
             if each.name == task:
                 return each
         raise KeyError(task)
+
+    def rollback_of(self, stage: str, task: str) -> Rollback | None:
+        """What rolls the task back when it fails: its own rollback, else that of its stage."""
+        own = [each for each in self.rollbacks if each.stage == stage and each.task in (task, "")]
+        return max(own, key=lambda each: each.task, default=None)

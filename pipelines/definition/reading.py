@@ -17,6 +17,7 @@ from pipelines.definition.model import (
     Option,
     PipelineDefinition,
     PipelineState,
+    Rollback,
     Stage,
     Task,
 )
@@ -40,6 +41,7 @@ _USED = (
     "starred",
     "stageOrder",
     "stages",
+    "rollbacks",
     "tags",
 )
 _KNOWN_ELSEWHERE = (
@@ -52,7 +54,6 @@ _KNOWN_ELSEWHERE = (
     "workspace",
     "ciWorkspace",
     "notifications",
-    "rollbacks",
 )
 """Keys of the original product that a file may carry and that change nothing here."""
 
@@ -79,6 +80,7 @@ def read(root: Node, task_kinds: Collection[str], problems: Problems) -> Pipelin
     fields = Fields(root, "", problems)
     fields.check_keys((*_USED, *_KNOWN_ELSEWHERE))
     starred = fields.fields("starred")
+    stages = _stages(fields, task_kinds)
     return PipelineDefinition(
         name=_pipeline_name(fields),
         project=fields.text("project"),
@@ -93,7 +95,8 @@ def read(root: Node, task_kinds: Collection[str], problems: Problems) -> Pipelin
         outputs=dict(_pairs(fields, "output")),
         starred_input=starred.text("input"),
         starred_output=starred.text("output"),
-        stages=_stages(fields, task_kinds),
+        stages=stages,
+        rollbacks=_rollbacks(fields, stages),
         tags=fields.texts("tags"),
     )
 
@@ -241,6 +244,29 @@ def _task(tasks: Fields, name: str, task_kinds: Collection[str]) -> Task:
         precondition=fields.text("preCondition").strip(),
         tags=fields.texts("tags"),
     )
+
+
+def _rollbacks(fields: Fields, stages: tuple[Stage, ...]) -> tuple[Rollback, ...]:
+    """Which pipeline runs when a stage or a task fails."""
+    return tuple(
+        rollback for item in fields.items("rollbacks") if (rollback := _rollback(item, stages))
+    )
+
+
+def _rollback(fields: Fields, stages: tuple[Stage, ...]) -> Rollback | None:
+    fields.check_keys(("name", "inputs", "stage", "task"))
+    name, stage, task = (fields.text(key).strip() for key in ("name", "stage", "task"))
+    tasks = {each.name: [one.name for one in each.tasks] for each in stages}
+    if not name:
+        fields.note("name", "a rollback names the pipeline that it runs")
+    elif stage not in tasks:
+        fields.note("stage", f'there is no stage "{stage}"{nearest(stage, [*tasks])}')
+    elif task and task not in tasks[stage]:
+        fields.note("task", f'there is no task "{task}" in it{nearest(task, tasks[stage])}')
+    else:
+        inputs = dict(_pairs(fields, "inputs"))
+        return Rollback(pipeline=name, stage=stage, task=task, inputs=inputs)
+    return None
 
 
 def _json_fields(fields: Fields) -> dict[str, Json]:
