@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "django.forms",
     "django_htmx",
     "template_partials",
+    "django_tasks",
     "rest_framework",
     "codestream.core",
     "codestream.accounts",
@@ -113,12 +114,31 @@ FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 DATABASES = {
     "default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR}/codestream.sqlite3")
 }
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["OPTIONS"] = {
+_database = DATABASES["default"]
+_given = _database.get("OPTIONS", {})
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    # FULL: a push that was answered survives a power cut. A connection lasts, since it is a file.
+    _pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+    _database["CONN_MAX_AGE"] = None
+    _database["OPTIONS"] = {
         "timeout": 5,
         "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+        **_given,
+        "init_command": f"{_pragmas} {_given.get('init_command', '')}",
     }
+    HINTS = "codestream.core.backends.embedded.EmbeddedBackend"
+else:
+    DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=20)
+    _database["OPTIONS"] = {
+        "connect_timeout": 5,
+        "tcp_user_timeout": 10_000,
+        "pool": {"min_size": 1, "max_size": DATABASE_CONNECTIONS, "timeout": 5},
+        **_given,
+    }
+    HINTS = "codestream.core.backends.procrastinate.ProcrastinateBackend"
+    INSTALLED_APPS = [*INSTALLED_APPS, "procrastinate.contrib.django"]
+    PROCRASTINATE_AUTODISCOVER_MODULE_NAME = ""
+TASKS = {"default": {"BACKEND": env.str("HINTS", default=HINTS)}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"

@@ -20,6 +20,8 @@ from pipelines.models import Pipeline, PipelineRevision
 
 STATUSES = [(status.value, status.value.replace("_", " ").capitalize()) for status in Status]
 ENDED = sorted(status.value for status in TERMINAL)
+LIVE = sorted(status.value for status in Status if status not in TERMINAL)
+ACTIVE = [status for status in LIVE if status != Status.QUEUED]
 
 
 class ExecutionQuerySet(ProjectOwnedQuerySet["Execution"]):
@@ -27,14 +29,14 @@ class ExecutionQuerySet(ProjectOwnedQuerySet["Execution"]):
 
     def active(self) -> Self:
         """Admitted and not over: what counts against a pipeline's concurrency."""
-        return self.exclude(status__in=[*ENDED, Status.QUEUED])
+        return self.filter(status__in=ACTIVE)
 
     def queued(self) -> Self:
         """Waiting for a place, first come first."""
         return self.filter(status=Status.QUEUED).order_by("index")
 
     def live(self) -> Self:
-        return self.exclude(status__in=ENDED)
+        return self.filter(status__in=LIVE)
 
 
 class Execution(Entity):
@@ -44,6 +46,7 @@ class Execution(Entity):
         PUSH = "PUSH", _("Push")
         USER = "USER", _("User")
         API = "API", _("API")
+        ROLLBACK = "ROLLBACK", _("Rollback")
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="executions")
     pipeline = models.ForeignKey(
@@ -76,6 +79,7 @@ class Execution(Entity):
     cancel_requested_by = models.CharField(max_length=255, blank=True)
     cancel_reason = models.TextField(blank=True)
     pause_requested_at = models.DateTimeField(null=True, blank=True)
+    pause_requested_by = models.CharField(max_length=255, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -85,7 +89,12 @@ class Execution(Entity):
         ordering = ["-created_at"]
         indexes = [
             models.Index(fields=["project", "-created_at"], name="execution_newest"),
-            models.Index(fields=["pipeline", "status"], name="execution_by_status"),
+            models.Index(fields=["pipeline", "status", "index"], name="execution_queue"),
+            models.Index(fields=["-created_at"], name="execution_newest_of_all"),
+            models.Index(fields=["status", "-created_at"], name="execution_by_status"),
+            models.Index(
+                fields=["project", "status", "-created_at"], name="execution_by_project_status"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["pipeline", "index"], name="execution_index_unique"),
@@ -130,7 +139,8 @@ class TaskRun(Entity, Claimable):
     """One task of a stage. Tasks of the same ``group`` run side by side; groups one by one.
 
     ``input`` is what the task was given and ``output`` what it gave, both without secrets;
-    ``cursor`` is where its runner stands between two looks.
+    ``cursor`` is where its runner stands between two looks. ``answer`` is what a person said to
+    a task that is WAITING for it.
     """
 
     stage_run = models.ForeignKey(StageRun, on_delete=models.CASCADE, related_name="tasks")
@@ -146,6 +156,10 @@ class TaskRun(Entity, Claimable):
     cursor = models.JSONField(default=dict, blank=True)
     input = models.JSONField(default=dict, blank=True)
     output = models.JSONField(default=dict, blank=True)
+    answer = models.CharField(max_length=32, blank=True)
+    answer_comment = models.TextField(blank=True)
+    answered_by = models.CharField(max_length=255, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -153,10 +167,11 @@ class TaskRun(Entity, Claimable):
         ordering = ["stage_run", "position"]
         indexes = [
             models.Index(
-                fields=["wake_at"],
-                name="task_run_due",
-                condition=~Q(status__in=ENDED),
-            )
+                fields=["wake_at"], name="task_run_due", condition=Q(wake_at__isnull=False)
+            ),
+            models.Index(
+                fields=["lease_owner"], name="task_run_held", condition=Q(lease_owner__isnull=False)
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -198,6 +213,8 @@ class Worker(Timestamped):
     pid = models.PositiveIntegerField()
     heartbeat_at = models.DateTimeField()
     stopping = models.BooleanField(default=False)
+    threads = models.PositiveSmallIntegerField(default=0)
+    release = models.CharField(max_length=32, blank=True)
 
     class Meta:
         ordering = ["-heartbeat_at"]

@@ -55,7 +55,7 @@ class Plan:
     again, since preconditions of the next tasks may look at them. ``cancel``: tasks at work
     that are to be asked to stop. ``cancel_now``: tasks that become CANCELED without having
     begun. ``stage_changes`` and ``status``: new states of stages and of the execution.
-    ``failed_task``: the task to blame when ``status`` is FAILED.
+    ``failed_task``: the task to blame when ``status`` is that of a failure.
     """
 
     start: tuple[str, ...] = ()
@@ -76,6 +76,7 @@ class _Moves:
 
 
 _NO_MOVES: Final = _Moves()
+FAILURES: Final = frozenset({Status.FAILED, Status.ROLLBACK_COMPLETED, Status.ROLLBACK_FAILED})
 
 
 def plan(execution: ExecutionState) -> Plan:
@@ -101,7 +102,7 @@ def plan(execution: ExecutionState) -> Plan:
             if stages[stage.key] is not stage.status
         ),
         status=None if status is execution.status else status,
-        failed_task=_failed_task(standing) if status is Status.FAILED else None,
+        failed_task=_failed_task(standing) if status in FAILURES else None,
     )
 
 
@@ -134,7 +135,7 @@ def _next_tasks(execution: ExecutionState) -> tuple[TaskState, ...]:
     """Return the tasks to begin: those of the first group that is not over, none after a stop."""
     for group in _groups(execution):
         standings = {_standing(task) for task in group}
-        if standings & BLOCKING:
+        if standings & (BLOCKING | {Status.ROLLING_BACK}):
             return ()
         if not standings <= TERMINAL:
             return tuple(task for task in group if task.status is Status.NOT_STARTED)
@@ -143,7 +144,8 @@ def _next_tasks(execution: ExecutionState) -> tuple[TaskState, ...]:
 
 def _cancellation(execution: ExecutionState) -> _Moves:
     tasks = tuple(_tasks(execution))
-    settled = TERMINAL | {Status.NOT_STARTED, Status.CANCELING}
+    # A rollback that has begun is not left half way.
+    settled = TERMINAL | {Status.NOT_STARTED, Status.CANCELING, Status.ROLLING_BACK}
     return _Moves(
         cancel=tuple(task.key for task in tasks if task.status not in settled),
         cancel_now=tuple(task.key for task in tasks if task.status is Status.NOT_STARTED),
@@ -204,6 +206,8 @@ def _status_after(
         return Status.COMPLETED if rolled is Status.SKIPPED else rolled
     if execution.cancel_requested:
         return Status.CANCELING
+    if rolled is Status.ROLLING_BACK:
+        return rolled
     if execution.pause_requested:
         return Status.PAUSING if _is_working(standing) else Status.PAUSED
     return Status.WAITING if rolled is Status.WAITING else Status.RUNNING
@@ -215,7 +219,7 @@ def _is_working(standing: Mapping[str, Status]) -> bool:
 
 
 def _failed_task(standing: Mapping[str, Status]) -> str | None:
-    return next((key for key, status in standing.items() if status is Status.FAILED), None)
+    return next((key for key, status in standing.items() if status in FAILURES), None)
 
 
 def _groups(execution: ExecutionState) -> Iterator[tuple[TaskState, ...]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
+from typing import TypeVar
 
 from django.conf import settings
 
@@ -15,30 +17,58 @@ from executions.models import Execution, TaskRun
 from pipelines.expressions import UnknownReference, VariableRef
 from pipelines.scope import RecordedScope, TaskRecord
 
+K = TypeVar("K")
+V = TypeVar("V")
 
-def scope_of(execution: Execution, *, stage: str = "", task: str = "") -> RecordedScope:
+
+class _Lazy(Mapping[K, V]):
+    """Asks the database when something is looked up, and once."""
+
+    def __init__(self, load: Callable[[], dict[K, V]]) -> None:
+        self._load = load
+
+    @cached_property
+    def _values(self) -> dict[K, V]:
+        return self._load()
+
+    def __getitem__(self, key: K) -> V:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def scope_of(
+    execution: Execution, *, stage: str = "", task: str = "", tasks: Iterable[TaskRun] | None = None
+) -> RecordedScope:
     """Return everything by name, secrets included: for the moment of use, never to be stored.
 
-    A restricted variable is there only in a run of somebody who may use it.
+    A restricted variable is there only in a run of somebody who may use it. ``tasks`` are the
+    execution's, where they are at hand.
     """
     return RecordedScope(
         inputs=execution.inputs,
-        variables=_variables(execution),
+        variables=_Lazy(lambda: _variables(execution)),
         facts=_facts(execution, stage, task),
-        tasks=_records(execution),
+        tasks=_Lazy(lambda: _records(_tasks(execution) if tasks is None else tasks)),
     )
 
 
-def masked(scope: RecordedScope, secret_names: Iterable[str]) -> RecordedScope:
-    """Return the scope with stars for the named variables: what may be stored and shown."""
-    hidden = dict.fromkeys(secret_names, MASK)
-    return replace(scope, variables={**scope.variables, **hidden})
+def masked(scope: RecordedScope, execution: Execution) -> RecordedScope:
+    """Return the scope with stars for what is secret: what may be stored and shown."""
+
+    def shown() -> dict[str, str]:
+        return {**scope.variables, **dict.fromkeys(_secret_variables(execution), MASK)}
+
+    return replace(scope, variables=_Lazy(shown))
 
 
-def secret_variables(execution: Execution) -> tuple[str, ...]:
-    """Return the names of the project's variables that must not be shown."""
+def _secret_variables(execution: Execution) -> list[str]:
     rows = Variable.objects.filter(project_id=execution.project_id)
-    return tuple(rows.exclude(type=Variable.Type.REGULAR).values_list("name", flat=True))
+    return list(rows.exclude(type=Variable.Type.REGULAR).values_list("name", flat=True))
 
 
 def check_variable(execution: Execution, name: str) -> None:
@@ -97,13 +127,17 @@ def _facts(execution: Execution, stage: str, task: str) -> JsonObject:
     }
 
 
-def _records(execution: Execution) -> dict[tuple[str, str], TaskRecord]:
-    rows = TaskRun.objects.filter(stage_run__execution=execution).select_related("stage_run")
+def _tasks(execution: Execution) -> Iterable[TaskRun]:
+    rows = TaskRun.objects.filter(stage_run__execution=execution)
+    return rows.select_related("stage_run")
+
+
+def _records(tasks: Iterable[TaskRun]) -> dict[tuple[str, str], TaskRecord]:
     return {
         (row.stage_run.name, row.name): TaskRecord(
             status=row.status, input=_object(row.input), output=_object(row.output)
         )
-        for row in rows
+        for row in tasks
     }
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from codestream.accounts.models import User
 from codestream.core.clock import now
 from codestream.core.errors import Refused
 from executions.definitions import definition_of
-from executions.engine import admit, advance
-from executions.history import record
+from executions.engine import admit, advance, begin, has_a_free_place
 from executions.models import Execution, StageRun, TaskRun
-from pipelines.definition import PipelineDefinition, Stage
-from pipelines.models import Pipeline, PipelineRevision
+from executions.run import Run, lock_pipeline, locked
+from executions.states import Status
+from pipelines.definition import PipelineDefinition, Stage, Task
+from pipelines.models import Pipeline
 
 
 def start_execution(
@@ -28,26 +30,26 @@ def start_execution(
     comments: str = "",
     start_key: str | None = None,
     rerun_of: Execution | None = None,
+    parent: Execution | None = None,
 ) -> Execution:
     """Start the pipeline at its present revision, or queue it when all its places are taken.
 
     ``inputs`` go over the definition's defaults; names it does not declare are left out. A
     ``start_key`` that was used before returns the execution of that time. Raises Refused when
-    the pipeline is disabled, and DefinitionError when its source can no longer be read.
+    the pipeline is disabled or deleted, and DefinitionError when its source can no longer be read.
     """
     with transaction.atomic():
-        locked = Pipeline.objects.select_for_update().get(pk=pipeline.pk)
-        started = start_key and Execution.objects.filter(start_key=start_key).first()
-        if started:
-            return started
-        revision = _revision_to_run(locked)
+        locked_pipeline = lock_pipeline(pipeline.pk)
+        if locked_pipeline is None:
+            raise Refused(_("The pipeline is deleted."))
+        revision = _revision_to_run(locked_pipeline)
         definition = definition_of(revision)
-        execution = Execution.objects.create(
-            project=locked.project,
-            pipeline=locked,
-            pipeline_name=locked.name,
-            revision=revision,
-            index=locked.next_index,
+        execution = Execution(
+            project_id=locked_pipeline.project_id,
+            pipeline=locked_pipeline,
+            pipeline_name=locked_pipeline.name,
+            revision_id=revision,
+            index=locked_pipeline.next_index,
             inputs=_inputs(definition, inputs),
             run_as=run_as,
             triggered_by=triggered_by,
@@ -55,42 +57,86 @@ def start_execution(
             comments=comments,
             start_key=start_key,
             rerun_of=rerun_of,
+            parent=parent,
         )
-        locked.next_index += 1
-        locked.save(update_fields=["next_index"])
-        for position, stage in enumerate(definition.stages):
-            _create_stage(execution, position, stage)
-        record(
-            execution,
-            "execution",
-            subject=str(execution),
-            to_status=execution.status,
-            actor=triggered_by,
-        )
-        admit(locked)
-        execution.refresh_from_db()
+        try:
+            with transaction.atomic():
+                _create(execution, definition, locked_pipeline)
+        except IntegrityError:
+            if started := _started_before(start_key):
+                return started
+            raise
         return execution
 
 
 def cancel_execution(*, execution: Execution, by: User, reason: str = "") -> None:
     """Ask for the end of the execution; once is enough. Raises Refused when it is over."""
-    with transaction.atomic():
-        rows = Execution.objects.live().filter(pk=execution.pk)
-        if not rows.exists():
-            raise Refused(_("This execution is over already."))
-        asked = rows.filter(cancel_requested_at=None).update(
-            cancel_requested_at=now(), cancel_requested_by=by.username, cancel_reason=reason
-        )
-        if asked:
-            record(
-                execution,
-                "request",
-                subject=_("Cancel requested"),
-                actor=by.username,
-                message=reason,
+    with locked(execution) as run:
+        _refuse_if_over(run)
+        if run.execution.cancel_requested_at is None:
+            run.keep(
+                run.execution,
+                cancel_requested_at=now(),
+                cancel_requested_by=by.username,
+                cancel_reason=reason,
             )
-        advance(execution.pk)
+            _tell_request(run, _("Cancel requested"), by, reason)
+        advance(run)
     execution.refresh_from_db()
+
+
+def pause_execution(*, execution: Execution, by: User) -> None:
+    """Let what runs come to its end and start nothing more. Raises Refused when it is over."""
+    with locked(execution) as run:
+        _refuse_if_over(run)
+        if run.execution.pause_requested_at is None:
+            requested = {"pause_requested_at": now(), "pause_requested_by": by.username}
+            run.keep(run.execution, **requested)
+            _tell_request(run, _("Pause requested"), by)
+        advance(run)
+    execution.refresh_from_db()
+
+
+def resume_execution(*, execution: Execution, by: User) -> None:
+    """Go on after a pause. Raises Refused when it is over."""
+    with locked(execution) as run:
+        _refuse_if_over(run)
+        if run.execution.pause_requested_at is not None:
+            run.keep(run.execution, pause_requested_at=None, pause_requested_by="")
+            _tell_request(run, _("Resumed"), by)
+        advance(run)
+    execution.refresh_from_db()
+
+
+def answer_task(*, task: TaskRun, answer: str, by: User, comment: str = "") -> None:
+    """Answer a task that waits for a person; the first answer counts.
+
+    Raises Refused when the task does not wait, or has its answer already.
+    """
+    with locked(task.stage_run.execution) as run:
+        asked = next(each for each in run.tasks if each.pk == task.pk)
+        if asked.status != Status.WAITING or asked.answered_at is not None:
+            raise Refused(_("This task does not wait for an answer any more."))
+        run.keep(
+            asked,
+            answer=answer,
+            answer_comment=comment,
+            answered_by=by.username,
+            answered_at=now(),
+        )
+        run.wake(asked)
+        message = f"{answer}: {comment}" if comment else answer
+        run.tell(asked, kind="request", actor=by.username, message=message)
+    task.refresh_from_db()
+
+
+def _refuse_if_over(run: Run) -> None:
+    if run.execution.is_over:
+        raise Refused(_("This execution is over already."))
+
+
+def _tell_request(run: Run, subject: str, by: User, reason: str = "") -> None:
+    run.tell(run.execution, kind="request", subject=subject, actor=by.username, message=reason)
 
 
 def rerun_execution(*, execution: Execution, by: User) -> Execution:
@@ -107,12 +153,12 @@ def rerun_execution(*, execution: Execution, by: User) -> Execution:
     )
 
 
-def _revision_to_run(pipeline: Pipeline) -> PipelineRevision:
+def _revision_to_run(pipeline: Pipeline) -> UUID:
     if pipeline.state == Pipeline.State.DISABLED:
         raise Refused(_("Pipeline %(name)s is disabled.") % {"name": pipeline.name})
-    if pipeline.current_revision is None:
+    if pipeline.current_revision_id is None:
         raise Refused(_("Pipeline %(name)s has no definition yet.") % {"name": pipeline.name})
-    return pipeline.current_revision
+    return pipeline.current_revision_id
 
 
 def _inputs(definition: PipelineDefinition, given: Mapping[str, str]) -> dict[str, str]:
@@ -123,10 +169,40 @@ def _inputs(definition: PipelineDefinition, given: Mapping[str, str]) -> dict[st
     return values
 
 
-def _create_stage(execution: Execution, position: int, stage: Stage) -> None:
-    run = StageRun.objects.create(execution=execution, position=position, name=stage.name)
-    tasks = [(group, task) for group, tasks in enumerate(stage.groups) for task in tasks]
-    TaskRun.objects.bulk_create(
-        TaskRun(stage_run=run, position=number, group=group, name=task.name, kind=task.kind)
-        for number, (group, task) in enumerate(tasks)
-    )
+def _create(execution: Execution, definition: PipelineDefinition, pipeline: Pipeline) -> None:
+    """Write the execution, already running when there is a place for it and nobody before it."""
+    run = _run_of(execution, definition, pipeline)
+    run.tell(execution, change=("", execution.status), actor=execution.triggered_by)
+    has_place = has_a_free_place(pipeline)
+    is_next = has_place and not pipeline.executions.queued().exists()
+    if is_next:
+        begin(run)
+    run.create()
+    pipeline.next_index += 1
+    Pipeline.objects.filter(pk=pipeline.pk).update(next_index=pipeline.next_index)
+    if has_place and not is_next:
+        admit(pipeline)
+        execution.refresh_from_db()
+
+
+def _run_of(execution: Execution, definition: PipelineDefinition, pipeline: Pipeline) -> Run:
+    """Make the rows of the execution's parts; nothing is written yet."""
+    stages = [
+        StageRun(execution=execution, position=position, name=stage.name)
+        for position, stage in enumerate(definition.stages)
+    ]
+    tasks = [
+        TaskRun(stage_run=run, position=position, group=group, name=task.name, kind=task.kind)
+        for run, stage in zip(stages, definition.stages, strict=True)
+        for position, (group, task) in enumerate(_in_groups(stage))
+    ]
+    return Run(execution, pipeline=pipeline, stages=stages, tasks=tasks)
+
+
+def _in_groups(stage: Stage) -> Iterator[tuple[int, Task]]:
+    """Every task of the stage with the number of its group."""
+    return ((group, task) for group, tasks in enumerate(stage.groups) for task in tasks)
+
+
+def _started_before(start_key: str | None) -> Execution | None:
+    return Execution.objects.filter(start_key=start_key).first() if start_key else None

@@ -60,6 +60,7 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
                 Status.RUNNING,
                 Status.WAITING,
                 Status.CANCELING,
+                Status.ROLLING_BACK,
                 Status.COMPLETED,
                 Status.SKIPPED,
                 Status.FAILED,
@@ -79,6 +80,8 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
                 Status.FAILED,
                 Status.FAILED_CONTINUE,
                 Status.CANCELED,
+                Status.ROLLBACK_COMPLETED,
+                Status.ROLLBACK_FAILED,
             }
         ),
         Status.WAITING: frozenset(
@@ -88,10 +91,14 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
                 Status.PAUSED,
                 Status.RESUMING,
                 Status.CANCELING,
+                Status.ROLLING_BACK,
                 Status.COMPLETED,
+                Status.SKIPPED,
                 Status.FAILED,
                 Status.FAILED_CONTINUE,
                 Status.CANCELED,
+                Status.ROLLBACK_COMPLETED,
+                Status.ROLLBACK_FAILED,
             }
         ),
         Status.PAUSING: frozenset(
@@ -100,9 +107,12 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
                 Status.WAITING,
                 Status.PAUSED,
                 Status.CANCELING,
+                Status.ROLLING_BACK,
                 Status.COMPLETED,
                 Status.FAILED,
                 Status.CANCELED,
+                Status.ROLLBACK_COMPLETED,
+                Status.ROLLBACK_FAILED,
             }
         ),
         # A task that waits for a person may end while its execution is paused.
@@ -113,9 +123,12 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
                 Status.WAITING,
                 Status.PAUSING,
                 Status.CANCELING,
+                Status.ROLLING_BACK,
                 Status.COMPLETED,
                 Status.FAILED,
                 Status.CANCELED,
+                Status.ROLLBACK_COMPLETED,
+                Status.ROLLBACK_FAILED,
             }
         ),
         Status.RESUMING: frozenset(
@@ -125,16 +138,39 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
                 Status.PAUSING,
                 Status.PAUSED,
                 Status.CANCELING,
+                Status.ROLLING_BACK,
                 Status.COMPLETED,
                 Status.FAILED,
                 Status.CANCELED,
+                Status.ROLLBACK_COMPLETED,
+                Status.ROLLBACK_FAILED,
             }
         ),
         # What was asked to stop may still end in its own way.
         Status.CANCELING: frozenset(
-            {Status.CANCELED, Status.COMPLETED, Status.FAILED, Status.FAILED_CONTINUE}
+            {
+                Status.CANCELED,
+                Status.COMPLETED,
+                Status.FAILED,
+                Status.FAILED_CONTINUE,
+                Status.ROLLBACK_COMPLETED,
+                Status.ROLLBACK_FAILED,
+            }
         ),
-        Status.ROLLING_BACK: frozenset({Status.ROLLBACK_COMPLETED, Status.ROLLBACK_FAILED}),
+        # A whole goes on with its other parts, or ends by what became of them.
+        Status.ROLLING_BACK: frozenset(
+            {
+                Status.RUNNING,
+                Status.WAITING,
+                Status.PAUSING,
+                Status.PAUSED,
+                Status.CANCELING,
+                Status.FAILED,
+                Status.CANCELED,
+                Status.ROLLBACK_COMPLETED,
+                Status.ROLLBACK_FAILED,
+            }
+        ),
         Status.COMPLETED: _NOTHING,
         Status.SKIPPED: _NOTHING,
         Status.FAILED: _NOTHING,
@@ -154,6 +190,14 @@ BLOCKING: Final = frozenset(
 )
 """The ends after which nothing later starts."""
 
+_LOUDEST: Final = (Status.CANCELING, Status.ROLLING_BACK, Status.WAITING)
+_WORST: Final = (
+    Status.CANCELED,
+    Status.ROLLBACK_FAILED,
+    Status.FAILED,
+    Status.ROLLBACK_COMPLETED,
+)
+
 
 def can_change(current: Status, target: Status) -> bool:
     """Return whether ``target`` may follow ``current``."""
@@ -168,23 +212,15 @@ def sources_of(target: Status) -> frozenset[Status]:
 def roll_up(statuses: Iterable[Status]) -> Status:
     """Return the state of the whole whose parts, run one after another, have ``statuses``.
 
-    While a part is alive the whole is alive: CANCELING before WAITING (a person is needed)
-    before RUNNING. Otherwise CANCELED before FAILED, which may leave later parts NOT_STARTED;
-    between two parts the whole is RUNNING. No parts at all are COMPLETED, parts that were all
-    skipped SKIPPED.
+    While a part is alive the whole is alive: the first of ``_LOUDEST`` that is there, else
+    RUNNING. Then the worst end counts, which may leave later parts NOT_STARTED; between two parts
+    the whole is RUNNING. No parts at all are COMPLETED, parts that were all skipped SKIPPED.
     """
     present = frozenset(statuses)
     if alive := present - TERMINAL - {Status.NOT_STARTED}:
-        return _roll_up_alive(alive)
+        return next((status for status in _LOUDEST if status in alive), Status.RUNNING)
     if present & BLOCKING:
-        return Status.CANCELED if Status.CANCELED in present else Status.FAILED
+        return next(status for status in _WORST if status in present)
     if Status.NOT_STARTED in present:
         return Status.NOT_STARTED if len(present) == 1 else Status.RUNNING
     return Status.SKIPPED if present == {Status.SKIPPED} else Status.COMPLETED
-
-
-def _roll_up_alive(alive: frozenset[Status]) -> Status:
-    for status in (Status.CANCELING, Status.WAITING):
-        if status in alive:
-            return status
-    return Status.RUNNING

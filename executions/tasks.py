@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
-from django.db.models import F
 from django.utils.translation import gettext as _
 
 from codestream.core.clock import now
@@ -15,93 +13,133 @@ from codestream.core.json_types import JsonObject
 from codestream.core.work import Claim, finishing
 from endpoints.clients.base import ClientError
 from endpoints.models import Endpoint
-from executions.engine import advance, change_task, definition_task, failure_of
-from executions.history import record
+from executions import rollbacks
+from executions.engine import advance, failure_of, timeout_of
 from executions.models import Execution, TaskRun
+from executions.run import Run, definition_of_task, locked
 from executions.runners import runner_for
-from executions.runners.base import Done, Outcome, TaskContext, TaskFailedError, Wait
-from executions.scopes import check_variable, masked, may_use_restricted, scope_of, secret_variables
+from executions.runners.base import (
+    Answer,
+    Done,
+    Hold,
+    Outcome,
+    TaskContext,
+    TaskFailedError,
+    Wait,
+)
+from executions.scopes import check_variable, masked, may_use_restricted, scope_of
 from executions.states import Status
 from pipelines.expressions import UnknownReference, VariableRef
 
 LONGEST_PAUSE = timedelta(seconds=30)
+AT_WORK = frozenset(
+    {Status.STARTED, Status.RUNNING, Status.WAITING, Status.CANCELING, Status.ROLLING_BACK}
+)
+"""The states of a task in which there is something to do for it."""
+MOVING = frozenset({Status.STARTED, Status.RUNNING, Status.WAITING})
+"""A task in one of these goes where its step says; one that is stopped or rolled back stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ended:
-    status: Status
+class Failed:
+    """The task has failed; how, its definition says."""
+
     message: str
     output: JsonObject | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The task has come to an end that is neither success nor failure of its own."""
+
+    status: Status
+    message: str
+
+
+Result = Outcome | Failed | Ended
+
+
 def work_task(claim: Claim) -> None:
-    """Do the next step of the task run: start, look again, cancel or give up."""
-    task = TaskRun.objects.select_related("stage_run__execution__revision").get(pk=claim.pk)
-    if task.status not in {Status.STARTED, Status.RUNNING, Status.CANCELING}:
+    """Do the next step of the task run: start, look again, cancel, roll back or give up."""
+    task = TaskRun.objects.select_related("stage_run__execution").get(pk=claim.pk)
+    if task.status not in AT_WORK:
         with finishing(claim, wake_at=None):
             return
-    _begin(claim, task)
     result = _step(task)
-    with finishing(claim, wake_at=result.until if isinstance(result, Wait) else None):
-        _write(task, result)
-        if not isinstance(result, Wait):
-            advance(task.stage_run.execution_id)
+    again = result.until if isinstance(result, Wait | Hold) else None
+    if isinstance(result, Wait | Hold) and _is_nothing_new(task, result):
+        with finishing(claim, wake_at=again):
+            _keep_place(task, result)
+        return
+    with locked(task.stage_run.execution) as run, finishing(claim, wake_at=again):
+        _write(run, _same(run, task), result)
+        advance(run)
 
 
 def fail_task(claim: Claim, message: str) -> None:
     """End the task run because of a fault of ours."""
-    task = TaskRun.objects.select_related("stage_run__execution__revision").get(pk=claim.pk)
-    with finishing(claim, wake_at=None):
-        change_task(task, failure_of(task), message=message)
-        advance(task.stage_run.execution_id)
+    task = TaskRun.objects.select_related("stage_run__execution").get(pk=claim.pk)
+    with locked(task.stage_run.execution) as run, finishing(claim, wake_at=None):
+        _write(run, _same(run, task), Failed(message=message))
+        advance(run)
 
 
-def _begin(claim: Claim, task: TaskRun) -> None:
-    """Say that the task runs, before its first step reaches the outside."""
-    if task.status != Status.STARTED:
-        return
-    with transaction.atomic():
-        rows = TaskRun.objects.filter(pk=task.pk, epoch=claim.epoch, status=Status.STARTED)
-        if rows.update(status=Status.RUNNING):
-            record(
-                task.stage_run.execution,
-                "task",
-                subject=f"{task.stage_run.name}.{task.name}",
-                task_run=task,
-                from_status=Status.STARTED,
-                to_status=Status.RUNNING,
-            )
-    # Somebody may have asked to cancel just now; then that is the step to do.
-    task.refresh_from_db(fields=["status"])
+def _same(run: Run, task: TaskRun) -> TaskRun:
+    """The row as it stands now, under the lock."""
+    return next(each for each in run.tasks if each.pk == task.pk)
 
 
-def _step(task: TaskRun) -> Outcome | _Ended:
+def _step(task: TaskRun) -> Result:
+    """Do one step in the outside world; no transaction is open."""
+    if task.status == Status.ROLLING_BACK:
+        return _roll_back(task)
     runner = runner_for(task.kind)
-    outcome: Outcome | _Ended
     try:
         context = _context(task)
         if task.status == Status.CANCELING:
             runner.cancel(context)
-            return _Ended(status=Status.CANCELED, message=_canceled(task.stage_run.execution))
+            return Ended(status=Status.CANCELED, message=_canceled(task.stage_run.execution))
         outcome = runner.poll(context) if task.cursor else runner.start(context)
     except CodeStreamError as error:
-        outcome = _after_error(task, error)
+        return _after_error(task, error)
     # Looked at first: what has ended while no worker was there has not timed out.
-    if isinstance(outcome, Wait) and task.deadline_at and now() > task.deadline_at:
-        return _Ended(status=failure_of(task), message=_timed_out(task, outcome.message))
+    if isinstance(outcome, Wait) and _is_late(task):
+        return Failed(message=_timed_out(task, outcome.message))
     return outcome
 
 
-def _after_error(task: TaskRun, error: CodeStreamError) -> Outcome | _Ended:
+def _roll_back(task: TaskRun) -> Result:
+    """Start what rolls the task back, or look how far it is."""
+    try:
+        rollback = rollbacks.start(task)
+    except CodeStreamError as error:
+        words = _("The rollback could not start: %(reason)s") % {"reason": error.user_message}
+        return Ended(status=Status.ROLLBACK_FAILED, message=f"{task.message} {words}")
+    if not rollback.is_over:
+        until = now() + rollbacks.LOOK_AGAIN
+        return Wait(until=until, message=task.message, cursor=task.cursor)
+    if rollback.status == Status.COMPLETED:
+        words = _("Rolled back by %(execution)s.") % {"execution": rollback}
+        return Ended(status=Status.ROLLBACK_COMPLETED, message=f"{task.message} {words}")
+    words = _("The rollback %(execution)s ended with: %(message)s") % {
+        "execution": rollback,
+        "message": rollback.message or rollback.status,
+    }
+    return Ended(status=Status.ROLLBACK_FAILED, message=f"{task.message} {words}")
+
+
+def _after_error(task: TaskRun, error: CodeStreamError) -> Result:
     message = error.user_message
     if isinstance(error, UnknownReference) and isinstance(error.reference, VariableRef):
         message = _why_unknown(task.stage_run.execution, error)
     if task.status == Status.CANCELING:
-        return _Ended(status=Status.CANCELED, message=message)
-    if error.retryable:
-        return Wait(until=_next_try(task, error), message=message, cursor=task.cursor)
-    output = error.output if isinstance(error, TaskFailedError) else None
-    return _Ended(status=failure_of(task), message=message, output=output)
+        return Ended(status=Status.CANCELED, message=message)
+    if not error.retryable:
+        output = error.output if isinstance(error, TaskFailedError) else None
+        return Failed(message=message, output=output)
+    if _is_late(task):
+        return Failed(message=_timed_out(task, message))
+    return Wait(until=_next_try(task, error), message=message, cursor=task.cursor)
 
 
 def _why_unknown(execution: Execution, error: UnknownReference) -> str:
@@ -118,40 +156,71 @@ def _next_try(task: TaskRun, error: CodeStreamError) -> datetime:
     return max(now() + pause, retry_at) if retry_at else now() + pause
 
 
-def _write(task: TaskRun, result: Outcome | _Ended) -> None:
-    if isinstance(result, _Ended):
-        if result.output:
-            TaskRun.objects.filter(pk=task.pk).update(output=result.output)
-        change_task(task, result.status, message=result.message)
+def _write(run: Run, task: TaskRun, result: Result) -> None:
+    """Write what the step found; the story says what is new to a reader."""
+    match result:
+        case Failed(message=message, output=output):
+            run.change(task, failure_of(run, task), message=message, **_given(output=output))
+            if task.status == Status.ROLLING_BACK:
+                run.wake(task)
+        case Ended(status=status, message=message):
+            run.change(task, status, message=message)
+        case Done(message=message, output=output):
+            columns = _given(output=output or None, input=result.input)
+            run.change(task, Status.COMPLETED, message=message, **columns)
+        case Wait() | Hold():
+            _wait(run, task, result)
+
+
+def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
+    wanted, before = _state_of(result), Status(task.status)
+    is_news = result.message != task.message
+    columns = _given(input=result.input, output=result.output or None)
+    columns |= {"cursor": result.cursor, "attempt": task.attempt + _is_failed_try(task, result)}
+    if wanted is not before and before in MOVING:
+        columns |= _when_moved(before, task)
+        run.change(task, wanted, message=result.message, **columns)
         return
-    kept: dict[str, object] = {"message": result.message}
-    if result.output:
-        kept["output"] = result.output
-    if result.input is not None:
-        kept["input"] = result.input
-    if isinstance(result, Done):
-        TaskRun.objects.filter(pk=task.pk).update(**kept)
-        change_task(task, Status.COMPLETED, message=result.message)
-        return
-    failed_try = result.cursor is task.cursor
-    kept |= {"cursor": result.cursor, "attempt": task.attempt + failed_try}
-    TaskRun.objects.filter(pk=task.pk).update(**kept)
-    if result.output and result.output != task.output:
-        rows = Execution.objects.filter(pk=task.stage_run.execution_id)
-        rows.update(version=F("version") + 1)
-    if result.message != task.message:
-        record(
-            task.stage_run.execution,
-            "progress",
-            subject=f"{task.stage_run.name}.{task.name}",
-            task_run=task,
-            message=result.message,
-        )
+    run.keep(task, message=result.message, **columns)
+    if is_news:
+        run.tell(task, kind="progress", message=result.message)
+
+
+def _when_moved(before: Status, task: TaskRun) -> dict[str, object]:
+    """A question waits for a new answer; after it, the time-out begins anew."""
+    if before is Status.WAITING:
+        return {"deadline_at": now() + timeout_of(task)}
+    return {"answer": "", "answer_comment": "", "answered_by": "", "answered_at": None}
+
+
+def _is_nothing_new(task: TaskRun, result: Wait | Hold) -> bool:
+    """Whether nobody would see a difference: then the row alone is written, under no other lock."""
+    stays = task.status == _state_of(result) or task.status not in MOVING
+    quiet = result.message == task.message and result.input is None
+    return stays and quiet and result.output in ({}, task.output)
+
+
+def _keep_place(task: TaskRun, result: Wait | Hold) -> None:
+    attempt = task.attempt + _is_failed_try(task, result)
+    TaskRun.objects.filter(pk=task.pk).update(cursor=result.cursor, attempt=attempt)
+
+
+def _state_of(result: Wait | Hold) -> Status:
+    return Status.WAITING if isinstance(result, Hold) else Status.RUNNING
+
+
+def _is_failed_try(task: TaskRun, result: Wait | Hold) -> bool:
+    """A step that got no further leaves the cursor it was given."""
+    return result.cursor == task.cursor and task.status != Status.ROLLING_BACK
+
+
+def _given(**columns: object) -> dict[str, object]:
+    return {name: value for name, value in columns.items() if value is not None}
 
 
 def _context(task: TaskRun) -> TaskContext:
     execution = task.stage_run.execution
-    definition = definition_task(task)
+    definition = definition_of_task(task)
     scope = scope_of(execution, stage=task.stage_run.name, task=task.name)
     return TaskContext(
         execution_id=str(execution.pk),
@@ -159,10 +228,17 @@ def _context(task: TaskRun) -> TaskContext:
         input=dict(definition.input),
         endpoints=definition.endpoints,
         scope=scope,
-        shown=masked(scope, secret_variables(execution)),
+        shown=masked(scope, execution),
         cursor=task.cursor,
         find_endpoint=lambda name, kind: _endpoint(execution, name, kind),
+        answer=_answer(task),
     )
+
+
+def _answer(task: TaskRun) -> Answer | None:
+    if task.answered_at is None:
+        return None
+    return Answer(word=task.answer, by=task.answered_by, comment=task.answer_comment)
 
 
 def _endpoint(execution: Execution, name: str, kind: str) -> Endpoint:
@@ -178,6 +254,12 @@ def _endpoint(execution: Execution, name: str, kind: str) -> Endpoint:
             % {"name": name}
         )
     return endpoint
+
+
+def _is_late(task: TaskRun) -> bool:
+    """Whether its time is over; what waits for a person has all the time that its kind gives."""
+    waits = task.status == Status.WAITING
+    return not waits and task.deadline_at is not None and now() > task.deadline_at
 
 
 def _timed_out(task: TaskRun, seen: str) -> str:

@@ -204,7 +204,7 @@ def _inputs(pipeline: Pipeline) -> tuple[InputParameter, ...]:
     if pipeline.current_revision is None:
         return ()
     try:
-        return definition_of(pipeline.current_revision).inputs
+        return definition_of(pipeline.current_revision.pk).inputs
     except DefinitionError:
         return ()
 

@@ -1,7 +1,8 @@
-"""The worker: finds rows that want attention, claims them and lets the registered steps do them.
+"""The worker: claims rows that want attention and lets the registered steps do them.
 
-It keeps nothing that matters: kill it at any time, and another one takes its rows over as soon
-as its heart has not beaten for a few seconds.
+It hears of them by hints (``codestream.core.hints``) and by sweeps of its own, and keeps nothing
+that matters: kill it at any time, and another one takes its rows over as soon as its heart has not
+beaten for a few seconds.
 """
 
 from __future__ import annotations
@@ -10,43 +11,60 @@ import logging
 import os
 import socket
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db.models import QuerySet
 
-from codestream.core.clock import now
+from codestream import RELEASE
+from codestream.core import hints
+from codestream.core.backends import carrier
+from codestream.core.clock import database_now, now
+from codestream.core.log_context import logging_about
+from codestream.core.metrics import STEP_SECONDS, TAKEOVERS
 from codestream.core.work import (
+    LEASE,
     Claim,
     LeaseLostError,
     WorkKind,
     claim,
     due,
+    kind_named,
     registered,
+    release,
     renew,
+    wake_all,
 )
 from executions.models import Worker
 
 HEARTBEAT_SECONDS = 1.0
 DEAD_AFTER = timedelta(seconds=3)
 SWEEP_SECONDS = 0.5
-LOOK_SECONDS = 0.02
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 0.7
 PAUSE = timedelta(seconds=1)
+LONGEST_LINE = 20
+"""After so many rows of one line, others get their turn."""
+CLOCK_JUMP_SECONDS = 2.0
 logger = logging.getLogger(__name__)
+Key = tuple[str, uuid.UUID]
 
 
 class WorkerLoop:
-    """One worker process: a heartbeat, a loop that claims, and threads that work."""
+    """One worker process: a heartbeat, a loop that sweeps, and threads that claim and work."""
 
     def __init__(self, *, threads: int) -> None:
         self.id = uuid.uuid4()
         self._stopping = threading.Event()
         self._threads = threads
-        self._held: dict[tuple[str, uuid.UUID], Claim] = {}
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
         self._lock = threading.Lock()
-        self._data_version = -1
+        self._busy: dict[Key, Claim | None] = {}
+        self._again: set[Key] = set()
+        self._heart = _Heart(self.id, threads)
 
     def stop(self) -> None:
         """Claim nothing more and come to an end; steps under way get a moment to finish."""
@@ -54,64 +72,120 @@ class WorkerLoop:
 
     def run(self) -> None:
         """Work until stopped."""
-        self._beat()
-        heart = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
-        heart.start()
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="work")
+        self._heart.beat_first(self._stopping)
+        threading.Thread(target=self._beat_on, name="heartbeat", daemon=True).start()
+        hints.work_here(attend=self.attend, offer=self.offer)
+        waiting = carrier().listen(self._stopping, threads=self._threads)
         try:
             while not self._stopping.is_set():
-                if not self._sweep_safely(pool):
-                    self._wait_for_change()
+                self._sweep_safely()
+                waiting(SWEEP_SECONDS, idle=not self._busy)
         finally:
             self._stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            heart.join(HEARTBEAT_SECONDS * 2)
-            self._wait_for_steps()
-            Worker.objects.filter(pk=self.id).delete()
-            connection.close()
+            hints.stop_here()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._hand_over()
 
-    def sweep(self, pool: ThreadPoolExecutor) -> int:
-        """Claim what is due, as far as threads are free; return how many were claimed."""
+    def attend(self, kind: str, pk: uuid.UUID) -> None:
+        """Claim the row, if it still wants attention, and do its step, in this thread."""
+        known = kind_named(kind)
+        if known is not None and self._occupy((kind, pk)):
+            self._work_line(known, pk)
+
+    def offer(self, kind: str, pk: uuid.UUID) -> bool:
+        """Take the row for a thread of this worker; False when none is free."""
+        known, key = kind_named(kind), (kind, pk)
+        with self._lock:
+            if key in self._busy:
+                self._again.add(key)
+                return True
+            if known is None or self._stopping.is_set() or len(self._busy) >= self._threads:
+                return False
+            self._busy[key] = None
+        self._pool.submit(self._work_line, known, pk)
+        return True
+
+    def sweep(self) -> int:
+        """Take what is due and no hint told of, oldest first; return how much was taken."""
+        free = self._threads - len(self._busy)
+        if free <= 0:
+            return 0
         alive = living_workers()
-        claimed = 0
-        for kind in registered():
-            free = self._threads - len(self._held)
-            for pk in due(kind, alive=alive, limit=free) if free > 0 else []:
-                taken = claim(kind, pk, owner=self.id, alive=alive)
-                if taken is not None:
-                    claimed += 1
-                    with self._lock:
-                        self._held[kind.name, pk] = taken
-                    pool.submit(self._work, kind, taken)
-        return claimed
+        found = [
+            (since, kind.name, pk)
+            for kind in registered()
+            for since, pk in due(kind, alive=alive, limit=free)
+        ]
+        return sum(self.offer(kind, pk) for _since, kind, pk in sorted(found)[:free])
 
-    def _sweep_safely(self, pool: ThreadPoolExecutor) -> int:
+    def _sweep_safely(self) -> None:
         try:
-            return self.sweep(pool)
-        except DatabaseError:
-            logger.exception("The database does not answer; trying again.")
+            self.sweep()
+        except DatabaseError as error:
+            logger.error("The database does not answer (%s); trying again.", error)
             connection.close()
             self._stopping.wait(SWEEP_SECONDS)
-            return 0
 
-    def _work(self, kind: WorkKind, taken: Claim) -> None:
+    def _occupy(self, key: Key) -> bool:
+        with self._lock:
+            if key in self._busy or self._stopping.is_set():
+                return False
+            self._busy[key] = None
+            return True
+
+    def _work_line(self, kind: WorkKind, pk: uuid.UUID) -> None:
+        """Work the row, and those behind it whose turn it is then; the key is occupied already."""
+        following: uuid.UUID | None = pk
+        for _ in range(LONGEST_LINE):
+            if following is None or (following != pk and not self._occupy((kind.name, following))):
+                break
+            pk, following = following, self._work(kind, following)
+        # On PostgreSQL this gives the connection back to the pool of this process.
+        _rest_connection()
+
+    def _work(self, kind: WorkKind, pk: uuid.UUID) -> uuid.UUID | None:
+        """Work one row and return the next of its line; whatever goes wrong ends here."""
+        key = (kind.name, pk)
         try:
-            kind.step(taken)
-        except LeaseLostError:
-            logger.warning("%s %s was taken over by another worker.", kind.name, taken.pk)
-        except (OperationalError, InterfaceError):
-            logger.exception("%s %s: the database failed; trying again.", kind.name, taken.pk)
-            self._let_go(taken)
-        except Exception as error:
-            # The outermost loop: a fault of ours ends this piece of work, never the worker.
-            logger.exception("%s %s: the step failed.", kind.name, taken.pk)
-            self._give_up(kind, taken, error)
+            taken = claim(kind, pk, owner=self.id, alive=living_workers())
+            if taken is None:
+                return None
+            self._busy[key] = taken
+            self._step(kind, taken)
+            return None if self._stopping.is_set() else kind.following(taken)
+        except DatabaseError as error:
+            logger.error("%s %s: the database failed: %s", kind.name, pk, error)
+            connection.close()
+            return None
         finally:
             with self._lock:
-                # The row may have been claimed again already; that claim stays.
-                if self._held.get((kind.name, taken.pk)) is taken:
-                    del self._held[kind.name, taken.pk]
-            connection.close()
+                del self._busy[key]
+                again = key in self._again
+                self._again.discard(key)
+            if again:
+                self.offer(*key)
+
+    def _step(self, kind: WorkKind, taken: Claim) -> None:
+        started, outcome = time.monotonic(), "done"
+        if taken.takeover:
+            TAKEOVERS.labels(kind.name).inc()
+            logger.warning("%s %s is taken over from a worker that is gone.", kind.name, taken.pk)
+        with logging_about(**{kind.name: str(taken.pk)}):
+            try:
+                kind.step(taken)
+            except LeaseLostError:
+                outcome = "lost"
+                logger.warning("%s %s was taken over by another worker.", kind.name, taken.pk)
+            except (OperationalError, InterfaceError) as error:
+                outcome = "database"
+                logger.error("%s %s: the database failed: %s", kind.name, taken.pk, error)
+                self._let_go(taken)
+            except Exception as error:
+                # The outermost loop: a fault of ours ends this piece of work, never the worker.
+                outcome = "fault"
+                logger.exception("%s %s: the step failed.", kind.name, taken.pk)
+                self._give_up(kind, taken, error)
+        STEP_SECONDS.labels(kind.name, outcome).observe(time.monotonic() - started)
 
     def _give_up(self, kind: WorkKind, taken: Claim, error: Exception) -> None:
         message = f"Internal error ({type(error).__name__}). The worker's log has the details."
@@ -123,69 +197,118 @@ class WorkerLoop:
 
     def _let_go(self, taken: Claim) -> None:
         """Free the row, to be tried again in a moment."""
-        rows = taken.model._default_manager.filter(pk=taken.pk, epoch=taken.epoch)
+        connection.close()
         try:
-            rows.update(lease_until=None, lease_owner=None, wake_at=now() + PAUSE)
+            release(taken, wake_at=now() + PAUSE)
         except DatabaseError:
-            logger.exception("%s could not be freed; its lease runs out.", taken.pk)
+            logger.error("%s could not be freed; its lease runs out.", taken.pk)
 
     def _beat_on(self) -> None:
         while not self._stopping.wait(HEARTBEAT_SECONDS):
-            try:
-                self._beat()
-            except DatabaseError:
-                logger.exception("The heartbeat was not written.")
+            self._heart.beat(list(self._busy.values()))
         connection.close()
 
-    def _beat(self) -> None:
-        with transaction.atomic():
-            Worker.objects.update_or_create(
-                pk=self.id,
-                defaults={"heartbeat_at": now(), "host": socket.gethostname(), "pid": os.getpid()},
-            )
-            Worker.objects.filter(heartbeat_at__lt=now() - timedelta(hours=1)).delete()
-            with self._lock:
-                held = list(self._held.values())
+    def _hand_over(self) -> None:
+        """Wait a moment for the steps under way, then give back what is still held."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self._busy and time.monotonic() < deadline:
+            time.sleep(0.01)
+        try:
+            for taken in list(self._busy.values()):
+                if taken is not None:
+                    release(taken)
+            Worker.objects.filter(pk=self.id).delete()
+        except DatabaseError as error:
+            logger.error("Nothing could be handed over (%s); it is taken over soon.", error)
+        connection.close()
+
+
+class _Heart:
+    """Tells the other workers that this one lives, keeps its leases, and watches the clock."""
+
+    def __init__(self, worker: uuid.UUID, threads: int) -> None:
+        self._worker = worker
+        self._threads = threads
+        self._ahead = time.time() - time.monotonic()
+
+    def beat_first(self, stopping: threading.Event) -> None:
+        """Beat once before any work, however long the database takes to answer."""
+        while not stopping.is_set() and not self.beat([], first=True):
+            stopping.wait(SWEEP_SECONDS)
+
+    def beat(self, held: list[Claim | None], *, first: bool = False) -> bool:
+        """Say that the worker lives; False when the database does not answer."""
+        try:
+            if first or self._clock_was_set_back():
+                self._wake_sleepers(only_if_ahead=first)
+            self._write()
             for taken in held:
-                renew(taken)
-
-    def _wait_for_change(self) -> None:
-        """Sleep until the database changes (SQLite tells at once) or the next sweep is due."""
-        for _ in range(int(SWEEP_SECONDS / LOOK_SECONDS)):
-            if self._stopping.wait(LOOK_SECONDS) or self._has_changed():
-                return
-
-    def _has_changed(self) -> bool:
-        if connection.vendor != "sqlite":
+                if taken is not None:
+                    _renew_in_time(taken)
+        except DatabaseError as error:
+            logger.error("The heartbeat was not written: %s", error)
+            connection.close()
             return False
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA data_version")
-            version = int(cursor.fetchone()[0])
-        changed = version != self._data_version
-        self._data_version = version
-        return changed
+        return True
 
-    def _wait_for_steps(self) -> None:
-        pause = threading.Event()
-        for _ in range(int(GRACE_SECONDS / LOOK_SECONDS)):
-            if not self._held:
-                return
-            pause.wait(LOOK_SECONDS)
+    def _write(self) -> None:
+        rows = Worker.objects.filter(pk=self._worker)
+        if rows.update(heartbeat_at=database_now()):
+            return
+        Worker.objects.create(
+            pk=self._worker,
+            heartbeat_at=database_now(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            threads=self._threads,
+            release=RELEASE,
+        )
+        Worker.objects.filter(heartbeat_at__lt=database_now(plus=timedelta(hours=-1))).delete()
+
+    def _clock_was_set_back(self) -> bool:
+        before, self._ahead = self._ahead, time.time() - time.monotonic()
+        return self._ahead < before - CLOCK_JUMP_SECONDS
+
+    def _wake_sleepers(self, *, only_if_ahead: bool) -> None:
+        """Look at everything once: what was to wake "now" by the old clock would sleep on."""
+        later = database_now(plus=timedelta(seconds=CLOCK_JUMP_SECONDS))
+        if only_if_ahead and not Worker.objects.filter(heartbeat_at__gt=later).exists():
+            return
+        logger.warning("The clock was set back; everything that waits is looked at again.")
+        for kind in registered():
+            wake_all(kind.model._default_manager.filter(wake_at__gt=database_now()))
 
 
-def living_workers() -> frozenset[uuid.UUID]:
-    """Return the workers whose heart has beaten in the last seconds."""
-    rows = Worker.objects.filter(heartbeat_at__gt=now() - DEAD_AFTER)
-    return frozenset(rows.values_list("pk", flat=True))
+def _renew_in_time(taken: Claim) -> None:
+    """Renew a lease that has used up a third of its time; one at a time, which cannot deadlock."""
+    rows = taken.model._default_manager.filter(pk=taken.pk, epoch=taken.epoch)
+    if rows.filter(lease_until__lt=database_now(plus=LEASE * 2 / 3)).exists():
+        renew(taken)
+
+
+def _rest_connection() -> None:
+    if connection.vendor != "sqlite":
+        connection.close()
+
+
+def living_workers() -> QuerySet[Worker, Any]:
+    """Ask for the keys of the workers whose heart has beaten in the last seconds.
+
+    A heartbeat in the future is none: it was written before a clock was set back.
+    """
+    return Worker.objects.filter(
+        heartbeat_at__gt=database_now(plus=-DEAD_AFTER),
+        heartbeat_at__lt=database_now(plus=DEAD_AFTER),
+    ).values("pk")
 
 
 def drain(*, most: int = 200) -> int:
     """Do everything that is due, here and now, in this thread; for commands and tests."""
-    owner, done = uuid.uuid4(), 0
+    owner, nobody, done = uuid.uuid4(), Worker.objects.none().values("pk"), 0
     for _ in range(most):
-        work = [(kind, pk) for kind in registered() for pk in due(kind, alive=frozenset(), limit=9)]
+        work = [(kind, pk) for kind in registered() for _, pk in due(kind, alive=nobody, limit=9)]
         for kind, pk in work:
-            taken = claim(kind, pk, owner=owner, alive=frozenset())
+            taken = claim(kind, pk, owner=owner, alive=nobody)
             if taken is not None:
                 kind.step(taken)
                 done += 1

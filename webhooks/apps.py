@@ -15,12 +15,18 @@ class WebhooksConfig(AppConfig):
     def ready(self) -> None:
         from codestream.core import work
         from webhooks import signals  # noqa: F401
-        from webhooks.judging import fail_event, judge_event
+        from webhooks.judging import fail_event, in_turn, judge_event, next_in_line
         from webhooks.mirror import fail_hook, reconcile
         from webhooks.models import RegistryEvent, RemoteHook
 
-        work.register(
-            work.WorkKind(name="event", model=RegistryEvent, step=judge_event, fail=fail_event)
+        events = work.WorkKind(
+            name="event",
+            model=RegistryEvent,
+            step=judge_event,
+            fail=fail_event,
+            turn=in_turn,
+            following=next_in_line,
         )
+        work.register(events)
         hooks = work.WorkKind(name="hook", model=RemoteHook, step=reconcile, fail=fail_hook)
         work.register(hooks)

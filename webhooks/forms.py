@@ -262,7 +262,7 @@ def inputs_to_give(pipeline: Pipeline) -> tuple[InputParameter, ...]:
     if pipeline.current_revision is None:
         return ()
     try:
-        declared = definition_of(pipeline.current_revision).inputs
+        declared = definition_of(pipeline.current_revision.pk).inputs
     except DefinitionError:
         return ()
     return tuple(each for each in declared if not is_docker_parameter(each.name))

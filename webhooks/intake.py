@@ -9,7 +9,7 @@ from hmac import compare_digest
 from typing import Any
 from uuid import UUID
 
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -18,7 +18,6 @@ from rest_framework.views import APIView
 
 from codestream.core.crypto import fingerprint
 from codestream.core.redact import redact_headers
-from webhooks.matching import Verdict
 from webhooks.models import DockerWebhook, ListenerSecret
 from webhooks.readers import reader_for
 from webhooks.registries.base import Malformed, Reason
@@ -57,8 +56,8 @@ class RegistryWebhookListener(APIView):
     def post(self, request: Request, listener_id: UUID | None = None) -> Response:
         try:
             return self._receive(request, listener_id)
-        except OperationalError:
-            logger.exception("A delivery was not written down: the database is busy.")
+        except (OperationalError, InterfaceError) as error:
+            logger.error("A delivery was not written down: the database failed: %s", error)
             answer = {"message": "The database is busy. Send the delivery again."}
             return Response(answer, status=503, headers={"Retry-After": "5"})
 
@@ -86,17 +85,20 @@ class RegistryWebhookListener(APIView):
 
 def _accept(webhook: DockerWebhook, body: bytes, request: Request) -> Response:
     headers = redact_headers({**request.headers})
-    event = receive_event(
-        webhook=webhook,
-        body=body,
-        headers=headers,
-        remote_addr=request.META.get("REMOTE_ADDR") or None,
-    )
+    address = request.META.get("REMOTE_ADDR") or None
     parsed = reader_for(webhook.registry_kind).parse(body, headers)[0]
     if isinstance(parsed, Malformed) and parsed.reason_code is Reason.NOT_JSON:
-        reject_event(event=event, reason_code=parsed.reason_code, message=parsed.reason)
-        answer = {"id": str(event.pk), "verdict": Verdict.REJECTED, "message": parsed.reason}
+        event = reject_event(
+            webhook=webhook,
+            body=body,
+            headers=headers,
+            remote_addr=address,
+            reason_code=parsed.reason_code,
+            message=parsed.reason,
+        )
+        answer = {"id": str(event.pk), "verdict": event.verdict, "message": parsed.reason}
         return Response(answer, status=400)
+    event = receive_event(webhook=webhook, body=body, headers=headers, remote_addr=address)
     return Response({"id": str(event.pk), "verdict": event.verdict})
 
 

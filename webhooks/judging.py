@@ -5,13 +5,17 @@ when the push passes, in an execution; both in one transaction, so that a push s
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
+from uuid import UUID
 
-from django.db.models import Max
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from codestream.accounts.models import ApiToken
 from codestream.accounts.services import note_use
 from codestream.core.errors import CodeStreamError
+from codestream.core.metrics import EVENTS
 from codestream.core.work import Claim, finishing
 from codestream.projects.permissions import Action, can
 from endpoints.clients.base import ClientError
@@ -32,7 +36,7 @@ INVALID_TOKEN = "Invalid Oauth Refresh token. Verify webhook configuration."  # 
 def judge_event(claim: Claim) -> None:
     """Give the delivery its verdict; one that has it is left as it is."""
     event = RegistryEvent.objects.select_related(
-        "webhook__endpoint", "webhook__pipeline__current_revision", "webhook__project"
+        "webhook__endpoint", "webhook__pipeline", "webhook__project"
     ).get(pk=claim.pk)
     if event.verdict != Verdict.PENDING:
         with finishing(claim, wake_at=None):
@@ -52,6 +56,23 @@ def fail_event(claim: Claim, message: str) -> None:
     event = RegistryEvent.objects.get(pk=claim.pk)
     with finishing(claim, wake_at=None):
         _keep(event, _ended(Verdict.FAILED, "internal", message, step="Codestream"))
+
+
+def in_turn() -> Q:
+    """Those that came before every other one that its webhook has yet to judge, so that pushes
+    start their executions in the order in which they came.
+    """
+    line = RegistryEvent.objects.pending().filter(webhook=OuterRef("webhook"))
+    earlier = Q(created_at__lt=OuterRef("created_at"))
+    same_moment = Q(created_at=OuterRef("created_at"), pk__lt=OuterRef("pk"))
+    return ~Q(Exists(line.filter(earlier | same_moment)))
+
+
+def next_in_line(claim: Claim) -> UUID | None:
+    """The delivery of the same webhook that waits longest."""
+    webhook = RegistryEvent.objects.filter(pk=claim.pk).values("webhook")
+    line = RegistryEvent.objects.pending().filter(webhook__in=webhook)
+    return line.order_by("created_at", "pk").values_list("pk", flat=True).first()
 
 
 def _read(event: RegistryEvent) -> ImagePushed | Judgement:
@@ -127,7 +148,7 @@ def _execute(
 
 
 def _declared(webhook: DockerWebhook) -> list[str]:
-    revision = webhook.pipeline.current_revision
+    revision = webhook.pipeline.current_revision_id
     return [item.name for item in definition_of(revision).inputs] if revision else []
 
 
@@ -143,10 +164,15 @@ def _parts(push: ImagePushed) -> dict[str, str]:
 
 def _new_push(webhook: DockerWebhook, push: ImagePushed) -> Push:
     same_tag = Push.objects.filter(webhook=webhook, repository=push.image, tag=push.tag)
-    last = same_tag.aggregate(last=Max("sequence"))["last"] or 0
-    same_tag.filter(is_current=True).update(is_current=False)
+    last = same_tag.order_by("-sequence").values_list("sequence", flat=True).first()
+    if last:
+        same_tag.filter(is_current=True).update(is_current=False)
     return Push.objects.create(
-        webhook=webhook, repository=push.image, tag=push.tag, digest=push.digest, sequence=last + 1
+        webhook=webhook,
+        repository=push.image,
+        tag=push.tag,
+        digest=push.digest,
+        sequence=(last or 0) + 1,
     )
 
 
@@ -157,6 +183,7 @@ def _keep_push(event: RegistryEvent, push: ImagePushed) -> None:
 
 
 def _keep(event: RegistryEvent, judgement: Judgement) -> None:
+    transaction.on_commit(partial(EVENTS.labels(judgement.verdict).inc))
     event.verdict = judgement.verdict
     event.reason_code = judgement.reason_code
     event.message = judgement.message

@@ -45,21 +45,17 @@ def withdraw(hooks: models.QuerySet[RemoteHook]) -> None:
     for hook in hooks.exclude(desired=Presence.ABSENT):
         rows = RemoteHook.objects.filter(pk=hook.pk)
         rows.update(desired=Presence.ABSENT, attempts=0, error_code="", message="", since=now())
-        wake(rows)
+        wake(RemoteHook, hook.pk)
 
 
 def retry(webhook: DockerWebhook) -> None:
     """Look at the webhook's hooks again at once."""
-    rows = webhook.remote_hooks.all()
-    rows.update(attempts=0)
-    wake(rows)
+    _look_again(webhook.remote_hooks.all())
 
 
 def retry_endpoint(endpoint: Endpoint) -> None:
     """Look again at the hooks of an endpoint that are not as they should be."""
-    rows = RemoteHook.objects.filter(endpoint=endpoint).exclude(error_code="")
-    rows.update(attempts=0)
-    wake(rows)
+    _look_again(RemoteHook.objects.filter(endpoint=endpoint).exclude(error_code=""))
 
 
 def reconcile(claim: Claim) -> None:
@@ -82,7 +78,7 @@ def reconcile(claim: Claim) -> None:
             actual=Presence.PRESENT, slug=slug, error_code="", message="", attempts=0, since=now()
         )
         # What this one takes over from can go now.
-        wake(RemoteHook.objects.filter(webhook=hook.webhook, desired=Presence.ABSENT))
+        _wake(RemoteHook.objects.filter(webhook=hook.webhook, desired=Presence.ABSENT))
 
 
 def fail_hook(claim: Claim, message: str) -> None:
@@ -105,7 +101,17 @@ def _want(webhook: DockerWebhook, url: str, place: RepositoryAddress) -> None:
         generation=generation,
         since=now(),
     )
-    wake(RemoteHook.objects.filter(pk=hook.pk))
+    wake(RemoteHook, hook.pk)
+
+
+def _look_again(hooks: models.QuerySet[RemoteHook]) -> None:
+    hooks.update(attempts=0)
+    _wake(hooks)
+
+
+def _wake(hooks: models.QuerySet[RemoteHook]) -> None:
+    for pk in hooks.values_list("pk", flat=True):
+        wake(RemoteHook, pk)
 
 
 def _place(endpoint: Endpoint) -> RepositoryAddress:

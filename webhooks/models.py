@@ -203,6 +203,9 @@ class RemoteHook(Entity, Claimable):
 
     class Meta:
         ordering = ["created_at"]
+        indexes = [
+            models.Index(fields=["wake_at"], name="hook_due", condition=Q(wake_at__isnull=False))
+        ]
         constraints = [
             models.UniqueConstraint(fields=["endpoint", "remote_name"], name="remote_name_unique"),
             models.UniqueConstraint(
@@ -258,6 +261,10 @@ class RegistryEventQuerySet(models.QuerySet["RegistryEvent"]):
     def visible_to(self, user: Any) -> Self:
         return self.filter(project__in=Project.objects.visible_to(user))
 
+    def pending(self) -> Self:
+        """Not judged yet."""
+        return self.filter(verdict=Verdict.PENDING)
+
 
 class RegistryEvent(Entity, Claimable):
     """One delivery, as it came, and how it was judged."""
@@ -310,8 +317,12 @@ class RegistryEvent(Entity, Claimable):
         ordering = ["-created_at"]
         indexes = [
             models.Index(fields=["project", "-created_at"], name="event_newest"),
+            models.Index(fields=["-created_at"], name="event_newest_of_all"),
+            models.Index(fields=["wake_at"], name="event_due", condition=Q(wake_at__isnull=False)),
             models.Index(
-                fields=["wake_at"], name="event_pending", condition=Q(verdict=Verdict.PENDING)
+                fields=["webhook", "created_at", "id"],
+                name="event_line",
+                condition=Q(verdict=Verdict.PENDING),
             ),
         ]
         constraints = [

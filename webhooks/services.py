@@ -11,8 +11,10 @@ from django.utils.translation import gettext as _
 
 from codestream.accounts.models import ApiToken, User
 from codestream.accounts.services import find_token
-from codestream.core.clock import now
+from codestream.core.clock import database_now, now
 from codestream.core.errors import Refused
+from codestream.core.metrics import EVENTS
+from codestream.core.work import announce
 from codestream.projects.models import Variable
 from webhooks import mirror
 from webhooks.matching import Verdict
@@ -63,7 +65,35 @@ def receive_event(
     *, webhook: DockerWebhook, body: bytes, headers: Mapping[str, str], remote_addr: str | None
 ) -> RegistryEvent:
     """Write the delivery down; a worker judges it."""
-    return RegistryEvent.objects.create(
+    event = _event(webhook, body, headers, remote_addr)
+    event.wake_at = database_now()
+    event.save(force_insert=True)
+    announce(RegistryEvent, event.pk)
+    return event
+
+
+def reject_event(
+    *,
+    webhook: DockerWebhook,
+    body: bytes,
+    headers: Mapping[str, str],
+    remote_addr: str | None,
+    reason_code: str,
+    message: str,
+) -> RegistryEvent:
+    """Write down a delivery that cannot even be read, with its verdict."""
+    event = _event(webhook, body, headers, remote_addr)
+    event.verdict, event.reason_code, event.message = Verdict.REJECTED, reason_code, message
+    event.steps = [{"name": "Body", "outcome": "FAILED", "detail": message}]
+    event.save(force_insert=True)
+    EVENTS.labels(event.verdict).inc()
+    return event
+
+
+def _event(
+    webhook: DockerWebhook, body: bytes, headers: Mapping[str, str], remote_addr: str | None
+) -> RegistryEvent:
+    return RegistryEvent(
         webhook=webhook,
         webhook_name=webhook.name,
         project=webhook.project,
@@ -72,19 +102,6 @@ def receive_event(
         body=body,
         headers=dict(headers),
         remote_addr=remote_addr,
-        wake_at=now(),
-    )
-
-
-def reject_event(*, event: RegistryEvent, reason_code: str, message: str) -> None:
-    """Give a delivery that cannot even be read its verdict at once."""
-    rows = RegistryEvent.objects.filter(pk=event.pk, verdict=Verdict.PENDING)
-    rows.update(
-        verdict=Verdict.REJECTED,
-        reason_code=reason_code,
-        message=message,
-        wake_at=None,
-        steps=[{"name": "Body", "outcome": "FAILED", "detail": message}],
     )
 
 

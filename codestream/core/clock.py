@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
+from django.db import connection
+from django.db.models import DateTimeField, Value
+from django.db.models.functions import Now
 from django.utils import timezone
 
 
 def now() -> datetime:
     """Return the present time, aware, in UTC."""
     return timezone.now()
+
+
+def database_now(*, plus: timedelta = timedelta()) -> Any:
+    """Return the present time, or one not far from it, as an expression for a query.
+
+    It is the database server's own clock where there is a server, so that machines whose clocks
+    differ agree about leases; SQLite has no other clock than this machine's.
+    """
+    if connection.vendor == "postgresql":
+        return Now() + plus if plus else Now()
+    return Value(now() + plus, output_field=DateTimeField())

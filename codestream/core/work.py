@@ -17,7 +17,8 @@ from typing import Any
 from django.db import models, transaction
 from django.db.models import F, Q
 
-from codestream.core.clock import now
+from codestream.core import hints
+from codestream.core.clock import database_now
 from codestream.core.errors import CodeStreamError
 
 LEASE = timedelta(seconds=30)
@@ -31,11 +32,16 @@ class LeaseLostError(CodeStreamError):
 
 
 class Claimable(models.Model):
-    """A row that wants attention at ``wake_at`` (never, when null)."""
+    """A row that wants attention at ``wake_at`` (never, when null).
+
+    ``wake_seq`` counts how often it was woken, ``epoch`` how often it was claimed; ``attempts``
+    are the claims since its app last set them to 0. ``lease_*`` say who holds it, since when.
+    """
 
     wake_at = models.DateTimeField(null=True, blank=True, editable=False)
     wake_seq = models.PositiveBigIntegerField(default=0, editable=False)
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    leased_at = models.DateTimeField(null=True, blank=True, editable=False)
     lease_owner = models.UUIDField(null=True, blank=True, editable=False)
     epoch = models.PositiveBigIntegerField(default=0, editable=False)
     attempts = models.PositiveIntegerField(default=0, editable=False)
@@ -46,25 +52,39 @@ class Claimable(models.Model):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One worker's hold on one row: which epoch, and how often the row had been woken by then."""
+    """One worker's hold on one row: which epoch, and how often the row had been woken by then.
+
+    ``takeover`` says that a worker before this one was lost in the middle of a step.
+    """
 
     model: type[Claimable]
     pk: uuid.UUID
     epoch: int
     wake_seq: int
     attempts: int
+    takeover: bool = False
+
+
+def nothing_next(_claim: Claim) -> uuid.UUID | None:
+    """Rows of most kinds are not in a line."""
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkKind:
     """A kind of claimable row, the step that a worker does for it, and what becomes of the row
     when a fault of ours ended the step.
+
+    ``turn`` narrows the rows to those whose turn it is, for a kind whose rows stand in a line;
+    ``following`` names the row whose turn comes when the claimed one is done.
     """
 
     name: str
     model: type[Claimable]
     step: Callable[[Claim], None]
     fail: Callable[[Claim, str], None]
+    turn: Callable[[], Q] = Q
+    following: Callable[[Claim], uuid.UUID | None] = nothing_next
 
 
 _kinds: dict[str, WorkKind] = {}
@@ -80,39 +100,82 @@ def registered() -> tuple[WorkKind, ...]:
     return tuple(_kinds.values())
 
 
-def wake(rows: models.QuerySet[Any], *, at: datetime | None = None) -> int:
+def kind_named(name: str) -> WorkKind | None:
+    """Return the kind of that name; None for one that this release does not know."""
+    return _kinds.get(name)
+
+
+def wake(model: type[Claimable], pk: uuid.UUID, *, at: datetime | None = None) -> None:
     """Ask for attention, now or at a time; the only way to schedule. Works in any transaction."""
-    return rows.update(wake_at=at or now(), wake_seq=F("wake_seq") + 1)
+    rows = model._default_manager.filter(pk=pk)
+    rows.update(wake_at=at or database_now(), wake_seq=F("wake_seq") + 1)
+    if at is None:
+        announce(model, pk)
 
 
-def due(kind: WorkKind, *, alive: frozenset[uuid.UUID], limit: int) -> list[uuid.UUID]:
-    """Return keys of rows that want attention and are held by no living worker, oldest first."""
-    rows = kind.model._default_manager.filter(_claimable(alive), wake_at__lte=now())
-    return list(rows.order_by("wake_at").values_list("pk", flat=True)[:limit])
+def wake_all(rows: models.QuerySet[Any]) -> int:
+    """Ask for attention to many rows at once, without hints: the sweeps find them."""
+    return rows.update(wake_at=database_now(), wake_seq=F("wake_seq") + 1)
+
+
+def announce(model: type[Claimable], pk: uuid.UUID) -> None:
+    """Tell a worker, once the transaction is over, that this row wants attention."""
+    kind = next((kind for kind in _kinds.values() if kind.model is model), None)
+    if kind is not None:
+        hints.give(kind.name, pk)
+
+
+def due(kind: WorkKind, *, alive: models.QuerySet[Any], limit: int) -> list[tuple[datetime, Any]]:
+    """Return ``(wake_at, key)`` of rows that want attention and that no living worker holds,
+    oldest first. ``alive`` asks for the keys of the workers that live.
+    """
+    rows = kind.model._default_manager.filter(_claimable(alive), kind.turn())
+    found = rows.order_by("wake_at").values_list("wake_at", "pk")[:limit]
+    return [(since, pk) for since, pk in found if since is not None]
 
 
 def claim(
-    kind: WorkKind, pk: uuid.UUID, *, owner: uuid.UUID, alive: frozenset[uuid.UUID]
+    kind: WorkKind, pk: uuid.UUID, *, owner: uuid.UUID, alive: models.QuerySet[Any]
 ) -> Claim | None:
-    """Take the row under a lease by one conditional update; None when somebody was faster."""
+    """Take the row under a lease; None when it does not want attention, or somebody was faster.
+
+    Compare and set: the epoch that was looked at is the one that is replaced.
+    """
     rows = kind.model._default_manager.filter(pk=pk)
-    with transaction.atomic():
-        taken = rows.filter(_claimable(alive), wake_at__lte=now()).update(
-            lease_until=now() + LEASE,
-            lease_owner=owner,
-            epoch=F("epoch") + 1,
-            attempts=F("attempts") + 1,
-        )
-        if not taken:
-            return None
-        epoch, wake_seq, attempts = rows.values_list("epoch", "wake_seq", "attempts").get()
-    return Claim(model=kind.model, pk=pk, epoch=epoch, wake_seq=wake_seq, attempts=attempts)
+    found = rows.filter(_claimable(alive), kind.turn())
+    seen = found.values("epoch", "wake_seq", "attempts", "lease_owner").first()
+    if seen is None:
+        return None
+    taken = rows.filter(epoch=seen["epoch"]).update(
+        lease_until=database_now(plus=LEASE),
+        leased_at=database_now(),
+        lease_owner=owner,
+        epoch=seen["epoch"] + 1,
+        attempts=seen["attempts"] + 1,
+    )
+    if not taken:
+        return None
+    return Claim(
+        model=kind.model,
+        pk=pk,
+        epoch=seen["epoch"] + 1,
+        wake_seq=seen["wake_seq"],
+        attempts=seen["attempts"] + 1,
+        takeover=seen["lease_owner"] is not None,
+    )
 
 
 def renew(claim: Claim) -> bool:
     """Prolong the lease; False when it is lost."""
     rows = claim.model._default_manager.filter(pk=claim.pk, epoch=claim.epoch)
-    return rows.update(lease_until=now() + LEASE) == 1
+    return rows.update(lease_until=database_now(plus=LEASE)) == 1
+
+
+def release(claim: Claim, *, wake_at: datetime | None = None) -> None:
+    """Give the row back without a result, to be looked at again at once or at ``wake_at``."""
+    rows = claim.model._default_manager.filter(pk=claim.pk, epoch=claim.epoch)
+    changes = {"wake_at": wake_at} if wake_at else {}
+    rows.update(lease_until=None, leased_at=None, lease_owner=None, **changes)
 
 
 @contextmanager
@@ -125,19 +188,23 @@ def finishing(claim: Claim, *, wake_at: datetime | None) -> Iterator[None]:
     """
     with transaction.atomic():
         rows = claim.model._default_manager.filter(pk=claim.pk, epoch=claim.epoch)
-        released = {"lease_until": None, "lease_owner": None}
+        released = {"lease_until": None, "leased_at": None, "lease_owner": None}
         quiet = rows.filter(wake_seq=claim.wake_seq).update(wake_at=wake_at, **released)
-        if not quiet and not rows.update(wake_at=now(), **released):
-            raise LeaseLostError("Another worker has taken this over.")
+        if not quiet:
+            if not rows.update(wake_at=database_now(), **released):
+                raise LeaseLostError("Another worker has taken this over.")
+            announce(claim.model, claim.pk)
         yield
 
 
-def _claimable(alive: frozenset[uuid.UUID]) -> Q:
-    """Free, run out, held by a worker that is gone, or held beyond any lease (a clock set back)."""
-    moment = now()
-    return (
+def _claimable(alive: models.QuerySet[Any]) -> Q:
+    """Wants attention, and is free, run out, held by a worker that is gone, or held beyond any
+    lease (a clock was set back).
+    """
+    moment = database_now()
+    return Q(wake_at__lte=moment) & (
         Q(lease_until=None)
         | Q(lease_until__lt=moment)
-        | Q(lease_until__gt=moment + 2 * LEASE)
+        | Q(lease_until__gt=database_now(plus=2 * LEASE))
         | ~Q(lease_owner__in=alive)
     )

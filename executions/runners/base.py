@@ -27,7 +27,8 @@ class TaskFailedError(CodeStreamError):
 class TaskContext:
     """All that a runner may know. ``scope`` holds secrets; ``shown`` has stars in their place.
 
-    ``cursor`` is what the last step left behind, empty on the first.
+    ``cursor`` is what the last step left behind, empty on the first; ``answer`` what a person
+    said to a task that held.
     """
 
     execution_id: str
@@ -38,6 +39,16 @@ class TaskContext:
     shown: RecordedScope
     cursor: JsonObject
     find_endpoint: EndpointFinder
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a person said to a task that waited for it; the word is the task kind's own."""
+
+    word: str
+    by: str
+    comment: str = ""
 
 
 class EndpointFinder(Protocol):
@@ -66,7 +77,18 @@ class Wait:
     input: JsonObject | None = None
 
 
-Outcome = Done | Wait
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """The task is WAITING for a person: look again when there is an answer, or at ``until``."""
+
+    message: str
+    cursor: JsonObject
+    until: datetime | None = None
+    output: JsonObject = field(default_factory=dict)
+    input: JsonObject | None = None
+
+
+Outcome = Done | Wait | Hold
 
 
 class Runner(Protocol):

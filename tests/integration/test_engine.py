@@ -251,7 +251,6 @@ def test_the_story_of_an_execution_is_complete(runner: Scripted) -> None:
         ("execution", "RUNNING"),
         ("stage", "RUNNING"),
         ("task", "STARTED"),
-        ("task", "RUNNING"),
         ("task", "COMPLETED"),
         ("stage", "COMPLETED"),
         ("execution", "COMPLETED"),

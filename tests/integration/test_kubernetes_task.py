@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from codestream.accounts.models import User
 from codestream.core.json_types import Json
-from codestream.core.work import wake
+from codestream.core.work import wake_all
 from codestream.sandbox.kubernetes import KubernetesServer
 from endpoints.clients.base import NotFound
 from endpoints.clients.kubernetes import ClusterAccess, Kubernetes
@@ -103,7 +103,7 @@ def run(
         if execution.is_over:
             return execution
         time.sleep(0.05)
-        wake(TaskRun.objects.filter(stage_run__execution=execution, wake_at__isnull=False))
+        wake_all(TaskRun.objects.filter(stage_run__execution=execution, wake_at__isnull=False))
     raise AssertionError(f"still {execution.status}")
 
 
@@ -180,7 +180,7 @@ def test_a_create_that_was_sent_before_the_worker_died_is_recognised(
     execution = start_execution(pipeline=pipeline, inputs={}, run_as=None, triggered_by="ann")
     drain()
     TaskRun.objects.update(cursor={}, status="RUNNING")
-    wake(TaskRun.objects.all())
+    wake_all(TaskRun.objects.all())
 
     drain()
 

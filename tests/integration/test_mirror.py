@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_django.fixtures import Settings
 
-from codestream.core.work import wake
+from codestream.core.work import wake_all
 from codestream.sandbox.dockerhub import DockerHubServer
 from codestream.sandbox.dockerhub_failures import Mode
 from endpoints.clients.dockerhub import DockerHub, HubWebhook
@@ -48,7 +48,7 @@ def hooks(server: DockerHubServer, repository: str = "web") -> tuple[HubWebhook,
 def work_now() -> None:
     """Let a worker do what is due, and what would be due after a pause."""
     drain()
-    wake(RemoteHook.objects.filter(wake_at__isnull=False))
+    wake_all(RemoteHook.objects.filter(wake_at__isnull=False))
     drain()
 
 

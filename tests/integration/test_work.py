@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 
 from codestream.core import work
 from codestream.core.clock import now
 from codestream.core.work import Claim, LeaseLostError, WorkKind, claim, due, finishing, wake
+from executions.models import Worker
 from webhooks.models import RegistryEvent
 
 pytestmark = pytest.mark.django_db
 KIND = WorkKind(name="event", model=RegistryEvent, step=print, fail=print)
 ME, OTHER = uuid.uuid4(), uuid.uuid4()
-BOTH = frozenset({ME, OTHER})
+Living = QuerySet[Worker, Any]
+
+
+def living(*workers: uuid.UUID) -> Living:
+    return Worker.objects.filter(pk__in=workers).values("pk")
+
+
+def due_keys(alive: Living) -> list[uuid.UUID]:
+    return [pk for _, pk in due(KIND, alive=alive, limit=5)]
+
+
+@pytest.fixture(autouse=True)
+def workers(db: None) -> None:
+    for worker in (ME, OTHER):
+        Worker.objects.create(pk=worker, host="here", pid=1, heartbeat_at=now())
 
 
 @pytest.fixture
@@ -23,7 +40,8 @@ def event() -> RegistryEvent:
     return RegistryEvent.objects.create(registry="dockerhub", body=b"{}", wake_at=now())
 
 
-def take(event: RegistryEvent, owner: uuid.UUID = ME, alive: frozenset[uuid.UUID] = BOTH) -> Claim:
+def take(event: RegistryEvent, owner: uuid.UUID = ME, alive: Living | None = None) -> Claim:
+    alive = living(ME, OTHER) if alive is None else alive
     taken = claim(KIND, event.pk, owner=owner, alive=alive)
     assert taken is not None
     return taken
@@ -32,22 +50,23 @@ def take(event: RegistryEvent, owner: uuid.UUID = ME, alive: frozenset[uuid.UUID
 def test_a_claimed_row_is_not_due_for_anybody_else(event: RegistryEvent) -> None:
     take(event)
 
-    assert due(KIND, alive=BOTH, limit=5) == []
-    assert claim(KIND, event.pk, owner=OTHER, alive=BOTH) is None
+    assert due_keys(living(ME, OTHER)) == []
+    assert claim(KIND, event.pk, owner=OTHER, alive=living(ME, OTHER)) is None
 
 
 def test_the_lease_of_a_dead_worker_is_free_at_once(event: RegistryEvent) -> None:
     take(event)
 
-    assert due(KIND, alive=frozenset({OTHER}), limit=5) == [event.pk]
-    assert take(event, OTHER, frozenset({OTHER})).epoch == 2
+    assert due_keys(living(OTHER)) == [event.pk]
+    taken = take(event, OTHER, living(OTHER))
+    assert (taken.epoch, taken.takeover) == (2, True)
 
 
 def test_a_lease_that_ran_out_is_free(event: RegistryEvent) -> None:
     take(event)
     RegistryEvent.objects.update(lease_until=now() - timedelta(seconds=1))
 
-    assert due(KIND, alive=BOTH, limit=5) == [event.pk]
+    assert due_keys(living(ME, OTHER)) == [event.pk]
 
 
 def test_a_lease_from_the_far_future_is_free_since_a_clock_was_set_back(
@@ -56,12 +75,12 @@ def test_a_lease_from_the_far_future_is_free_since_a_clock_was_set_back(
     take(event)
     RegistryEvent.objects.update(lease_until=now() + timedelta(days=1))
 
-    assert due(KIND, alive=BOTH, limit=5) == [event.pk]
+    assert due_keys(living(ME, OTHER)) == [event.pk]
 
 
 def test_a_stale_worker_changes_nothing_at_all(event: RegistryEvent) -> None:
     stale = take(event)
-    take(event, OTHER, frozenset({OTHER}))
+    take(event, OTHER, living(OTHER))
 
     with pytest.raises(LeaseLostError), finishing(stale, wake_at=None):
         RegistryEvent.objects.update(message="from the stale worker")
@@ -73,12 +92,12 @@ def test_a_stale_worker_changes_nothing_at_all(event: RegistryEvent) -> None:
 
 def test_a_row_woken_during_its_step_is_due_again_at_once(event: RegistryEvent) -> None:
     taken = take(event)
-    wake(RegistryEvent.objects.filter(pk=event.pk))
+    wake(RegistryEvent, event.pk)
 
     with finishing(taken, wake_at=None):
         pass
 
-    assert due(KIND, alive=BOTH, limit=5) == [event.pk]
+    assert due_keys(living(ME, OTHER)) == [event.pk]
 
 
 def test_a_row_that_was_left_alone_sleeps_as_its_step_said(event: RegistryEvent) -> None:
@@ -87,11 +106,11 @@ def test_a_row_that_was_left_alone_sleeps_as_its_step_said(event: RegistryEvent)
 
     event.refresh_from_db()
     assert (event.wake_at, event.lease_owner) == (None, None)
-    assert due(KIND, alive=BOTH, limit=5) == []
+    assert due_keys(living(ME, OTHER)) == []
 
 
 def test_renewing_a_lost_lease_says_so(event: RegistryEvent) -> None:
     stale = take(event)
-    take(event, OTHER, frozenset({OTHER}))
+    take(event, OTHER, living(OTHER))
 
     assert work.renew(stale) is False

@@ -88,4 +88,4 @@ def test_only_workers_whose_heart_beats_are_alive() -> None:
     Worker.objects.create(id=beating, host="a", pid=1, heartbeat_at=now())
     Worker.objects.create(id=silent, host="b", pid=2, heartbeat_at=now() - timedelta(seconds=4))
 
-    assert living_workers() == {beating}
+    assert [row["pk"] for row in living_workers()] == [beating]

@@ -1,0 +1,90 @@
+"""Hints over PostgreSQL: Procrastinate's queue, whose LISTEN wakes one worker of many.
+
+Jobs are never retried and hold no locks, since a job is only a hint: the row says what is to be
+done, and the sweeps find what a lost job told of. Contract: procrastinate.readthedocs.io.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from django.db import DatabaseError, connection, transaction
+from django.utils.module_loading import import_string
+from django_tasks.base import Task
+from procrastinate import App
+from procrastinate.contrib.django.django_connector import DjangoConnector
+from procrastinate.exceptions import ProcrastinateException
+
+from codestream.core.backends import Carrier, Waiting
+
+QUEUE = "hints"
+POLL_SECONDS = 5.0
+AGAIN_SECONDS = 1.0
+logger = logging.getLogger(__name__)
+# Jobs are deferred over Django's own connection, in the threads of workers too; workers fetch
+# them with an App of their own, so that neither uses the other's connector.
+connector = DjangoConnector()
+deferring = App(connector=connector)
+
+
+@deferring.task(name="codestream.hint", queue=QUEUE)
+def call(path: str, args: list[str]) -> None:
+    """Call the task of the tasks API that has this path."""
+    import_string(path).call(*args)
+
+
+class ProcrastinateBackend(Carrier):
+    """Sends hints as Procrastinate's jobs."""
+
+    def send(self, task: Task[Any, Any], args: Any) -> None:
+        """Defer a job. It need not survive a power cut, so nobody waits for the disk."""
+        try:
+            with transaction.atomic():
+                with connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL synchronous_commit TO OFF")
+                call.defer(path=task.module_path, args=list(args))
+        except (ProcrastinateException, DatabaseError) as error:
+            logger.warning("A hint was lost (%s); a sweep will find the row.", error)
+
+    def listen(self, stopping: threading.Event, *, threads: int) -> Waiting:
+        """Fetch jobs in a thread of their own, for as long as this worker runs."""
+        run = partial(_fetch_on, stopping, threads)
+        threading.Thread(target=run, name="hints", daemon=True).start()
+        return super().listen(stopping, threads=threads)
+
+
+def _fetch_on(stopping: threading.Event, threads: int) -> None:
+    """Fetch jobs; Procrastinate's worker ends with its connection, so begin again."""
+    while not stopping.is_set():
+        try:
+            asyncio.run(_fetch(stopping, threads))
+        except Exception as error:  # noqa: BLE001 - whatever it is, hints must go on
+            logger.warning("No hints from PostgreSQL (%s); sweeps go on.", error)
+        stopping.wait(AGAIN_SECONDS)
+
+
+async def _fetch(stopping: threading.Event, threads: int) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
+    fetching = App(connector=connector.get_worker_connector())
+    fetching.tasks = deferring.tasks
+    async with fetching.open_async():
+        working = asyncio.ensure_future(
+            fetching.run_worker_async(
+                queues=[QUEUE],
+                concurrency=threads,
+                delete_jobs="always",
+                fetch_job_polling_interval=POLL_SECONDS,
+                install_signal_handlers=False,
+                shutdown_graceful_timeout=0.5,
+            )
+        )
+        while not stopping.is_set() and not working.done():
+            await asyncio.wait([working], timeout=0.1)
+        if not working.done():
+            working.cancel()
+        await working

@@ -1,0 +1,51 @@
+"""Hints: "this row wants attention". One may get lost or arrive twice; the row is what counts, and
+the sweep of every worker finds what no hint told of.
+
+How a hint travels is for the backend of the tasks API (``settings.TASKS``).
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from functools import partial
+
+from django.db import transaction
+from django_tasks import task
+
+Attend = Callable[[str, uuid.UUID], None]
+Offer = Callable[[str, uuid.UUID], bool]
+logger = logging.getLogger(__name__)
+_attend: Attend | None = None
+_offer: Offer | None = None
+
+
+@task()
+def attend(kind: str, key: str) -> None:
+    """Do the next step of the row, if it still wants attention; in a worker's process only."""
+    if _attend is not None:
+        _attend(kind, uuid.UUID(key))
+
+
+def give(kind: str, pk: uuid.UUID) -> None:
+    """Give a hint as soon as the transaction is committed."""
+    transaction.on_commit(partial(_send, kind, pk), robust=True)
+
+
+def work_here(*, attend: Attend, offer: Offer) -> None:
+    """Let this process, a worker, take hints: ``offer`` says whether it has a hand free."""
+    global _attend, _offer
+    _attend, _offer = attend, offer
+
+
+def stop_here() -> None:
+    """Let this process take no more hints."""
+    global _attend, _offer  # noqa: PLW0603
+    _attend = _offer = None
+
+
+def _send(kind: str, pk: uuid.UUID) -> None:
+    """Do it in this process when it can, else let the backend tell another one."""
+    if _offer is None or not _offer(kind, pk):
+        attend.enqueue(kind, str(pk))

@@ -1,0 +1,55 @@
+"""Rolls a failed task back by running the pipeline that its definition names."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils.translation import gettext as _
+
+from codestream.core.errors import Refused
+from executions.definitions import definition_of
+from executions.models import Execution, TaskRun
+from executions.scopes import scope_of
+from executions.services import start_execution
+from pipelines.definition import Rollback
+from pipelines.expressions import evaluate
+from pipelines.models import Pipeline
+
+LOOK_AGAIN = timedelta(seconds=30)
+"""The end of the rollback wakes its task; this is for the case that it could not."""
+
+
+def start(task: TaskRun) -> Execution:
+    """Start the rollback of a task that failed, once; return its execution, started or found.
+
+    What rolls a whole stage back runs once for all its failed tasks. Raises Refused and the
+    errors of ``start_execution`` when it cannot start.
+    """
+    stage, execution = task.stage_run, task.stage_run.execution
+    rollback = definition_of(execution.revision_id).rollback_of(stage.name, task.name)
+    if rollback is None:
+        raise Refused(_("The definition names no rollback for this task."))
+    key = f"rollback:{task.pk if rollback.task else stage.pk}"
+    started = Execution.objects.filter(start_key=key).first()
+    return started or _start(task, rollback, key)
+
+
+def _start(task: TaskRun, rollback: Rollback, key: str) -> Execution:
+    execution = task.stage_run.execution
+    rows = Pipeline.objects.filter(project_id=execution.project_id, name=rollback.pipeline)
+    pipeline = rows.first()
+    if pipeline is None:
+        raise Refused(
+            _("The project has no pipeline named %(name)s.") % {"name": rollback.pipeline}
+        )
+    scope = scope_of(execution, stage=task.stage_run.name, task=task.name)
+    return start_execution(
+        pipeline=pipeline,
+        inputs={name: evaluate(text, scope) for name, text in rollback.inputs.items()},
+        run_as=execution.run_as,
+        triggered_by=execution.triggered_by,
+        source=Execution.Source.ROLLBACK,
+        comments=_("Rolls back %(execution)s") % {"execution": execution},
+        start_key=key,
+        parent=execution,
+    )

@@ -1,0 +1,192 @@
+"""One execution in the hands of the engine: locked, with its stages and tasks.
+
+Changes are collected and written at the end: every row once, by compare-and-set, together with the
+lines that tell of them in the append-only story of the execution. What to change is for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+
+from codestream.core.clock import database_now, now
+from codestream.core.work import announce
+from executions.definitions import definition_of
+from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
+from executions.states import TERMINAL, TRANSITIONS, Status
+from pipelines.definition import PipelineDefinition
+from pipelines.definition import Task as TaskDefinition
+from pipelines.models import Pipeline
+
+Row = Execution | StageRun | TaskRun
+
+
+class ConcurrentChangeError(Exception):
+    """A row was changed by somebody who did not hold the lock: a fault of ours."""
+
+
+class Run:
+    """The execution with its stages and tasks, both in the order in which they run.
+
+    ``pipeline`` is locked as well; None where the pipeline is deleted.
+    """
+
+    def __init__(
+        self,
+        execution: Execution,
+        *,
+        pipeline: Pipeline | None,
+        stages: list[StageRun],
+        tasks: list[TaskRun],
+    ) -> None:
+        self.execution, self.pipeline = execution, pipeline
+        self.stages, self.tasks = stages, tasks
+        rows: tuple[Row, ...] = (execution, *stages, *tasks)
+        self._before = {row.pk: row.status for row in rows}
+        self._forget()
+
+    @property
+    def definition(self) -> PipelineDefinition:
+        """What the execution runs."""
+        return definition_of(self.execution.revision_id)
+
+    def change(self, row: Row, status: Status, *, message: str = "", **columns: object) -> bool:
+        """Move the execution, a stage or a task, with more of its columns, and tell of it.
+
+        False when its state does not lead there.
+        """
+        before = Status(row.status)
+        if status not in TRANSITIONS[before]:
+            return False
+        if status in TERMINAL:
+            columns["finished_at"] = now()
+        elif row.started_at is None:
+            columns["started_at"] = now()
+        if not isinstance(row, StageRun):
+            columns["message"] = message
+        if isinstance(row, TaskRun) and status in TERMINAL:
+            columns["wake_at"] = None
+        self.keep(row, status=status.value, **columns)
+        self.tell(row, change=(before.value, status.value), message=message)
+        return True
+
+    def keep(self, row: Row, **columns: object) -> None:
+        """Change columns, without a word in the story."""
+        for name, value in columns.items():
+            setattr(row, name, value)
+        self._changes.setdefault(row, {}).update(columns)
+
+    def wake(self, task: TaskRun) -> None:
+        """Let a worker look at the task as soon as this is committed."""
+        self._woken.add(task)
+        announce(TaskRun, task.pk)
+
+    def tell(
+        self,
+        row: Row,
+        *,
+        kind: str = "",
+        subject: str = "",
+        change: tuple[str, str] = ("", ""),
+        actor: str = "",
+        message: str = "",
+    ) -> None:
+        """Add a line about the row to the story; live pages see that there is something new."""
+        self._story.append(
+            ExecutionEvent(
+                execution=self.execution,
+                task_run=row if isinstance(row, TaskRun) else None,
+                kind=kind or _KINDS[type(row)],
+                subject=subject or name_of(row),
+                from_status=change[0],
+                to_status=change[1],
+                actor=actor,
+                message=message,
+                at=now(),
+            )
+        )
+
+    def write(self) -> None:
+        """Write every change and the story so far."""
+        for task in self._woken:
+            wake = {"wake_at": database_now(), "wake_seq": F("wake_seq") + 1}
+            self._changes.setdefault(task, {}).update(wake)
+        if self._changes or self._story:
+            version = {"version": F("version") + 1}
+            self._changes.setdefault(self.execution, {}).update(version)
+        for row, columns in self._changes.items():
+            rows = type(row)._default_manager.filter(pk=row.pk, status=self._before[row.pk])
+            if not rows.update(**columns):
+                raise ConcurrentChangeError(f"{row!r} was changed by somebody without its lock.")
+            self._before[row.pk] = row.status
+        ExecutionEvent.objects.bulk_create(self._story)
+        self._forget()
+
+    def create(self) -> None:
+        """Write an execution that is new, as it stands by now, and its story."""
+        for task in self._woken:
+            task.wake_at, task.wake_seq = database_now(), 1
+        self.execution.save(force_insert=True)
+        StageRun.objects.bulk_create(self.stages)
+        TaskRun.objects.bulk_create(self.tasks)
+        ExecutionEvent.objects.bulk_create(self._story)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._changes: dict[Row, dict[str, object]] = {}
+        self._woken: set[TaskRun] = set()
+        self._story: list[ExecutionEvent] = []
+
+
+@contextmanager
+def locked(execution: Execution) -> Iterator[Run]:
+    """Open a transaction with the execution locked, and write what was changed at the end.
+
+    The lock of the pipeline comes first, then the execution's, then those of rows below them:
+    always in this order, or two transactions could wait for each other.
+    """
+    with transaction.atomic():
+        pipeline = lock_pipeline(execution.pipeline_id) if execution.pipeline_id else None
+        rows = Execution.objects.select_for_update(no_key=True)
+        run = load(rows.get(pk=execution.pk), pipeline=pipeline)
+        yield run
+        run.write()
+
+
+def load(execution: Execution, *, pipeline: Pipeline | None) -> Run:
+    """Take an execution that is locked already, as is its pipeline."""
+    stages = list(StageRun.objects.filter(execution=execution).order_by("position"))
+    by_key = {stage.pk: stage for stage in stages}
+    tasks = list(TaskRun.objects.filter(stage_run__in=list(by_key)).order_by("position"))
+    for stage in stages:
+        stage.execution = execution
+    for task in tasks:
+        task.stage_run = by_key[task.stage_run_id]
+    tasks.sort(key=lambda task: task.stage_run.position)
+    return Run(execution, pipeline=pipeline, stages=stages, tasks=tasks)
+
+
+def lock_pipeline(pk: UUID) -> Pipeline | None:
+    """Lock the pipeline: who counts its executions or gives out their numbers holds this.
+
+    None when it is deleted.
+    """
+    return Pipeline.objects.select_for_update(no_key=True).filter(pk=pk).first()
+
+
+def definition_of_task(task: TaskRun) -> TaskDefinition:
+    """Return the task as its pinned revision defines it."""
+    stage = task.stage_run
+    return definition_of(stage.execution.revision_id).task(stage.name, task.name)
+
+
+def name_of(row: Row) -> str:
+    """Return ``Pipeline #1``, ``Stage`` or ``Stage.Task``."""
+    return f"{row.stage_run.name}.{row.name}" if isinstance(row, TaskRun) else str(row)
+
+
+_KINDS = {Execution: "execution", StageRun: "stage", TaskRun: "task"}
