@@ -23,4 +23,11 @@ class ExecutionsConfig(AppConfig):
 
         runners.register(KIND, KubernetesRunner())
         task_kinds.register(KIND)
-        work.register(work.WorkKind(name="task", model=TaskRun, step=work_task, fail=fail_task))
+        tasks = work.WorkKind(
+            name="task",
+            model=TaskRun,
+            step=work_task,
+            fail=fail_task,
+            related=("stage_run__execution",),
+        )
+        work.register(tasks)

@@ -18,3 +18,9 @@ def definition_of(revision: UUID) -> PipelineDefinition:
     """
     source = PipelineRevision.objects.values_list("source", flat=True).get(pk=revision)
     return parse(source, task_kinds=task_kinds.known())
+
+
+@lru_cache(maxsize=256)
+def revision_number(revision: UUID) -> int:
+    """Return the number of the revision with this key within its pipeline."""
+    return PipelineRevision.objects.values_list("number", flat=True).get(pk=revision)

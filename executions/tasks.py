@@ -61,7 +61,7 @@ Result = Outcome | Failed | Ended
 
 def work_task(claim: Claim) -> None:
     """Do the next step of the task run: start, look again, cancel, roll back or give up."""
-    task = TaskRun.objects.select_related("stage_run__execution").get(pk=claim.pk)
+    task: TaskRun = claim.row
     if task.status not in AT_WORK:
         with finishing(claim, wake_at=None):
             return
@@ -78,7 +78,7 @@ def work_task(claim: Claim) -> None:
 
 def fail_task(claim: Claim, message: str) -> None:
     """End the task run because of a fault of ours."""
-    task = TaskRun.objects.select_related("stage_run__execution").get(pk=claim.pk)
+    task: TaskRun = claim.row
     with locked(task.stage_run.execution) as run, finishing(claim, wake_at=None):
         _write(run, _same(run, task), Failed(message=message))
         advance(run)

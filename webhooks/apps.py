@@ -24,9 +24,16 @@ class WebhooksConfig(AppConfig):
             model=RegistryEvent,
             step=judge_event,
             fail=fail_event,
+            related=("webhook__endpoint", "webhook__pipeline", "webhook__project"),
             turn=in_turn,
             following=next_in_line,
         )
         work.register(events)
-        hooks = work.WorkKind(name="hook", model=RemoteHook, step=reconcile, fail=fail_hook)
+        hooks = work.WorkKind(
+            name="hook",
+            model=RemoteHook,
+            step=reconcile,
+            fail=fail_hook,
+            related=("endpoint", "webhook"),
+        )
         work.register(hooks)

@@ -20,7 +20,7 @@ from codestream.core.work import Claim, finishing
 from codestream.projects.permissions import Action, can
 from endpoints.clients.base import ClientError
 from endpoints.kinds import repository_of
-from executions.definitions import definition_of
+from executions.definitions import definition_of, revision_number
 from executions.models import Execution
 from executions.services import start_execution
 from pipelines.docker_parameters import inject_docker
@@ -35,9 +35,7 @@ INVALID_TOKEN = "Invalid Oauth Refresh token. Verify webhook configuration."  # 
 
 def judge_event(claim: Claim) -> None:
     """Give the delivery its verdict; one that has it is left as it is."""
-    event = RegistryEvent.objects.select_related(
-        "webhook__endpoint", "webhook__pipeline", "webhook__project"
-    ).get(pk=claim.pk)
+    event: RegistryEvent = claim.row
     if event.verdict != Verdict.PENDING:
         with finishing(claim, wake_at=None):
             return
@@ -53,7 +51,7 @@ def judge_event(claim: Claim) -> None:
 
 def fail_event(claim: Claim, message: str) -> None:
     """Give the delivery the verdict FAILED because of a fault of ours."""
-    event = RegistryEvent.objects.get(pk=claim.pk)
+    event: RegistryEvent = claim.row
     with finishing(claim, wake_at=None):
         _keep(event, _ended(Verdict.FAILED, "internal", message, step="Codestream"))
 
@@ -70,8 +68,8 @@ def in_turn() -> Q:
 
 def next_in_line(claim: Claim) -> UUID | None:
     """The delivery of the same webhook that waits longest."""
-    webhook = RegistryEvent.objects.filter(pk=claim.pk).values("webhook")
-    line = RegistryEvent.objects.pending().filter(webhook__in=webhook)
+    event: RegistryEvent = claim.row
+    line = RegistryEvent.objects.pending().filter(webhook=event.webhook_id)
     return line.order_by("created_at", "pk").values_list("pk", flat=True).first()
 
 
@@ -124,7 +122,8 @@ def _start(
     except CodeStreamError as error:
         return _then(judgement, Verdict.FAILED, error.code, error.user_message, step="Pipeline")
     event.execution = execution
-    revision = f"{execution.pipeline_name}, revision {execution.revision.number}"
+    number = revision_number(execution.revision_id)
+    revision = f"{execution.pipeline_name}, revision {number}"
     judgement = _passed(judgement, "Pipeline", revision)
     judgement = _passed(judgement, "Execution", str(execution))
     return _ended(Verdict.TRIGGERED, "triggered", f"Started {execution}.", steps=judgement.steps)

@@ -60,7 +60,7 @@ def retry_endpoint(endpoint: Endpoint) -> None:
 
 def reconcile(claim: Claim) -> None:
     """Make one hook in Docker Hub what it should be; a failure is kept and tried again."""
-    hook = RemoteHook.objects.select_related("endpoint", "webhook").get(pk=claim.pk)
+    hook: RemoteHook = claim.row
     if hook.desired == Presence.ABSENT and _is_still_needed(hook):
         with finishing(claim, wake_at=now() + timedelta(seconds=5)):
             return

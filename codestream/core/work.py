@@ -54,7 +54,8 @@ class Claimable(models.Model):
 class Claim:
     """One worker's hold on one row: which epoch, and how often the row had been woken by then.
 
-    ``takeover`` says that a worker before this one was lost in the middle of a step.
+    ``row`` is how it stood at that moment; ``takeover`` says that a worker before this one was
+    lost in the middle of a step.
     """
 
     model: type[Claimable]
@@ -62,6 +63,7 @@ class Claim:
     epoch: int
     wake_seq: int
     attempts: int
+    row: Any
     takeover: bool = False
 
 
@@ -75,16 +77,23 @@ class WorkKind:
     """A kind of claimable row, the step that a worker does for it, and what becomes of the row
     when a fault of ours ended the step.
 
-    ``turn`` narrows the rows to those whose turn it is, for a kind whose rows stand in a line;
-    ``following`` names the row whose turn comes when the claimed one is done.
+    ``related`` is what a step needs besides the row. ``turn`` narrows the rows to those whose turn
+    it is, for a kind whose rows stand in a line; ``following`` names the row whose turn comes when
+    the claimed one is done.
     """
 
     name: str
     model: type[Claimable]
     step: Callable[[Claim], None]
     fail: Callable[[Claim, str], None]
+    related: tuple[str, ...] = ()
     turn: Callable[[], Q] = Q
     following: Callable[[Claim], uuid.UUID | None] = nothing_next
+
+    def rows(self) -> models.QuerySet[Any]:
+        """Read rows together with what a step needs besides."""
+        rows = self.model._default_manager.all()
+        return rows.select_related(*self.related) if self.related else rows
 
 
 _kinds: dict[str, WorkKind] = {}
@@ -141,27 +150,26 @@ def claim(
 
     Compare and set: the epoch that was looked at is the one that is replaced.
     """
-    rows = kind.model._default_manager.filter(pk=pk)
-    found = rows.filter(_claimable(alive), kind.turn())
-    seen = found.values("epoch", "wake_seq", "attempts", "lease_owner").first()
-    if seen is None:
+    row = kind.rows().filter(kind.turn(), pk=pk).annotate(moment=database_now()).first()
+    if row is None or not _is_claimable(row, alive):
         return None
-    taken = rows.filter(epoch=seen["epoch"]).update(
+    taken = kind.model._default_manager.filter(pk=pk, epoch=row.epoch).update(
         lease_until=database_now(plus=LEASE),
         leased_at=database_now(),
         lease_owner=owner,
-        epoch=seen["epoch"] + 1,
-        attempts=seen["attempts"] + 1,
+        epoch=row.epoch + 1,
+        attempts=row.attempts + 1,
     )
     if not taken:
         return None
     return Claim(
         model=kind.model,
         pk=pk,
-        epoch=seen["epoch"] + 1,
-        wake_seq=seen["wake_seq"],
-        attempts=seen["attempts"] + 1,
-        takeover=seen["lease_owner"] is not None,
+        epoch=row.epoch + 1,
+        wake_seq=row.wake_seq,
+        attempts=row.attempts + 1,
+        row=row,
+        takeover=row.lease_owner is not None,
     )
 
 
@@ -208,3 +216,12 @@ def _claimable(alive: models.QuerySet[Any]) -> Q:
         | Q(lease_until__gt=database_now(plus=2 * LEASE))
         | ~Q(lease_owner__in=alive)
     )
+
+
+def _is_claimable(row: Any, alive: models.QuerySet[Any]) -> bool:
+    """Say the same of one row, read at ``row.moment`` by the database's clock."""
+    if row.wake_at is None or row.wake_at > row.moment:
+        return False
+    if row.lease_until is None or not row.moment <= row.lease_until <= row.moment + 2 * LEASE:
+        return True
+    return not alive.filter(pk=row.lease_owner).exists()

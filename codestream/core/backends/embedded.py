@@ -11,7 +11,7 @@ from django_tasks.base import Task
 from codestream.core.backends import Carrier, Waiting
 
 LOOK_SECONDS = 0.005
-LOOK_SECONDS_AT_WORK = 0.02
+LOOK_SECONDS_AT_WORK = 0.05
 """A worker that has work already looks less often: its own commits count as well."""
 
 
