@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
 from codestream.core.keys import read_or_make
+from codestream.core.logs import logging_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
@@ -31,10 +33,26 @@ LOOKUP_KEY = env.str("LOOKUP_KEY", default="") or read_or_make(
     DATA_DIR / "lookup.key", lambda: secrets.token_urlsafe(50)
 )
 
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="") or read_or_make(
+    DATA_DIR / "metrics.token", lambda: secrets.token_urlsafe(32)
+)
+METRICS_DIR = Path(env.str("METRICS_DIR", default=str(DATA_DIR / "metrics"))).resolve()
+METRICS_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+# prometheus_client reads it when it is imported, which no module may do before this one.
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS_DIR)
+
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 DOCKER_HUB_URL = env.str("DOCKER_HUB_URL", default="https://hub.docker.com").rstrip("/")
 OUTGOING_ALLOW = env.list("OUTGOING_ALLOW", default=[])
 WORKER_THREADS = env.int("WORKER_THREADS", default=8)
+
+# 0 keeps for ever.
+RETENTION_EVENTS_DAYS = env.int("RETENTION_EVENTS_DAYS", default=90)
+RETENTION_EXECUTIONS_DAYS = env.int("RETENTION_EXECUTIONS_DAYS", default=180)
+RETENTION_EXECUTIONS_PER_PIPELINE = env.int("RETENTION_EXECUTIONS_PER_PIPELINE", default=1000)
+RETENTION_LOGS_DAYS = env.int("RETENTION_LOGS_DAYS", default=30)
+RETENTION_LOGS_MB = env.int("RETENTION_LOGS_MB", default=50)
+RETENTION_LOGS_FILES = env.int("RETENTION_LOGS_FILES", default=5)
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
@@ -75,11 +93,15 @@ INSTALLED_APPS = [
     "pipelines",
     "executions",
     "webhooks",
+    "codestream.operations",
     "codestream.demo",
 ]
 MIDDLEWARE = [
+    "codestream.operations.middleware.identify",
+    "codestream.operations.middleware.probes_first",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "codestream.operations.middleware.measure",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -129,6 +151,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     HINTS = "codestream.core.backends.embedded.EmbeddedBackend"
 else:
     DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=20)
+    # A connection that died with a restarted server is found out before a request gets it.
+    _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"] = {
         "connect_timeout": 5,
         "tcp_user_timeout": 10_000,
@@ -181,19 +205,6 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"redact": {"()": "codestream.core.redact.RedactingFilter"}},
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "formatter": "plain",
-            "filters": ["redact"],
-        }
-    },
-    # A refused request is no fault: its traceback says nothing that the access log does not.
-    "loggers": {"django.request": {"level": "ERROR"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-}
+LOGGING = logging_settings(
+    style=env.str("LOG_FORMAT", default="plain"), level=env.str("LOG_LEVEL", default="INFO")
+)

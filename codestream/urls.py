@@ -16,6 +16,7 @@ urlpatterns = [
     path("pipeline/api/", include(api)),
     re_path(r"^(?:codestream|pipeline)/api/", nothing_here),
     path("", RedirectView.as_view(pattern_name="executions:list"), name="home"),
+    path("", include("codestream.operations.urls")),
     path("", include("codestream.core.urls")),
     path("", include("codestream.accounts.urls")),
     path("", include("codestream.projects.urls")),

@@ -1,6 +1,10 @@
 """gunicorn's settings: threads, and logs that never hold a query string (it may carry a secret)."""
 
+import gc
 import os
+
+from codestream import settings
+from codestream.core.logs import web_server_logging
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
@@ -12,18 +16,19 @@ graceful_timeout = 5
 control_socket_disable = True
 proc_name = "codestream-web"
 accesslog = "-"
-access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms'
-logconfig_dict = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"redact": {"()": "codestream.core.redact.RedactingFilter"}},
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["redact"]}
-    },
-    "loggers": {
-        name: {"handlers": ["console"], "level": "INFO", "propagate": False}
-        for name in ("gunicorn.error", "gunicorn.access")
-    },
-    "root": {"handlers": ["console"], "level": "INFO"},
-}
+access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms request=%({x-request-id}o)s'
+logconfig_dict = web_server_logging(settings.LOGGING)
+
+
+def post_worker_init(worker):
+    """Take what is loaded out of the collector's sight: looking through it stops every thread."""
+    gc.collect()
+    gc.freeze()
+
+
+def child_exit(server, worker):
+    """Forget the gauges of a process that is gone; what it has counted stays in the sums."""
+    # Imported late: the settings say first where processes count.
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.html import format_html_join
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from codestream.core.admin import ReadOnlyAdmin
+from codestream.core.clock import now
+from codestream.core.times import in_words
 from executions.models import Execution, ExecutionEvent, StageRun, TaskRun, Worker
+from executions.workers import held_by, is_alive
 
 
 @admin.register(Execution)
@@ -51,6 +57,43 @@ class ExecutionEventAdmin(ReadOnlyAdmin):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    """The worker processes and when each was last heard of."""
+    """The worker processes: when each was last heard of, and what it holds."""
 
-    list_display = ("host", "pid", "heartbeat_at", "stopping")
+    list_display = ("__str__", "state", "heartbeat_age", "holds_number", "threads", "release")
+    list_per_page = 25
+    fields = (
+        "host",
+        "pid",
+        "state",
+        "heartbeat_age",
+        "heartbeat_at",
+        "created_at",
+        "release",
+        "threads",
+        "holds",
+    )
+    readonly_fields = ("state", "heartbeat_age", "created_at", "holds")
+
+    @admin.display(description=_("state"))
+    def state(self, worker: Worker) -> str:
+        """Whether its heart beats; what a lost one held is taken over by the others."""
+        return gettext("Alive") if is_alive(worker) else gettext("Lost")
+
+    @admin.display(description=_("last heartbeat"))
+    def heartbeat_age(self, worker: Worker) -> str:
+        """How long ago that was."""
+        return gettext("%(time)s ago") % {"time": in_words(now() - worker.heartbeat_at)}
+
+    @admin.display(description=_("holds"))
+    def holds_number(self, worker: Worker) -> int:
+        """How many rows it works on."""
+        return len(held_by(worker))
+
+    @admin.display(description=_("holds"))
+    def holds(self, worker: Worker) -> str:
+        """Every row it works on, with a way to it and since when."""
+        rows = [
+            (held.kind, held.address, held.name, in_words(now() - held.since))
+            for held in held_by(worker)
+        ]
+        return format_html_join("", '{} <a href="{}">{}</a>, {}<br>', rows) or gettext("Nothing")

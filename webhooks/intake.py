@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from codestream.core.crypto import fingerprint
+from codestream.core.log_context import logging_about
 from codestream.core.redact import redact_headers
 from webhooks.models import DockerWebhook, ListenerSecret
 from webhooks.readers import reader_for
@@ -96,9 +97,13 @@ def _accept(webhook: DockerWebhook, body: bytes, request: Request) -> Response:
             reason_code=parsed.reason_code,
             message=parsed.reason,
         )
+        with logging_about(event=str(event.pk)):
+            logger.info("A delivery for %s from %s is no JSON.", webhook, address)
         answer = {"id": str(event.pk), "verdict": event.verdict, "message": parsed.reason}
         return Response(answer, status=400)
     event = receive_event(webhook=webhook, body=body, headers=headers, remote_addr=address)
+    with logging_about(event=str(event.pk)):
+        logger.info("A delivery for %s from %s is written down.", webhook, address)
     return Response({"id": str(event.pk), "verdict": event.verdict})
 
 

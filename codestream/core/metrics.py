@@ -1,6 +1,14 @@
-"""What processes count for Prometheus; how it is served is for ``codestream.operations``."""
+"""What processes count for Prometheus; how it is served is for ``codestream.operations``.
+
+Every process counts into files of its own in ``settings.METRICS_DIR``, and whoever is asked adds
+them up. The folder must belong to processes of one machine that see each other's numbers.
+"""
 
 from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
 
 from prometheus_client import Counter, Histogram
 
@@ -8,3 +16,31 @@ EVENTS = Counter("codestream_events_judged", "Deliveries judged", ["verdict"])
 EXECUTIONS = Counter("codestream_executions_ended", "Executions that ended", ["status"])
 STEP_SECONDS = Histogram("codestream_step_seconds", "Steps of workers", ["kind", "outcome"])
 TAKEOVERS = Counter("codestream_takeovers", "Rows taken over from a lost worker", ["kind"])
+REQUEST_SECONDS = Histogram(
+    "codestream_http_request_seconds", "Requests answered", ["method", "view", "status"]
+)
+_FILE_OF = re.compile(r"_(\d+)\.db\Z")
+
+
+def forget_the_dead(folder: Path) -> int:
+    """Remove what processes that are gone have counted; return how many files that were.
+
+    For a start, when little or nothing runs: a counter that falls looks like a restart.
+    """
+    gone = [file for file in folder.glob("*.db") if not _is_alive(file)]
+    for file in gone:
+        file.unlink(missing_ok=True)
+    return len(gone)
+
+
+def _is_alive(file: Path) -> bool:
+    found = _FILE_OF.search(file.name)
+    if found is None:
+        return True
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

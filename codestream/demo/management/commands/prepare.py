@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from codestream.accounts.models import User
+from codestream.core.metrics import forget_the_dead
 from codestream.demo.services import ADMINISTRATOR, StandIns, create_demo, new_password
 from webhooks.mirror import follow
 from webhooks.models import DockerWebhook
@@ -20,6 +22,7 @@ class Command(BaseCommand):
     help = "Migrates the database and, where it is empty, creates the demo."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        forget_the_dead(settings.METRICS_DIR)
         call_command("migrate", interactive=False, verbosity=0)
         if User.objects.exists():
             follow(DockerWebhook.objects.all())

@@ -1,0 +1,110 @@
+"""Gauges that are read from the database when Prometheus asks.
+
+Every question is answered from an index over what is alive or due, so a long history costs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from django.db import DatabaseError
+from django.db.models import Count, F, Q
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from codestream import RELEASE
+from codestream.core.clock import now
+from codestream.core.work import WorkKind, due, registered
+from executions.models import LIVE, Execution, Worker
+from executions.worker import living_workers
+from webhooks.models import RemoteHook
+
+MOST_COUNTED = 10_000
+"""Due rows are counted up to here: more is as bad, and costs more to count."""
+logger = logging.getLogger(__name__)
+
+
+class DatabaseCollector(Collector):
+    """How things stand now. A database that fails costs the gauges, not the counters."""
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing beforehand: that would ask the database at registration."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the gauges, and whether the database could be asked."""
+        try:
+            found, up = list(_gauges()), 1
+        except DatabaseError as error:
+            logger.error("The gauges of the database are missing: %s", error)
+            found, up = [], 0
+        yield from found
+        yield GaugeMetricFamily("codestream_database_up", "Whether the database answers", value=up)
+
+
+def due_count(kind: WorkKind) -> int:
+    """Count rows of this kind that no living worker holds although they are due, up to a limit."""
+    free = Q(lease_owner=None) | ~Q(lease_owner__in=living_workers())
+    rows = kind.model._default_manager.filter(free, wake_at__lte=now()).order_by()
+    return rows.values("pk")[:MOST_COUNTED].count()
+
+
+def oldest_due(kind: WorkKind) -> datetime | None:
+    """Return since when the first row in line has waited to be taken; None when none waits."""
+    return next((since for since, _pk in due(kind, alive=living_workers(), limit=1)), None)
+
+
+def hooks_by_state() -> dict[str, int]:
+    """Count the hooks in Docker Hub that are in sync, on their way, and refused."""
+    failed, synced = ~Q(error_code=""), Q(error_code="", desired=F("actual"))
+    return RemoteHook.objects.aggregate(
+        failed=Count("pk", filter=failed),
+        in_sync=Count("pk", filter=synced),
+        pending=Count("pk", filter=~failed & ~synced),
+    )
+
+
+def _gauges() -> Iterator[Metric]:
+    yield _labelled("build_info", "The release that runs", "release", {RELEASE: 1})
+    yield _labelled("executions", "Executions that are not over", "status", _live_executions())
+    kinds = registered()
+    yield _labelled(
+        "due_rows",
+        "Rows that wait for a worker",
+        "kind",
+        {each.name: due_count(each) for each in kinds},
+    )
+    yield _labelled(
+        "oldest_due_seconds",
+        "How long the first row in line has waited for a worker",
+        "kind",
+        {each.name: _age(oldest_due(each)) for each in kinds},
+    )
+    yield _labelled("hooks", "Webhooks kept in Docker Hub", "state", hooks_by_state())
+    yield _labelled("workers", "Worker processes", "state", _workers())
+
+
+def _labelled(
+    name: str, words: str, label: str, values: dict[str, int] | dict[str, float]
+) -> Metric:
+    gauge = GaugeMetricFamily(f"codestream_{name}", words, labels=[label])
+    for key, value in values.items():
+        gauge.add_metric([key], value)
+    return gauge
+
+
+def _live_executions() -> dict[str, int]:
+    rows = Execution.objects.live().order_by().values("status").annotate(number=Count("pk"))
+    return {**dict.fromkeys(LIVE, 0), **{row["status"]: row["number"] for row in rows}}
+
+
+def _workers() -> dict[str, int]:
+    alive = living_workers().count()
+    return {"alive": alive, "lost": Worker.objects.count() - alive}
+
+
+def _age(since: datetime | None) -> float:
+    return max((now() - since).total_seconds(), 0.0) if since else 0.0

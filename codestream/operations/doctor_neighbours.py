@@ -1,0 +1,35 @@
+"""Examines the outside systems, and how the webhooks stand in Docker Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from codestream.operations.findings import Finding, fail, ok, warn
+from endpoints.models import CheckStatus, Endpoint
+from endpoints.services import validate_endpoint
+from webhooks.cards import mirror_state
+from webhooks.models import DockerWebhook
+
+
+def endpoints() -> Iterator[Finding]:
+    """Every endpoint answers and knows its credentials; as *Validate* on its page."""
+    for endpoint in Endpoint.objects.select_related("project"):
+        about = f"endpoint {endpoint.project}/{endpoint}"
+        checked = validate_endpoint(endpoint=endpoint)
+        if checked.last_check_status == CheckStatus.PASSED:
+            yield ok(about, checked.last_check_message)
+        else:
+            todo = "Open the endpoint's page, correct it and validate it there."
+            yield fail(about, checked.last_check_message, todo)
+
+
+def mirror() -> Iterator[Finding]:
+    """Every webhook stands in Docker Hub as it should."""
+    webhooks = DockerWebhook.objects.select_related("project").prefetch_related("remote_hooks")
+    for webhook in webhooks:
+        about, state = f"webhook {webhook.project}/{webhook}", mirror_state(webhook)
+        if state.has_failed:
+            what = f"{state.word}: {state.message}"
+            yield warn(about, what, "Open the webhook's card: it says what can be done.")
+        else:
+            yield ok(about, f"{state.word}.")

@@ -1,0 +1,87 @@
+"""Whether this process can serve: load balancers and orchestrators ask every few seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from codestream.core.crypto import decrypt, encrypt
+from codestream.core.errors import CodeStreamError
+from executions.worker import living_workers
+from webhooks.models import ListenerSecret
+
+SLOW_SECONDS = 2.0
+_seen: set[str] = set()
+"""Holds MIGRATED once every migration has been seen applied."""
+MIGRATED = "migrated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """What is wrong, by what it is wrong with; and how many workers live, which is no fault."""
+
+    problems: dict[str, str]
+    workers: int | None
+
+    @property
+    def is_ready(self) -> bool:
+        return not self.problems
+
+
+def readiness() -> Readiness:
+    """Ask the database, the migrations and the keys; without a database nothing else is asked."""
+    if problem := _ask(_database_problem):
+        return Readiness(problems={"database": problem}, workers=None)
+    found = {"migrations": _ask(_migrations_problem), "keys": _ask(_keys_problem)}
+    return Readiness(
+        problems={name: problem for name, problem in found.items() if problem},
+        workers=living_workers().count(),
+    )
+
+
+def open_migrations(alias: str = DEFAULT_DB_ALIAS) -> list[str]:
+    """Return the migrations that are yet to be applied, as ``app.name``."""
+    executor = MigrationExecutor(connections[alias])
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _backwards in plan]
+
+
+def _ask(question: Callable[[], str]) -> str:
+    try:
+        return question()
+    except DatabaseError as error:
+        # The words of the driver may name the host and the account: they are for the log.
+        return f"it does not answer ({type(error).__name__})"
+    except CodeStreamError as error:
+        return error.user_message
+
+
+def _database_problem() -> str:
+    started = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        cursor.fetchone()
+    seconds = time.monotonic() - started
+    return f"it took {seconds:.1f} s to answer" if seconds > SLOW_SECONDS else ""
+
+
+def _migrations_problem() -> str:
+    """Look until all are applied; this code never needs fewer again."""
+    if MIGRATED in _seen:
+        return ""
+    missing = open_migrations()
+    if missing:
+        return f"{len(missing)} to be applied: run manage.py migrate"
+    _seen.add(MIGRATED)
+    return ""
+
+
+def _keys_problem() -> str:
+    """Use the keys, and read one secret that was stored: reading decrypts it."""
+    decrypt(encrypt("canary"))
+    ListenerSecret.objects.order_by("pk").values_list("secret", flat=True).first()
+    return ""

@@ -1,0 +1,54 @@
+"""How the workers stand: which live, and what each has its hands on. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.urls import reverse
+
+from codestream.core.clock import now
+from codestream.core.work import WorkKind, registered
+from executions.models import Worker
+from executions.worker import DEAD_AFTER
+
+MOST_HELD = 100
+"""Of each kind; a worker holds no more than it has threads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One row under a worker's lease: its kind, its name, its page in the administration."""
+
+    kind: str
+    name: str
+    address: str
+    since: datetime
+
+
+def is_alive(worker: Worker) -> bool:
+    """Say of a row that was read what ``living_workers`` asks the database."""
+    return abs(now() - worker.heartbeat_at) < DEAD_AFTER
+
+
+def held_by(worker: Worker) -> list[Held]:
+    """Return the rows of every kind that the worker has claimed, longest first."""
+    found = [_held(kind, row) for kind in registered() for row in _rows(kind, worker)]
+    return sorted(found, key=lambda held: held.since)
+
+
+def _rows(kind: WorkKind, worker: Worker) -> list[Any]:
+    """Read by the index of rows that wait: a claimed row is one of them until its step ends."""
+    rows = kind.rows().filter(wake_at__isnull=False, lease_owner=worker.pk)
+    return list(rows.order_by("wake_at")[:MOST_HELD])
+
+
+def _held(kind: WorkKind, row: Any) -> Held:
+    place = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
+    return Held(
+        kind=kind.name,
+        name=str(row),
+        address=reverse(place, args=[row.pk]),
+        since=row.leased_at or row.updated_at,
+    )
