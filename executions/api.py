@@ -13,14 +13,16 @@ from rest_framework.response import Response
 from codestream.accounts.models import User
 from codestream.api.lists import answer_list, micros
 from codestream.core.json_types import Json
+from codestream.projects.access import projects_seen
 from executions.models import Execution, StageRun, TaskRun
 
 
 @api_view(["GET"])
 def executions(request: Request) -> Response:
     """The executions that one can see, newest first, without their stages."""
-    rows = Execution.objects.visible_to(cast(User, request.user)).select_related("project")
-    return answer_list(request, rows, link=link_of, document=summary)
+    columns = {"project_id": projects_seen(cast(User, request.user))}
+    rows = Execution.objects.select_related("project")
+    return answer_list(request, rows, columns, link=link_of, document=summary)
 
 
 @api_view(["GET"])

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
+from codestream.core.widgets import LongSelect
 from codestream.projects.forms import ListFilter, offer
-from executions.models import Execution
 from pipelines.definition import InputParameter
 from pipelines.models import Pipeline
 
@@ -28,17 +28,25 @@ class ExecutionFilter(ListFilter):
         label=_("Pipeline"),
         required=False,
         empty_label=_("All pipelines"),
-        widget=forms.Select(attrs={"class": "select"}),
+        widget=LongSelect(attrs={"class": "select"}),
     )
+    source = "pipeline"
     placeholder = _("Image, tag or comment")
 
     def __init__(self, data: Mapping[str, Any], *, user: User) -> None:
         super().__init__(data, user=user)
-        offer(self, "pipeline", Pipeline.objects.visible_to(user))
+        offer(self, "pipeline", Pipeline.objects.visible_to(user).only("name", "project"))
 
-    def narrow(self, rows: QuerySet[Execution]) -> QuerySet[Execution]:
-        """Those of ``rows`` that were asked for."""
-        return self.narrowed(rows, by=("project", "pipeline"), mentions=_mentions)
+    def mentioning(self, text: str) -> Q:
+        """Executions that mention the text, or run for the image, the tag or ``image:tag``."""
+        found = Q(inputs__DOCKER_IMAGE__icontains=text) | Q(inputs__DOCKER_TAG__icontains=text)
+        for name in _SEARCHED:
+            found |= Q(**{f"{name}__icontains": text})
+        image, colon, tag = text.rpartition(":")
+        if colon:
+            pushed = Q(inputs__DOCKER_IMAGE__iendswith=image, inputs__DOCKER_TAG__istartswith=tag)
+            found |= pushed
+        return found
 
 
 class StartForm(forms.Form):
@@ -84,15 +92,3 @@ def _input_field(declared: InputParameter) -> forms.CharField:
         strip=False,
         widget=forms.Textarea(attrs={"rows": 4}) if long else forms.TextInput(),
     )
-
-
-def _mentions(text: str) -> Q:
-    """Executions that mention the text, or run for the image, the tag or ``image:tag``."""
-    found = Q(inputs__DOCKER_IMAGE__icontains=text) | Q(inputs__DOCKER_TAG__icontains=text)
-    for name in _SEARCHED:
-        found |= Q(**{f"{name}__icontains": text})
-    image, colon, tag = text.rpartition(":")
-    if colon:
-        pushed = Q(inputs__DOCKER_IMAGE__iendswith=image, inputs__DOCKER_TAG__istartswith=tag)
-        found |= pushed
-    return found

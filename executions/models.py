@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from codestream.core.models import Entity, Timestamped
+from codestream.core.models import Entity, Timestamped, newest_first
 from codestream.core.work import Claimable
 from codestream.projects.models import Project, ProjectOwnedQuerySet
 from executions.states import TERMINAL, Status
@@ -48,9 +48,12 @@ class Execution(Entity):
         API = "API", _("API")
         ROLLBACK = "ROLLBACK", _("Rollback")
 
-    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="executions")
+    # The indexes below begin with the project and the pipeline.
+    project = models.ForeignKey(
+        Project, on_delete=models.PROTECT, related_name="executions", db_index=False
+    )
     pipeline = models.ForeignKey(
-        Pipeline, null=True, on_delete=models.SET_NULL, related_name="executions"
+        Pipeline, null=True, on_delete=models.SET_NULL, related_name="executions", db_index=False
     )
     pipeline_name = models.CharField(max_length=100)
     revision = models.ForeignKey(
@@ -88,13 +91,13 @@ class Execution(Entity):
     class Meta:
         ordering = ["-created_at"]
         indexes = [
-            models.Index(fields=["project", "-created_at"], name="execution_newest"),
             models.Index(fields=["pipeline", "status", "index"], name="execution_queue"),
-            models.Index(fields=["-created_at"], name="execution_newest_of_all"),
-            models.Index(fields=["status", "-created_at"], name="execution_by_status"),
-            models.Index(
-                fields=["project", "status", "-created_at"], name="execution_by_project_status"
-            ),
+            newest_first("execution_newest_of_all"),
+            newest_first("execution_by_status", "status"),
+            newest_first("execution_newest", "project"),
+            newest_first("execution_by_project_status", "project", "status"),
+            newest_first("execution_by_pipeline", "pipeline"),
+            newest_first("execution_pipeline_status", "pipeline", "status"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["pipeline", "index"], name="execution_index_unique"),

@@ -7,8 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Prefetch, prefetch_related_objects
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
@@ -17,9 +16,11 @@ from django.views.decorators.vary import vary_on_headers
 
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
+from codestream.core.keyset import Place, read_rows
+from codestream.core.listing import Question, ask
 from codestream.core.live import NOTHING_NEW, WHILE_LIVE, rhythm, unchanged, version_of
 from codestream.core.pages import form_status, page, wants_fragment
-from codestream.core.segments import Segment, segments_of
+from codestream.core.segments import segments_of
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action, can, require
 from executions import services
@@ -50,27 +51,22 @@ LONGEST_TIMELINE = 100
 def execution_list(request: SignedInRequest) -> HttpResponse:
     """The executions that the person sees, newest first; live while one of them is."""
     form = ExecutionFilter(request.GET, user=request.user)
-    found = form.narrow(Execution.objects.visible_to(request.user))
-    segments = _segments(request, found)
-    if chosen := SEGMENTS.get(request.GET.get("status", "")):
-        found = found.filter(status__in=chosen)
-    stages = Prefetch("stages", StageRun.objects.order_by("position"))
-    found = found.select_related("project", "rerun_of").prefetch_related(stages)
-    shown = Paginator(found.order_by("-created_at"), PAGE_SIZE).get_page(request.GET.get("page"))
-    version = version_of([(row.pk, row.version) for row in shown], [s.count for s in segments])
+    shown, counts = ask(Execution.objects.all(), _question(request, form))
+    found = read_rows(Execution.objects.select_related("project", "rerun_of"), shown)
+    segments = segments_of(request.GET, "status", SEGMENTS, counts)
+    version = version_of([(row.pk, row.version) for row in found], [str(s.count) for s in segments])
     if unchanged(request, version):
         return HttpResponse(status=NOTHING_NEW)
+    prefetch_related_objects(found, Prefetch("stages", StageRun.objects.order_by("position")))
     context = {
         "nav": "executions",
         "form": form,
         "segments": segments,
         "shown": shown,
-        "rows": [(row, image_of(row), message_of(row)) for row in shown],
+        "rows": [(row, image_of(row), message_of(row)) for row in found],
         "filtered": any(request.GET.get(name) for name in ("q", "project", "pipeline", "status")),
         "version": version,
-        "rhythm": rhythm(
-            live=any(not row.is_over for row in shown), newest=not shown.has_previous()
-        ),
+        "rhythm": rhythm(live=any(not row.is_over for row in found), newest=shown.newest),
         "fragment": wants_fragment(request),
         "may_start": projects_allowing(request.user, Action.EXECUTE).exists(),
     }
@@ -175,13 +171,16 @@ def _executable(request: SignedInRequest, pk: UUID) -> Execution:
     return execution
 
 
-def _segments(request: SignedInRequest, found: QuerySet[Execution]) -> list[Segment]:
-    by_status = dict(found.order_by().values_list("status").annotate(Count("pk")))
-    counts = {
-        name: sum(by_status.get(status, 0) for status in statuses)
-        for name, statuses in SEGMENTS.items()
-    }
-    return segments_of(request.GET, "status", SEGMENTS, counts)
+def _question(request: SignedInRequest, form: ExecutionFilter) -> Question:
+    return Question(
+        columns=form.columns(),
+        status="status",
+        groups=SEGMENTS,
+        chosen=request.GET.get("status", ""),
+        mentions=form.mentions(),
+        place=Place.of(request.GET),
+        size=PAGE_SIZE,
+    )
 
 
 def _pipeline_to_run(request: SignedInRequest) -> Pipeline | None:

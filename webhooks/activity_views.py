@@ -5,17 +5,17 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
-from django.db.models import Count, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from codestream.accounts.requests import SignedInRequest
+from codestream.core.keyset import Place, read_rows
+from codestream.core.listing import Question, ask
 from codestream.core.live import NOTHING_NEW, WHILE_LIVE, rhythm, unchanged, version_of
 from codestream.core.pages import page, wants_fragment
-from codestream.core.segments import Segment, segments_of
+from codestream.core.segments import segments_of
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action
 from webhooks.forms import EventFilter
@@ -24,6 +24,7 @@ from webhooks.models import RegistryEvent
 
 PAGE_SIZE = 50
 LONGEST_BODY_SHOWN = 64 * 1024
+_LISTED = RegistryEvent.objects.select_related("execution").defer("body", "headers", "steps")
 
 
 @login_required
@@ -32,14 +33,10 @@ LONGEST_BODY_SHOWN = 64 * 1024
 def activity(request: SignedInRequest) -> HttpResponse:
     """The deliveries that the person sees, newest first; live while one of them is."""
     form = EventFilter(request.GET, user=request.user)
-    found = form.narrow(RegistryEvent.objects.visible_to(request.user))
-    segments = _segments(request, found)
-    verdict = request.GET.get("verdict", "")
-    if verdict in Verdict.__members__:
-        found = found.filter(verdict=verdict)
-    found = found.select_related("execution").defer("body", "headers", "steps")
-    shown = Paginator(found.order_by("-created_at"), PAGE_SIZE).get_page(request.GET.get("page"))
-    version = version_of([_standing(row) for row in shown], [each.count for each in segments])
+    shown, counts = ask(RegistryEvent.objects.all(), _question(request, form))
+    found = read_rows(_LISTED, shown)
+    segments = segments_of(request.GET, "verdict", Verdict, counts)
+    version = version_of([_standing(row) for row in found], [str(s.count) for s in segments])
     if unchanged(request, version):
         return HttpResponse(status=NOTHING_NEW)
     context = {
@@ -49,7 +46,8 @@ def activity(request: SignedInRequest) -> HttpResponse:
         "shown": shown,
         "filtered": any(request.GET.get(name) for name in ("q", "project", "webhook", "verdict")),
         "version": version,
-        "rhythm": rhythm(live=any(_is_live(row) for row in shown), newest=not shown.has_previous()),
+        "rows": found,
+        "rhythm": rhythm(live=any(_is_live(row) for row in found), newest=shown.newest),
         "fragment": wants_fragment(request),
         "may_create": projects_allowing(request.user, Action.WRITE).exists(),
     }
@@ -79,9 +77,16 @@ def event(request: SignedInRequest, pk: UUID) -> HttpResponse:
     return page(request, "webhooks/event.html", context, partial="live")
 
 
-def _segments(request: SignedInRequest, found: QuerySet[RegistryEvent]) -> list[Segment]:
-    counts = dict(found.order_by().values_list("verdict").annotate(Count("pk")))
-    return segments_of(request.GET, "verdict", Verdict, counts)
+def _question(request: SignedInRequest, form: EventFilter) -> Question:
+    return Question(
+        columns=form.columns(),
+        status="verdict",
+        groups={verdict: (verdict,) for verdict in Verdict},
+        chosen=request.GET.get("verdict", ""),
+        mentions=form.mentions(),
+        place=Place.of(request.GET),
+        size=PAGE_SIZE,
+    )
 
 
 def _standing(row: RegistryEvent) -> tuple[UUID, str, str]:

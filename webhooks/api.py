@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import cast
 from uuid import UUID
 
-from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
@@ -14,26 +13,27 @@ from rest_framework.response import Response
 from codestream.accounts.models import User
 from codestream.api.lists import answer_list, micros
 from codestream.core.json_types import Json
+from codestream.projects.access import projects_seen
 from executions.api import link_of as execution_link
 from webhooks.models import RegistryEvent
+
+_NOT_IN_LISTS = ("body", "headers", "steps", "webhook__api_token", "webhook__inputs")
 
 
 @api_view(["GET"])
 def registry_events(request: Request) -> Response:
     """The deliveries that one can see, newest first."""
-    return answer_list(request, _rows(request), link=_link, document=_document)
+    columns = {"project_id": projects_seen(cast(User, request.user))}
+    rows = RegistryEvent.objects.select_related("execution", "webhook__pipeline")
+    return answer_list(request, rows.defer(*_NOT_IN_LISTS), columns, link=_link, document=_document)
 
 
 @api_view(["GET"])
 def registry_event(request: Request, pk: UUID) -> Response:
     """One delivery with the steps of its judgement."""
-    row = get_object_or_404(_rows(request), pk=pk)
+    found = RegistryEvent.objects.visible_to(cast(User, request.user))
+    row = get_object_or_404(found.select_related("execution", "webhook__pipeline"), pk=pk)
     return Response({**_document(row), "steps": row.steps})
-
-
-def _rows(request: Request) -> QuerySet[RegistryEvent]:
-    rows = RegistryEvent.objects.visible_to(cast(User, request.user))
-    return rows.select_related("execution", "webhook__pipeline")
 
 
 def _link(row: RegistryEvent) -> str:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
+from codestream.core.widgets import LongSelect
 from codestream.projects.access import projects_allowing
 from codestream.projects.forms import ListFilter, ProjectField, offer
 from codestream.projects.models import Project
@@ -26,7 +27,7 @@ from pipelines.definition import DefinitionError, InputParameter
 from pipelines.docker_parameters import is_docker_parameter
 from pipelines.models import Pipeline
 from webhooks.input_text import read_inputs, write_inputs
-from webhooks.models import DockerWebhook, RegistryEvent
+from webhooks.models import DockerWebhook
 from webhooks.patterns import LONGEST_PATTERN, check_pattern
 from webhooks.services import resolve_token
 
@@ -244,17 +245,22 @@ class EventFilter(ListFilter):
         label=_("Webhook"),
         required=False,
         empty_label=_("All webhooks"),
-        widget=forms.Select(attrs={"class": "select"}),
+        widget=LongSelect(attrs={"class": "select"}),
     )
+    source = "webhook"
     placeholder = _("Image, tag or digest")
 
     def __init__(self, data: Mapping[str, Any], *, user: User) -> None:
         super().__init__(data, user=user)
-        offer(self, "webhook", DockerWebhook.objects.visible_to(user))
+        offer(self, "webhook", DockerWebhook.objects.visible_to(user).only("name", "project"))
 
-    def narrow(self, rows: QuerySet[RegistryEvent]) -> QuerySet[RegistryEvent]:
-        """Those of ``rows`` that were asked for."""
-        return self.narrowed(rows, by=("project", "webhook"), mentions=_mentions)
+    def mentioning(self, text: str) -> Q:
+        """Deliveries that mention the text, or are of ``image:tag``."""
+        found = Q()
+        for name in _SEARCHED:
+            found |= Q(**{f"{name}__icontains": text})
+        image, colon, tag = text.rpartition(":")
+        return found | Q(image__iendswith=image, tag__istartswith=tag) if colon else found
 
 
 def inputs_to_give(pipeline: Pipeline) -> tuple[InputParameter, ...]:
@@ -271,11 +277,3 @@ def inputs_to_give(pipeline: Pipeline) -> tuple[InputParameter, ...]:
 def _shown(webhook: DockerWebhook) -> dict[str, Any]:
     shown = {name: getattr(webhook, name) for name in (*_KEPT, *_PATTERNS)}
     return shown | {"inputs": write_inputs(webhook.inputs)}
-
-
-def _mentions(text: str) -> Q:
-    found = Q()
-    for name in _SEARCHED:
-        found |= Q(**{f"{name}__icontains": text})
-    image, colon, tag = text.rpartition(":")
-    return found | Q(image__iendswith=image, tag__istartswith=tag) if colon else found

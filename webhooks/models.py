@@ -13,10 +13,11 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from codestream.accounts.models import User
 from codestream.core.crypto import fingerprint
 from codestream.core.errors import CodeStreamError
 from codestream.core.fields import EncryptedTextField
-from codestream.core.models import Entity
+from codestream.core.models import Entity, newest_first
 from codestream.core.work import Claimable
 from codestream.projects.models import Project, ProjectOwnedQuerySet
 from endpoints.clients.repository_address import RepositoryAddress
@@ -259,6 +260,9 @@ class RegistryEventQuerySet(models.QuerySet["RegistryEvent"]):
     """Questions about deliveries."""
 
     def visible_to(self, user: Any) -> Self:
+        """Those of the projects that one can see; of deleted ones for who sees all."""
+        if isinstance(user, User) and user.reads_all_projects:
+            return self
         return self.filter(project__in=Project.objects.visible_to(user))
 
     def pending(self) -> Self:
@@ -274,12 +278,17 @@ class RegistryEvent(Entity, Claimable):
         RECOVERED = "RECOVERED", _("Recovered")
         RERUN = "RERUN", _("Re-run")
 
+    # The indexes below begin with the webhook and the project.
     webhook = models.ForeignKey(
-        DockerWebhook, null=True, on_delete=models.SET_NULL, related_name="events"
+        DockerWebhook, null=True, on_delete=models.SET_NULL, related_name="events", db_index=False
     )
     webhook_name = models.CharField(max_length=60)
     project = models.ForeignKey(
-        Project, null=True, on_delete=models.SET_NULL, related_name="registry_events"
+        Project,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="registry_events",
+        db_index=False,
     )
     project_name = models.CharField(max_length=100)
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.DELIVERY)
@@ -316,8 +325,12 @@ class RegistryEvent(Entity, Claimable):
     class Meta:
         ordering = ["-created_at"]
         indexes = [
-            models.Index(fields=["project", "-created_at"], name="event_newest"),
-            models.Index(fields=["-created_at"], name="event_newest_of_all"),
+            newest_first("event_newest_of_all"),
+            newest_first("event_by_verdict", "verdict"),
+            newest_first("event_newest", "project"),
+            newest_first("event_by_project_verdict", "project", "verdict"),
+            newest_first("event_by_webhook", "webhook"),
+            newest_first("event_by_webhook_verdict", "webhook", "verdict"),
             models.Index(fields=["wake_at"], name="event_due", condition=Q(wake_at__isnull=False)),
             models.Index(
                 fields=["webhook", "created_at", "id"],

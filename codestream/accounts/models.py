@@ -47,6 +47,11 @@ class User(AbstractUser):
     def is_service_administrator(self) -> bool:
         return self.is_superuser or self.service_role == ServiceRole.ADMINISTRATOR
 
+    @property
+    def reads_all_projects(self) -> bool:
+        """Whether the person needs to belong to no project to read what is in it."""
+        return self.is_superuser or self.service_role != ServiceRole.USER
+
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     """Questions about tokens."""

@@ -1,5 +1,7 @@
 """The list envelope of the API, ``{count, totalCount, links, documents}``: the original's, of which
 clients read the order of ``links`` and stop when ``count`` is short of what they asked for.
+
+Lists grow for ever, so counting and skipping end at REACH; ``nextPageLink`` leads to every row.
 """
 
 from __future__ import annotations
@@ -14,33 +16,55 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from codestream.core.json_types import Json
+from codestream.core.keyset import Columns, Key, Page, below_key, ranges, read_rows, united
+from codestream.core.listing import count_up_to, within
 
 DEFAULT_TOP = 100
 MOST = 2000
+REACH = 10_000
+"""How many rows ``$skip`` passes and ``totalCount`` counts at most."""
 Row = TypeVar("Row", bound=models.Model)
 
 
 def answer_list(
     request: Request,
     rows: models.QuerySet[Row],
+    columns: Columns,
     *,
     link: Callable[[Row], str],
     document: Callable[[Row], dict[str, Json]],
 ) -> Response:
-    """Return one page: ``$top`` rows (100) after ``$skip`` (0). Links keep the rows' order."""
+    """Return one page of the rows with these columns, newest first: ``$top`` rows (100) after
+    ``$skip`` (0), or below ``$skiptoken``. Links keep the rows' order.
+    """
     top = _number(request, "$top", default=DEFAULT_TOP, most=MOST)
-    skip = _number(request, "$skip", default=0, most=2**31)
-    page = list(rows[skip : skip + top])
-    links = [link(row) for row in page]
-    documents: dict[str, Any] = {link(row): document(row) for row in page}
-    return Response(
-        {"count": len(page), "totalCount": rows.count(), "links": links, "documents": documents}
-    )
+    skip = _number(request, "$skip", default=0, most=REACH)
+    parts = [below_key(each, _token(request)) for each in ranges(rows, columns)]
+    keys = tuple(key for key, _row in united(parts, limit=top + 1, skip=skip))
+    found = read_rows(rows, Page(keys=keys[:top]))
+    links = [link(row) for row in found]
+    body: dict[str, Any] = {
+        "count": len(found),
+        "totalCount": count_up_to(within(rows, columns), REACH),
+        "links": links,
+        "documents": {link(row): document(row) for row in found},
+    }
+    if top and len(keys) > top:
+        body["nextPageLink"] = f"{request.path}?$top={top}&$skiptoken={keys[top - 1]}"
+    return Response(body)
 
 
 def micros(moment: datetime | None) -> int | None:
     """Return a time in microseconds since 1970, as the API gives times."""
     return None if moment is None else round(moment.timestamp() * 1_000_000)
+
+
+def _token(request: Request) -> Key | None:
+    text = request.query_params.get("$skiptoken", "")
+    key = Key.parse(text)
+    if text and key is None:
+        raise ValidationError("$skiptoken is what a nextPageLink says.")
+    return key
 
 
 def _number(request: Request, name: str, *, default: int, most: int) -> int:

@@ -25,3 +25,11 @@ class Entity(Timestamped):
 
     class Meta:
         abstract = True
+
+
+def newest_first(name: str, *columns: str) -> models.Index:
+    """Return the index of a list, newest first, of the rows with given values in ``columns``.
+
+    It holds the whole key of ``core.keyset``, so that a page is read from the index alone.
+    """
+    return models.Index(fields=[*columns, "-created_at", "-id"], name=name)

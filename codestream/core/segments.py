@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
+from codestream.core.listing import Tally
 from codestream.core.statuses import Look, look_of
 
 
@@ -17,13 +18,13 @@ class Segment:
 
     href: str
     label: str
-    count: int
+    count: Tally
     here: bool
     look: Look | None = None
 
 
 def segments_of(
-    query: QueryDict, name: str, statuses: Iterable[str], counts: Mapping[str, int]
+    query: QueryDict, name: str, statuses: Iterable[str], counts: Mapping[str, Tally]
 ) -> list[Segment]:
     """All, then each status; ``name`` is the parameter of ``query`` that says which is shown."""
     chosen = query.get(name, "")
@@ -31,14 +32,14 @@ def segments_of(
     everything = Segment(
         href=_href(query, name, ""),
         label=_("All"),
-        count=sum(counts.values()),
+        count=sum(counts.values(), Tally(0)),
         here=chosen not in looks,
     )
     others = [
         Segment(
             href=_href(query, name, status),
             label=str(look.word),
-            count=counts.get(status, 0),
+            count=counts.get(status, Tally(0)),
             here=chosen == status,
             look=look,
         )
@@ -50,7 +51,7 @@ def segments_of(
 def _href(query: QueryDict, name: str, value: str) -> str:
     """The same search under another status, from its first page."""
     kept = query.copy()
-    for each in (name, "page", "version"):
+    for each in (name, "older", "newer", "version"):
         kept.pop(each, None)
     if value:
         kept[name] = value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db.models import QuerySet
 
 from codestream.accounts.models import User
@@ -15,3 +17,10 @@ def projects_allowing(user: User, action: Action) -> QuerySet[Project]:
         return Project.objects.all()
     roles = [role for role, actions in BY_PROJECT_ROLE.items() if action in actions]
     return Project.objects.filter(memberships__user=user, memberships__role__in=roles)
+
+
+def projects_seen(user: User) -> list[UUID] | None:
+    """The keys of the projects in which the person may read; None for every project."""
+    if user.reads_all_projects:
+        return None
+    return list(Project.objects.visible_to(user).order_by().values_list("pk", flat=True))

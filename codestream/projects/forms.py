@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
-from codestream.core.widgets import SecretTextarea
-from codestream.projects.access import projects_allowing
+from codestream.core.keyset import Columns
+from codestream.core.widgets import LongSelect, SecretTextarea
+from codestream.projects.access import projects_allowing, projects_seen
 from codestream.projects.models import Membership, Project, Variable
 from codestream.projects.permissions import Action, can
 
 _VALUE_ATTRS = {"rows": "3", "spellcheck": "false", "autocomplete": "off"}
-
-
-Row = TypeVar("Row", bound=Model)
 
 
 def offer(form: forms.Form, name: str, rows: QuerySet[Any]) -> None:
@@ -43,24 +41,37 @@ class ListFilter(forms.Form):
         label=_("Project"),
         required=False,
         empty_label=_("All projects"),
-        widget=forms.Select(attrs={"class": "select"}),
+        widget=LongSelect(attrs={"class": "select"}),
     )
     placeholder: str | Promise = ""
+    source: str
+    """The field for what the rows come from, a thing of one project."""
 
     def __init__(self, data: Mapping[str, Any], *, user: User) -> None:
         super().__init__(data)
+        self.user = user
         self.fields["q"].widget.attrs["placeholder"] = self.placeholder
         offer(self, "project", Project.objects.visible_to(user))
 
-    def narrowed(
-        self, rows: QuerySet[Row], *, by: tuple[str, ...], mentions: Callable[[str], Q]
-    ) -> QuerySet[Row]:
-        """Return the rows with the chosen values, and with the text that is searched for."""
+    def columns(self) -> Columns:
+        """The chosen values, and the projects that the person sees, by the columns of an index."""
         self.is_valid()
-        chosen = {name: self.cleaned_data.get(name) for name in by}
-        rows = rows.filter(**{name: value for name, value in chosen.items() if value})
+        project, source = (self.cleaned_data.get(name) for name in ("project", self.source))
+        if source is None:
+            return {"project_id": projects_seen(self.user) if project is None else [project.pk]}
+        if project is not None and source.project_id != project.pk:
+            return {"project_id": []}
+        return {f"{self.source}_id": [source.pk]}
+
+    def mentions(self) -> Q | None:
+        """What a row has to say to be found; None without a text to search for."""
+        self.is_valid()
         text = self.cleaned_data.get("q")
-        return rows.filter(mentions(text)) if text else rows
+        return self.mentioning(text) if text else None
+
+    def mentioning(self, text: str) -> Q:
+        """Rows that mention the text; for the list to say."""
+        raise NotImplementedError
 
 
 class ProjectField(forms.ModelChoiceField):  # type: ignore[type-arg]

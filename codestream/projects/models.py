@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
-from codestream.accounts.models import ServiceRole, User
+from codestream.accounts.models import User
 from codestream.core.fields import EncryptedTextField
 from codestream.core.models import Entity
 
@@ -23,9 +23,7 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         """Every project for a service role that reads all, else those one belongs to."""
         if not isinstance(user, User):
             return self.none()
-        if user.is_service_administrator or user.service_role != ServiceRole.USER:
-            return self
-        return self.filter(memberships__user=user)
+        return self if user.reads_all_projects else self.filter(memberships__user=user)
 
 
 class Project(Entity):
@@ -63,6 +61,8 @@ class ProjectOwnedQuerySet(models.QuerySet[Row]):
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
         """Those of the projects that one can see."""
+        if isinstance(user, User) and user.reads_all_projects:
+            return self
         return self.filter(project__in=Project.objects.visible_to(user))
 
 

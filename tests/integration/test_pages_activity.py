@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from codestream.accounts.models import ServiceRole
 from executions.states import Status
-from tests.factories import ExecutionFactory, RegistryEventFactory
+from tests.factories import ExecutionFactory, RegistryEventFactory, UserFactory
 from tests.integration.cast import Cast, get, statuses
 from webhooks.matching import Verdict
 from webhooks.models import DockerWebhook, RegistryEvent
@@ -74,6 +76,20 @@ def test_the_activity_is_searched(
     assert (f"{ACTIVITY}{event.pk}/" in get(cast, f"{ACTIVITY}?{query}")) is found
 
 
+def test_deliveries_of_a_deleted_project_are_for_those_who_see_all(
+    cast: Cast, event: RegistryEvent
+) -> None:
+    RegistryEvent.objects.update(project=None)
+    viewer = Client()
+    viewer.force_login(UserFactory.create(service_role=ServiceRole.VIEWER))
+    url = f"{ACTIVITY}{event.pk}/"
+
+    assert url in viewer.get(ACTIVITY).content.decode()
+    assert viewer.get(url).status_code == 200
+    assert url not in get(cast, ACTIVITY)
+    assert cast.client("member").get(url).status_code == 404
+
+
 def test_more_deliveries_ask_the_database_no_more_often(
     cast: Cast, webhook: DockerWebhook, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
@@ -81,7 +97,7 @@ def test_more_deliveries_ask_the_database_no_more_often(
         RegistryEventFactory.create(webhook=webhook, execution=execution)
     client = cast.client("member")
 
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         client.get(ACTIVITY)
 
 

@@ -1,0 +1,266 @@
+"""What every benchmark needs: the machine in one line, percentiles and tables, and the web server
+and a PostgreSQL cluster of the product, which live as long as a ``with`` block.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import django
+import psycopg
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_SECONDS = 60.0
+END_SECONDS = 20.0
+_GIB = 2**30
+_OF_THE_PRODUCT = {
+    *("DATABASE_URL", "DATA_DIR", "DEBUG", "ENCRYPTION_KEYS", "HINTS", "HOST", "LOOKUP_KEY"),
+    *("METRICS_DIR", "OUTGOING_ALLOW", "PORT", "PUBLIC_URL", "SECRET_KEY"),
+}
+
+
+class BenchmarkError(Exception):
+    """The machine lacks something, or what was started does not answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebServer:
+    """A started web server; ``environment`` is what other programs of the product need."""
+
+    url: str
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    width: int
+    numeric: bool
+
+
+def describe_machine(database_url: str = "") -> str:
+    """Return processor, cores, memory, versions and database in one line."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
+    return ", ".join(
+        [
+            _processor(),
+            f"{os.cpu_count()} cores",
+            f"{memory:.0f} GiB",
+            f"{platform.system()} {platform.release()}",
+            f"Python {platform.python_version()}",
+            f"Django {django.get_version()}",
+            describe_database(database_url),
+        ]
+    )
+
+
+def describe_database(database_url: str = "") -> str:
+    """Return name and version of the database; no URL is SQLite."""
+    if not database_url:
+        return f"SQLite {sqlite3.sqlite_version}"
+    with psycopg.connect(database_url) as connection:
+        number = connection.info.server_version
+    return f"PostgreSQL {number // 10_000}.{number % 10_000}"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least ``share`` (0 to 1) of the values do not exceed."""
+    if not values:
+        raise ValueError("There is no percentile of nothing.")
+    ordered = sorted(values)
+    return ordered[max(math.ceil(share * len(ordered)), 1) - 1]
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print the rows as a Markdown table, numbers to the right."""
+    texts = [[_cell(value) for value in row] for row in rows]
+    columns = [
+        _Column(width=max(map(len, column)), numeric=bool(rows) and _is_number(rows[0][place]))
+        for place, column in enumerate(zip(head, *texts, strict=True))
+    ]
+    rule = "|".join("-" * (each.width + 1) + ("-:"[each.numeric]) for each in columns)
+    print(_line(head, columns), f"|{rule}|", sep="\n")
+    for row in texts:
+        print(_line(row, columns))
+    sys.stdout.flush()
+
+
+@contextmanager
+def data_folder() -> Iterator[Path]:
+    """A folder for DATA_DIR, removed in the end."""
+    with tempfile.TemporaryDirectory(prefix="codestream-benchmark-") as folder:
+        yield Path(folder)
+
+
+def environment_of(data_dir: Path, *, database_url: str = "", **settings: str) -> dict[str, str]:
+    """Return the environment of the product's programs for this folder and database.
+
+    What the caller's own environment says about the product is left out; ``settings`` add to it.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _OF_THE_PRODUCT}
+    database = {"DATABASE_URL": database_url} if database_url else {}
+    named = {"DATA_DIR": str(data_dir), "DJANGO_SETTINGS_MODULE": "codestream.settings"}
+    return {**kept, **named, **database, **settings}
+
+
+def manage(environment: Mapping[str, str], *arguments: str) -> str:
+    """Run ``manage.py`` and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchmarkError(f"manage.py {arguments[0]}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+@contextmanager
+def web_server(data_dir: Path, *, database_url: str = "", **settings: str) -> Iterator[WebServer]:
+    """gunicorn with ``deploy/gunicorn.py`` on a free port, over a migrated database."""
+    port = str(free_port())
+    address = {"HOST": "127.0.0.1", "PORT": port, "PUBLIC_URL": f"http://127.0.0.1:{port}"}
+    environment = environment_of(data_dir, database_url=database_url, **address, **settings)
+    manage(environment, "migrate", "--verbosity=0")
+    log = data_dir / "web.log"
+    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.py", "codestream.wsgi"]
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        _wait_for(int(port), process, log)
+        yield WebServer(
+            url=address["PUBLIC_URL"], environment=environment, process=process, log=log
+        )
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a program to end, and insist after a while."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def postgres_cluster(**settings: str) -> Iterator[str]:
+    """A PostgreSQL cluster on loopback and a free port; yields the URL of an empty database.
+
+    ``settings`` are those of postgresql.conf. Started by root it runs as the user ``postgres``,
+    since the server refuses to run as root.
+    """
+    programs, port = _postgres_programs(), free_port()
+    with tempfile.TemporaryDirectory(prefix="codestream-postgres-") as folder:
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres")
+        cluster = f"{folder}/cluster"
+        options = {"port": str(port), "listen_addresses": "127.0.0.1", **settings}
+        options["unix_socket_directories"] = folder
+        words = " ".join(f"-c {name}={value}" for name, value in options.items())
+        control = [f"{programs}/pg_ctl", "-D", cluster, "-w"]
+        _as_postgres([f"{programs}/initdb", "-D", cluster, "-U", "postgres", "-A", "trust"])
+        _as_postgres([*control, "-l", f"{folder}/log", "-o", words, "start"])
+        try:
+            url = f"postgres://postgres@127.0.0.1:{port}"
+            with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
+                connection.execute("CREATE DATABASE codestream ENCODING 'UTF8' TEMPLATE template0")
+            yield f"{url}/codestream"
+        finally:
+            _as_postgres([*control, "-m", "immediate", "stop"])
+
+
+@contextmanager
+def database_named(name: str) -> Iterator[str]:
+    """The URL of a database of this kind, ``sqlite`` or ``postgres``; SQLite's is empty."""
+    if name == "sqlite":
+        yield ""
+    else:
+        with postgres_cluster() as url:
+            yield url
+
+
+def free_port() -> int:
+    """Return a port of loopback on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.machine())
+
+
+def _postgres_programs() -> Path:
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    found = shutil.which("initdb")
+    if found is None and not installed:
+        raise BenchmarkError("There is no PostgreSQL here: apt-get install postgresql")
+    return Path(found).parent if found else installed[-1].parent
+
+
+def _as_postgres(command: list[str]) -> None:
+    prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    # pg_ctl's server keeps the standard output open, so nobody may wait for its end.
+    done = subprocess.run(
+        [*prefix, *command],
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchmarkError(f"{' '.join(command)} ended with {done.returncode}")
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise BenchmarkError(f"The web server does not answer: {log.read_text(encoding='utf-8')}")
+
+
+def _line(cells: Sequence[str], columns: Sequence[_Column]) -> str:
+    aligned = [
+        cell.rjust(column.width) if column.numeric else cell.ljust(column.width)
+        for cell, column in zip(cells, columns, strict=True)
+    ]
+    return f"| {' | '.join(aligned)} |"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float))
