@@ -7,13 +7,17 @@ export DATA_DIR ?= $(CURDIR)/data
 IMAGE ?= demo/web
 TAG ?= 1.0.0
 
-.PHONY: help run push demo-password test lint types format unit locks clean
+.PHONY: help run run-postgres push demo-password test lint types format unit locks clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 run: $(VENV)/.installed ## Start Codestream with its demo; Ctrl-C ends it
 	@exec $(BIN)/python -m codestream.supervisor
+
+run-postgres: $(VENV)/.installed ## The same on PostgreSQL, with two web processes and three workers
+	@sh deploy/need-postgres
+	@exec $(BIN)/python -m codestream.supervisor --postgres
 
 push: $(VENV)/.installed ## Play `docker push`: make push IMAGE=demo/web TAG=1.2.3
 	@$(BIN)/python -m codestream.sandbox.push "$(IMAGE)" "$(TAG)"
@@ -23,6 +27,7 @@ demo-password: $(VENV)/.installed ## Set a new password for the demo accounts (D
 
 test: $(VENV)/.installed-dev lint types ## Everything that CI runs
 	@sh deploy/need-chromium
+	@sh deploy/need-postgres
 	@rm -f .coverage .coverage.*
 	@$(BIN)/pytest -n auto --dist loadgroup -q --cov --cov-report=term:skip-covered
 
@@ -37,7 +42,7 @@ lint: $(VENV)/.installed-dev ## Style, imports, templates, migrations
 	@DATA_DIR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
 
 types: $(VENV)/.installed-dev ## mypy, strict
-	@DATA_DIR=$$(mktemp -d) $(BIN)/mypy --no-error-summary codestream endpoints webhooks pipelines executions tests
+	@DATA_DIR=$$(mktemp -d) $(BIN)/mypy --no-error-summary codestream endpoints webhooks pipelines executions benchmarks tests
 
 format: $(VENV)/.installed-dev ## Format the code
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .

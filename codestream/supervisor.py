@@ -1,4 +1,5 @@
 """``make run``: prepares the data folder, starts web, worker and stand-ins, starts again what dies.
+``make run-postgres`` (``--postgres``) does the same on a PostgreSQL server of its own.
 
 One process group: Ctrl-C or SIGTERM ends all of it. If this process itself is killed, the kernel
 ends its children, so nothing is left holding a port.
@@ -22,6 +23,8 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
+from codestream.local_postgres import LocalPostgres, PostgresError, system_user
+
 ROOT = Path(__file__).resolve().parent.parent
 PR_SET_PDEATHSIG = 1
 READY_SECONDS = 30.0
@@ -44,16 +47,21 @@ class Child:
     started: float = 0.0
     failures: int = 0
     restart_at: float = field(default=0.0)
+    user: str = ""
+    stop_signal: signal.Signals = signal.SIGTERM
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
-                cwd=ROOT,
+                cwd="/" if self.user else ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                user=self.user or None,
+                group=self.user or None,
+                extra_groups=[] if self.user else None,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads here
             )
         self.started = time.monotonic()
@@ -86,6 +94,12 @@ class Supervisor:
         for child in self.children:
             child.start()
 
+    def add(self, children: list[Child]) -> None:
+        """Start more children."""
+        for child in children:
+            child.start()
+        self.children += children
+
     def watch(self) -> None:
         while not self.stopping:
             for child in self.children:
@@ -93,20 +107,25 @@ class Supervisor:
             time.sleep(0.1)
 
     def end(self) -> None:
-        """Ask every child to end, and insist after a while."""
-        running = [child.process for child in self.children if child.process]
-        for process in running:
-            process.terminate()
-        deadline = time.monotonic() + END_SECONDS
-        for process in running:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        """Ask the children to end, the one that was started first last of all, and insist."""
+        for children in (self.children[1:], self.children[:1]):
+            _end(children)
 
 
-def main() -> int:
+def _end(children: list[Child]) -> None:
+    running = [(child.process, child.stop_signal) for child in children if child.process]
+    for process, stop_signal in running:
+        process.send_signal(stop_signal)
+    deadline = time.monotonic() + END_SECONDS
+    for process, _stop_signal in running:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def main(*, on_postgres: bool = False) -> int:
     """Run until stopped; return the exit code."""
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8000"))
     data_dir = Path(os.environ.get("DATA_DIR", str(ROOT / "data"))).resolve()
@@ -116,17 +135,27 @@ def main() -> int:
     environment = _environment(host, port, data_dir)
     stand_ins = _stand_ins(port, data_dir, logs, environment)
     places = [(host, port), *_ports(environment)] if stand_ins else [(host, port)]
+    if on_postgres:
+        places.append(("127.0.0.1", _postgres_port(port)))
     if problem := _conflict(places) or _wait_for_ports(places):
         return _fail(problem)
-    is_first = not (data_dir / "codestream.sqlite3").exists()
-    prepared = subprocess.run(
-        [sys.executable, "manage.py", "prepare"], cwd=ROOT, env=environment, check=False
-    )
-    if prepared.returncode:
-        return _fail("The data folder could not be prepared; see above.")
-    supervisor = Supervisor([*stand_ins, *_own(logs, environment)])
+    postgres = LocalPostgres(data_dir=data_dir, port=_postgres_port(port)) if on_postgres else None
+    is_first = postgres.is_new if postgres else not (data_dir / "codestream.sqlite3").exists()
+    try:
+        database = [_database(postgres, logs, environment)] if postgres else []
+    except PostgresError as error:
+        return _fail(str(error))
+    supervisor = Supervisor(database)
     supervisor.start()
     try:
+        if postgres and not postgres.wait():
+            return _fail(f"PostgreSQL does not answer; see {logs / 'postgres.log'}")
+        prepared = subprocess.run(
+            [sys.executable, "manage.py", "prepare"], cwd=ROOT, env=environment, check=False
+        )
+        if prepared.returncode:
+            return _fail("The data folder could not be prepared; see above.")
+        supervisor.add([*stand_ins, *_own(logs, environment)])
         if not _wait_for(host, port, supervisor):
             return _fail(f"The web server does not answer; see {logs / 'web.log'}")
         if stand_ins:
@@ -186,6 +215,26 @@ def _stand_ins(port: int, data_dir: Path, logs: Path, environment: dict[str, str
     ]
 
 
+def _postgres_port(port: int) -> int:
+    return int(os.environ.get("POSTGRES_PORT", str(port + 3)))
+
+
+def _database(postgres: LocalPostgres, logs: Path, environment: dict[str, str]) -> Child:
+    """Return the server as a child, and let all others use it, with more processes."""
+    postgres.prepare()
+    environment["DATABASE_URL"] = postgres.url
+    environment.setdefault("WEB_PROCESSES", "2")
+    environment.setdefault("WORKERS", "3")
+    return Child(
+        name="postgres",
+        command=postgres.command(),
+        log=logs / "postgres.log",
+        environment={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8"},
+        user=system_user(),
+        stop_signal=signal.SIGINT,
+    )
+
+
 def _own(logs: Path, environment: dict[str, str]) -> list[Child]:
     # The stand-ins' passwords are none of the web server's and the worker's business.
     own = {k: v for k, v in environment.items() if not k.startswith("SANDBOX_")}
@@ -193,13 +242,20 @@ def _own(logs: Path, environment: dict[str, str]) -> list[Child]:
     gunicorn = ["gunicorn", "-c", "deploy/gunicorn.py", "codestream.wsgi"]
     return [
         _child("web", gunicorn, logs, own),
-        Child(
-            name="worker",
-            command=[*python, "manage.py", "worker"],
-            log=logs / "worker.log",
-            environment=own,
+        *(
+            Child(
+                name=name,
+                command=[*python, "manage.py", "worker"],
+                log=logs / f"{name}.log",
+                environment=own,
+            )
+            for name in _worker_names(int(own.get("WORKERS", "1")))
         ),
     ]
+
+
+def _worker_names(number: int) -> list[str]:
+    return ["worker"] if number == 1 else [f"worker-{each + 1}" for each in range(number)]
 
 
 def _child(name: str, module: list[str], logs: Path, environment: dict[str, str]) -> Child:
@@ -305,4 +361,4 @@ def _fail(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(on_postgres="--postgres" in sys.argv[1:]))

@@ -1,4 +1,7 @@
-"""The product's settings with a throw-away data folder and a fast password hash."""
+"""The product's settings with a throw-away data folder and a fast password hash.
+
+``TEST_DATABASE_URL=postgres://...`` runs the same tests on a PostgreSQL server.
+"""
 
 import os
 import tempfile
@@ -8,6 +11,8 @@ for name in list(os.environ):
     if name in {"DATABASE_URL", "OUTGOING_ALLOW", "PUBLIC_URL", "DOCKER_HUB_URL", "SECRET_KEY"}:
         del os.environ[name]
 os.environ["DATA_DIR"] = _folder.name
+if _url := os.environ.get("TEST_DATABASE_URL"):
+    os.environ["DATABASE_URL"] = _url
 
 from codestream.settings import *  # noqa: E402, F403
 

@@ -8,7 +8,7 @@ import urllib.parse
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.running import PASSWORD, Running, until
+from tests.running import PASSWORD, Running, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.xdist_group("product")]
 

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from tests.browser.running import Running
+from tests.running import Running
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.xdist_group("product")]
 PAGES = [

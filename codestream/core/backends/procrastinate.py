@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -85,6 +86,6 @@ async def _fetch(stopping: threading.Event, threads: int) -> None:
         )
         while not stopping.is_set() and not working.done():
             await asyncio.wait([working], timeout=0.1)
-        if not working.done():
-            working.cancel()
-        await working
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working

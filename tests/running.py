@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from codestream.local_postgres import LocalPostgres
 from codestream.sandbox.places import Places, load_places
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "a-password-typed-by-hand"
 Found = TypeVar("Found")
 
@@ -60,19 +62,28 @@ class Running:
         return str(body["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def kill(self, word: str) -> None:
-        """End the child whose command line holds the word, the hard way."""
+        """End a child whose command line holds the word, the hard way."""
+        found = self.children(word)
+        assert found, f"no child runs {word}"
+        os.kill(found[0], signal.SIGKILL)
+
+    def children(self, word: str) -> list[int]:
+        """The processes whose command line holds the word."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        for pid in map(int, children.split()):
-            if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
-                return
-        raise AssertionError(f"no child runs {word}")
+        return [pid for pid in map(int, children.split()) if word in _command_line(pid)]
+
+    def hook_url(self) -> str:
+        """The address that the local Docker Hub calls, with its secret."""
+        state = (self.data_dir / "sandbox" / "dockerhub.json").read_text()
+        found = re.search(r'"(http[^"]*secureToken=[^"]+)"', state)
+        assert found, "the local Docker Hub has no hook"
+        return found[1]
 
 
 @contextmanager
-def running_product(data_dir: Path) -> Iterator[Running]:
+def running_product(data_dir: Path, *options: str) -> Iterator[Running]:
     """Start everything, wait until it answers, and end it like Ctrl-C does."""
-    port = _three_free_ports()
+    port = _free_ports(4)
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("COV_")},
         "PORT": str(port),
@@ -83,7 +94,7 @@ def running_product(data_dir: Path) -> Iterator[Running]:
         "DJANGO_SETTINGS_MODULE": "codestream.settings",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "codestream.supervisor"],
+        [sys.executable, "-m", "codestream.supervisor", *options],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -99,6 +110,8 @@ def running_product(data_dir: Path) -> Iterator[Running]:
                 break
         else:
             raise AssertionError("".join(heard))
+        if "--postgres" in options:
+            environment["DATABASE_URL"] = LocalPostgres(data_dir=data_dir, port=port + 3).url
         token = _issue_token(environment)
         yield Running(
             url=f"http://127.0.0.1:{port}",
@@ -150,11 +163,18 @@ def _issue_token(environment: dict[str, str]) -> str:
     return made.stdout.strip()
 
 
-def _three_free_ports() -> int:
-    """Find a port whose two followers are free as well."""
-    for port in range(20000 + os.getpid() % 5000 * 3, 60000, 3):
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def _free_ports(number: int) -> int:
+    """Find a port whose followers are free as well."""
+    for port in range(20000 + os.getpid() % 5000 * number, 60000, number):
         try:
-            for offset in range(3):
+            for offset in range(number):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", port + offset))
         except OSError:
