@@ -7,7 +7,7 @@ export DATA_DIR ?= $(CURDIR)/data
 IMAGE ?= demo/web
 TAG ?= 1.0.0
 
-.PHONY: help run run-postgres push demo-password test lint types format unit locks clean
+.PHONY: help run run-postgres push demo-password doctor test lint types format unit locks clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ push: $(VENV)/.installed ## Play `docker push`: make push IMAGE=demo/web TAG=1.2
 
 demo-password: $(VENV)/.installed ## Set a new password for the demo accounts (DEMO_PASSWORD, else a random one)
 	@$(BIN)/python manage.py demo_password
+
+doctor: $(VENV)/.installed ## Say what is wrong with this installation and what to do about it
+	@$(BIN)/python manage.py doctor
 
 test: $(VENV)/.installed-dev lint types ## Everything that CI runs
 	@sh deploy/need-chromium

@@ -1,4 +1,4 @@
-"""The doctor names what is wrong and what to do, tells no secret, and lets nothing hide the rest."""
+"""The doctor names what is wrong and what to do, tells no secret, and is stopped by nothing."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ def found(about: str, *, offline: bool = True) -> list[Finding]:
 def one(about: str) -> Finding:
     (finding,) = found(about)
     return finding
+
+
+def fault(words: str) -> list[Finding]:
+    raise OperationalError(words)
 
 
 def worker(release: str = RELEASE, age: timedelta = timedelta()) -> None:
@@ -169,8 +173,7 @@ def test_endpoints_are_validated_unless_it_is_offline(monkeypatch: pytest.Monkey
 
 def test_without_a_database_nothing_else_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def connection_and_space() -> Iterator[Finding]:
-        raise OperationalError("connection to postgres://ada:pass-word@db failed")
-        yield
+        yield from fault("connection to postgres://ada:pass-word@db failed")
 
     monkeypatch.setattr(doctor, "FOUNDATIONS", (connection_and_space,))
 
@@ -182,8 +185,7 @@ def test_without_a_database_nothing_else_is_asked(monkeypatch: pytest.MonkeyPatc
 
 def test_one_fault_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     def clock() -> Iterator[Finding]:
-        raise OperationalError("gone")
-        yield
+        yield from fault("gone")
 
     monkeypatch.setattr(doctor, "ROWS", (clock, doctor_work.workers))
 
