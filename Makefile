@@ -32,6 +32,7 @@ test: $(VENV)/.installed-dev lint types ## Everything that CI runs
 	@sh deploy/need-chromium
 	@sh deploy/need-postgres
 	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m tests.on_postgres
 	@$(BIN)/pytest -n auto --dist loadgroup -q --cov --cov-report=term:skip-covered
 
 unit: $(VENV)/.installed-dev ## The fast tests only

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import shutil
 import signal
 import socket
 import sqlite3
@@ -22,6 +21,8 @@ from pathlib import Path
 
 import django
 import psycopg
+
+from codestream.local_postgres import LocalPostgres
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
@@ -164,40 +165,16 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def postgres_cluster(**settings: str) -> Iterator[str]:
-    """A PostgreSQL cluster on loopback and a free port; yields the URL of an empty database.
-
-    ``settings`` are those of postgresql.conf. Started by root it runs as the user ``postgres``,
-    since the server refuses to run as root.
-    """
-    programs, port = _postgres_programs(), free_port()
-    with tempfile.TemporaryDirectory(prefix="codestream-postgres-") as folder:
-        if os.geteuid() == 0:
-            shutil.chown(folder, "postgres")
-        cluster = f"{folder}/cluster"
-        options = {"port": str(port), "listen_addresses": "127.0.0.1", **settings}
-        options["unix_socket_directories"] = folder
-        words = " ".join(f"-c {name}={value}" for name, value in options.items())
-        control = [f"{programs}/pg_ctl", "-D", cluster, "-w"]
-        _as_postgres([f"{programs}/initdb", "-D", cluster, "-U", "postgres", "-A", "trust"])
-        _as_postgres([*control, "-l", f"{folder}/log", "-o", words, "start"])
-        try:
-            url = f"postgres://postgres@127.0.0.1:{port}"
-            with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
-                connection.execute("CREATE DATABASE codestream ENCODING 'UTF8' TEMPLATE template0")
-            yield f"{url}/codestream"
-        finally:
-            _as_postgres([*control, "-m", "immediate", "stop"])
-
-
-@contextmanager
 def database_named(name: str) -> Iterator[str]:
     """The URL of a database of this kind, ``sqlite`` or ``postgres``; SQLite's is empty."""
     if name == "sqlite":
         yield ""
     else:
-        with postgres_cluster() as url:
-            yield url
+        with data_folder() as folder:
+            # The server's own user has to reach it.
+            folder.chmod(0o711)
+            with LocalPostgres(data_dir=folder, port=free_port()).running() as url:
+                yield url
 
 
 def free_port() -> int:
@@ -212,28 +189,6 @@ def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return next(iter(names), platform.machine())
-
-
-def _postgres_programs() -> Path:
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    found = shutil.which("initdb")
-    if found is None and not installed:
-        raise BenchmarkError("There is no PostgreSQL here: apt-get install postgresql")
-    return Path(found).parent if found else installed[-1].parent
-
-
-def _as_postgres(command: list[str]) -> None:
-    prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    # pg_ctl's server keeps the standard output open, so nobody may wait for its end.
-    done = subprocess.run(
-        [*prefix, *command],
-        cwd="/",
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-    if done.returncode:
-        raise BenchmarkError(f"{' '.join(command)} ended with {done.returncode}")
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -1,4 +1,6 @@
-"""A PostgreSQL server for `make run-postgres`: Debian's, on loopback, in the data folder."""
+"""A PostgreSQL server of one's own, on loopback, with its data in a folder: for
+``make run-postgres``, tests and benchmarks. Debian's programs, not its service.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,16 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
+import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg
 
 from codestream.core.keys import read_or_make
 
@@ -97,16 +103,38 @@ class LocalPostgres:
         ]
 
     def wait(self) -> bool:
-        """Wait until it listens; False when it does not within half a minute."""
+        """Wait until it answers, which after a crash takes a while; False after half a minute."""
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
+                psycopg.connect(self.url, connect_timeout=2).close()
+            except psycopg.OperationalError:
                 time.sleep(0.1)
             else:
                 return True
         return False
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        """Run it for the length of a ``with`` block, which gets its URL. Raises PostgresError."""
+        self.prepare()
+        user = system_user()
+        process = subprocess.Popen(
+            self.command(),
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=user or None,
+            group=user or None,
+            extra_groups=[] if user else None,
+        )
+        try:
+            if not self.wait():
+                raise PostgresError("The server does not answer.")
+            yield self.url
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(READY_SECONDS)
 
     @property
     def _folder(self) -> Path:

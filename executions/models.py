@@ -171,10 +171,7 @@ class TaskRun(Entity, Claimable):
         indexes = [
             models.Index(
                 fields=["wake_at"], name="task_run_due", condition=Q(wake_at__isnull=False)
-            ),
-            models.Index(
-                fields=["lease_owner"], name="task_run_held", condition=Q(lease_owner__isnull=False)
-            ),
+            )
         ]
         constraints = [
             models.UniqueConstraint(
@@ -215,7 +212,6 @@ class Worker(Timestamped):
     host = models.CharField(max_length=255)
     pid = models.PositiveIntegerField()
     heartbeat_at = models.DateTimeField()
-    stopping = models.BooleanField(default=False)
     threads = models.PositiveSmallIntegerField(default=0)
     release = models.CharField(max_length=32, blank=True)
 

@@ -138,7 +138,7 @@ def due(kind: WorkKind, *, alive: models.QuerySet[Any], limit: int) -> list[tupl
     """Return ``(wake_at, key)`` of rows that want attention and that no living worker holds,
     oldest first. ``alive`` asks for the keys of the workers that live.
     """
-    rows = kind.model._default_manager.filter(_claimable(alive), kind.turn())
+    rows = kind.model._default_manager.filter(claimable(alive), kind.turn())
     found = rows.order_by("wake_at").values_list("wake_at", "pk")[:limit]
     return [(since, pk) for since, pk in found if since is not None]
 
@@ -151,7 +151,7 @@ def claim(
     Compare and set: the epoch that was looked at is the one that is replaced.
     """
     row = kind.rows().filter(kind.turn(), pk=pk).annotate(moment=database_now()).first()
-    if row is None or not _is_claimable(row, alive):
+    if row is None or not _may_be_claimed(row, alive):
         return None
     taken = kind.model._default_manager.filter(pk=pk, epoch=row.epoch).update(
         lease_until=database_now(plus=LEASE),
@@ -205,7 +205,7 @@ def finishing(claim: Claim, *, wake_at: datetime | None) -> Iterator[None]:
         yield
 
 
-def _claimable(alive: models.QuerySet[Any]) -> Q:
+def claimable(alive: models.QuerySet[Any]) -> Q:
     """Wants attention, and is free, run out, held by a worker that is gone, or held beyond any
     lease (a clock was set back).
     """
@@ -218,7 +218,7 @@ def _claimable(alive: models.QuerySet[Any]) -> Q:
     )
 
 
-def _is_claimable(row: Any, alive: models.QuerySet[Any]) -> bool:
+def _may_be_claimed(row: Any, alive: models.QuerySet[Any]) -> bool:
     """Say the same of one row, read at ``row.moment`` by the database's clock."""
     if row.wake_at is None or row.wake_at > row.moment:
         return False

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from codestream import RELEASE
 from codestream.core.clock import now
-from codestream.core.work import WorkKind, due, registered
+from codestream.core.work import WorkKind, claimable, due, registered
 from executions.models import LIVE, Execution, Worker
 from executions.worker import living_workers
 from webhooks.models import RemoteHook
@@ -47,8 +47,7 @@ class DatabaseCollector(Collector):
 
 def due_count(kind: WorkKind) -> int:
     """Count rows of this kind that no living worker holds although they are due, up to a limit."""
-    free = Q(lease_owner=None) | ~Q(lease_owner__in=living_workers())
-    rows = kind.model._default_manager.filter(free, wake_at__lte=now()).order_by()
+    rows = kind.model._default_manager.filter(claimable(living_workers())).order_by()
     return rows.values("pk")[:MOST_COUNTED].count()
 
 

@@ -171,6 +171,7 @@ def test_a_search_goes_on_where_it_ended(cast: Cast, pipeline: Pipeline) -> None
 
     assert "Search older" in first.content.decode()
     assert "Searched back to" in first.content.decode()
+    assert "Nothing newer than the time below" in first.content.decode()
     assert [len(each.context["rows"]) for each in (first, second, third)] == [0, 0, 1]
     assert str(wanted.pk) in third.content.decode()
     assert ">Newest<" in third.content.decode()

@@ -78,6 +78,25 @@ def test_a_lease_from_the_far_future_is_free_since_a_clock_was_set_back(
     assert due_keys(living(ME, OTHER)) == [event.pk]
 
 
+@pytest.mark.parametrize("owner", [None, ME, OTHER], ids=["free", "mine", "of a dead worker"])
+@pytest.mark.parametrize("lease", [-1, 1, 59, 61], ids="lease {} s".format)
+@pytest.mark.parametrize("wake", [None, -1, 1], ids="wake {} s".format)
+def test_a_sweep_finds_what_a_claim_gets(
+    event: RegistryEvent, owner: uuid.UUID | None, lease: int, wake: int | None
+) -> None:
+    moment = now()
+    RegistryEvent.objects.update(
+        wake_at=None if wake is None else moment + timedelta(seconds=wake),
+        lease_owner=owner,
+        lease_until=moment + timedelta(seconds=lease) if owner else None,
+    )
+
+    found = due_keys(living(ME))
+    taken = claim(KIND, event.pk, owner=ME, alive=living(ME))
+
+    assert found == ([event.pk] if taken else [])
+
+
 def test_a_stale_worker_changes_nothing_at_all(event: RegistryEvent) -> None:
     stale = take(event)
     take(event, OTHER, living(OTHER))

@@ -1,0 +1,45 @@
+"""``python -m tests.on_postgres``: what depends on the database, on a PostgreSQL of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from codestream.local_postgres import LocalPostgres, is_installed
+
+DRIVEN = ("engine", "judging", "kubernetes_task", "mirror", "work", "worker")
+WORK = ["-n", "auto", *(f"tests/integration/test_{name}.py" for name in DRIVEN), "tests/api"]
+# One at a time: each copy empties the same database first.
+COPIES = ["-n", "0", "tests/integration/test_copy_database.py"]
+
+
+def main() -> int:
+    """Run the tests and return pytest's exit code; without a server, say so and return 0."""
+    if not is_installed():
+        print("PostgreSQL is not installed: its tests are skipped.", file=sys.stderr)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="codestream-postgres-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        with LocalPostgres(data_dir=folder, port=_free_port()).running() as url:
+            return _pytest(WORK, TEST_DATABASE_URL=url) or _pytest(COPIES, TEST_POSTGRES_URL=url)
+
+
+def _pytest(arguments: list[str], **environment: str) -> int:
+    command = [sys.executable, "-m", "pytest", "-q", *arguments]
+    return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+if __name__ == "__main__":
+    sys.exit(main())
