@@ -265,8 +265,8 @@ def _is_late(task: TaskRun) -> bool:
 def _timed_out(task: TaskRun, seen: str) -> str:
     waited = now() - (task.started_at or task.created_at)
     minutes = max(1, round(waited.total_seconds() / 60))
-    last = f" {_('Last seen:')} {seen}" if seen else ""
-    return _("Timed out after %(minutes)s min.") % {"minutes": minutes} + last
+    words = _("Timed out after %(minutes)s min.") % {"minutes": minutes}
+    return words + " " + _("Last seen: %(seen)s") % {"seen": seen} if seen else words
 
 
 def _canceled(execution: Execution) -> str:

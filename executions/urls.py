@@ -13,5 +13,7 @@ urlpatterns = [
     path("executions/new/", views.new, name="new"),
     path("executions/<uuid:pk>/", views.detail, name="detail"),
     path("executions/<uuid:pk>/cancel/", views.cancel, name="cancel"),
+    path("executions/<uuid:pk>/pause/", views.pause, name="pause"),
+    path("executions/<uuid:pk>/resume/", views.resume, name="resume"),
     path("executions/<uuid:pk>/rerun/", views.rerun, name="rerun"),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 from django.contrib import messages
@@ -96,6 +98,7 @@ def detail(request: SignedInRequest, pk: UUID) -> HttpResponse:
         "progress": progress(stages),
         "panel": TaskPanel(task=task) if task else None,
         "timeline": [TimelineEntry(event=event) for event in events],
+        "rollbacks": execution.children.order_by("created_at"),
         "push": execution.registry_events.defer("body", "headers").order_by("created_at").first(),
         "rhythm": "" if execution.is_over else WHILE_LIVE,
         "fragment": wants_fragment(request),
@@ -135,14 +138,23 @@ def new(request: SignedInRequest) -> HttpResponse:
 @require_POST
 def cancel(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Ask for the end of an execution."""
-    execution = _executable(request, pk)
     form = CancelForm(request.POST)
     reason = form.cleaned_data["reason"] if form.is_valid() else ""
-    try:
-        services.cancel_execution(execution=execution, by=request.user, reason=reason)
-    except Refused as refusal:
-        messages.error(request, refusal.user_message)
-    return redirect("executions:detail", pk)
+    return _asked(request, pk, partial(services.cancel_execution, reason=reason))
+
+
+@login_required
+@require_POST
+def pause(request: SignedInRequest, pk: UUID) -> HttpResponse:
+    """Let what runs come to its end and start nothing more."""
+    return _asked(request, pk, services.pause_execution)
+
+
+@login_required
+@require_POST
+def resume(request: SignedInRequest, pk: UUID) -> HttpResponse:
+    """Go on after a pause."""
+    return _asked(request, pk, services.resume_execution)
 
 
 @login_required
@@ -158,10 +170,19 @@ def rerun(request: SignedInRequest, pk: UUID) -> HttpResponse:
     return redirect("executions:detail", again.pk)
 
 
+def _asked(request: SignedInRequest, pk: UUID, service: Callable[..., None]) -> HttpResponse:
+    """Call the service for the person, and show the execution with what came of it."""
+    try:
+        service(execution=_executable(request, pk), by=request.user)
+    except Refused as refusal:
+        messages.error(request, refusal.user_message)
+    return redirect("executions:detail", pk)
+
+
 def _visible(request: SignedInRequest, pk: UUID) -> Execution:
     found = Execution.objects.visible_to(request.user)
     return get_object_or_404(
-        found.select_related("project", "pipeline", "revision", "rerun_of"), pk=pk
+        found.select_related("project", "pipeline", "revision", "rerun_of", "parent"), pk=pk
     )
 
 

@@ -62,10 +62,12 @@ def test_who_reads_and_who_runs_executions(cast: Cast, execution: Execution) -> 
     assert cast.answers("GET", start) == statuses(200, 200, 403, 404)
     assert cast.answers("POST", start) == statuses(302, 302, 403, 404)
     assert cast.answers("POST", f"{url}cancel/") == statuses(302, 302, 403, 404)
+    assert cast.answers("POST", f"{url}pause/") == statuses(302, 302, 403, 404)
+    assert cast.answers("POST", f"{url}resume/") == statuses(302, 302, 403, 404)
     assert cast.answers("POST", f"{url}rerun/") == statuses(302, 302, 403, 404)
 
 
-@pytest.mark.parametrize("action", ["cancel", "rerun"])
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume", "rerun"])
 def test_a_link_alone_changes_nothing(cast: Cast, execution: Execution, action: str) -> None:
     answer = cast.client("member").get(f"{address(execution)}{action}/")
 
@@ -238,7 +240,7 @@ def test_the_page_of_an_execution_asks_few_questions(
     client = cast.client("member")
     url = f"{address(execution)}?version={execution.version}"
 
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         client.get(address(execution))
     with django_assert_num_queries(3):
         client.get(url, headers=HTMX)
@@ -294,10 +296,52 @@ def test_a_canceled_execution_keeps_who_and_why(cast: Cast, execution: Execution
     assert (execution.cancel_requested_by, execution.cancel_reason) == ("member", "wrong tag")
 
 
-def test_what_is_over_cannot_be_canceled(cast: Cast, pipeline: Pipeline) -> None:
+def test_a_paused_execution_says_so_and_offers_to_go_on(cast: Cast, execution: Execution) -> None:
+    before = get(cast, address(execution))
+    cast.client("member").post(f"{address(execution)}pause/")
+    paused = get(cast, address(execution))
+    cast.client("member").post(f"{address(execution)}resume/")
+
+    assert f'formaction="{address(execution)}pause/"' in before
+    assert f'formaction="{address(execution)}resume/"' in paused
+    assert "Paused by" in paused
+    assert f'formaction="{address(execution)}pause/"' in get(cast, address(execution))
+    execution.refresh_from_db()
+    assert execution.status == Status.RUNNING
+
+
+def test_a_page_that_is_open_learns_of_a_pause(cast: Cast, execution: Execution) -> None:
+    cast.client("owner").post(f"{address(execution)}pause/")
+
+    html = get(cast, address(execution), **HTMX)
+
+    assert 'id="pausing" hx-swap-oob="true"' in html
+    assert 'id="actions"' not in html
+
+
+def test_a_page_that_is_open_learns_of_a_cancel(cast: Cast, execution: Execution) -> None:
+    cast.client("owner").post(f"{address(execution)}cancel/")
+
+    html = get(cast, address(execution), **HTMX)
+
+    assert '<div class="actions" id="actions" hx-swap-oob="true"' in html
+    assert 'id="pausing"' not in html
+
+
+def test_a_rollback_and_what_it_rolls_back_lead_to_each_other(
+    cast: Cast, execution: Execution
+) -> None:
+    rollback = ExecutionFactory.create(pipeline=execution.pipeline, index=8, parent=execution)
+
+    assert f'href="{address(rollback)}"' in get(cast, address(execution))
+    assert f'href="{address(execution)}"' in get(cast, address(rollback))
+
+
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume"])
+def test_what_is_over_cannot_be_changed(cast: Cast, pipeline: Pipeline, action: str) -> None:
     over = ExecutionFactory.create(pipeline=pipeline, status=Status.COMPLETED)
 
-    answer = cast.client("member").post(f"{address(over)}cancel/", follow=True)
+    answer = cast.client("member").post(f"{address(over)}{action}/", follow=True)
 
     assert b"over already" in answer.content
 

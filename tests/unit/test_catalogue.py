@@ -6,12 +6,18 @@ import ast
 import gettext
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from django.utils.translation.template import templatize
 
-FOLDER = Path(__file__).parents[2] / "codestream" / "locale" / "it" / "LC_MESSAGES"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "codestream" / "locale" / "it" / "LC_MESSAGES"
+APPS = ("codestream", "endpoints", "webhooks", "pipelines", "executions")
+MARKS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy"}
+IN_TEMPLATE = re.compile(r"""gettext\(u?('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[sd]|\$?\{[^{}]*\}|</?\w[^>]*>")
 KEYWORD = re.compile(r"(msg\w+(?:\[\d\])?) ")
 
@@ -82,6 +88,31 @@ def placeholders_agree(entry: Entry) -> bool:
     )
 
 
+def texts_of_code() -> set[str]:
+    """What the Python code marks for translation."""
+    calls = (
+        node
+        for app in APPS
+        for path in (ROOT / app).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args
+    )
+    return {
+        str(call.args[0].value)
+        for call in calls
+        if getattr(call.func, "id", "") in MARKS and isinstance(call.args[0], ast.Constant)
+    }
+
+
+def texts_of_templates() -> set[str]:
+    """What the templates mark for translation, as Django's own makemessages reads them."""
+    return {
+        str(ast.literal_eval(found[1]))
+        for path in (ROOT / "templates").rglob("*.html")
+        for found in IN_TEMPLATE.finditer(templatize(path.read_text(encoding="utf-8")))
+    }
+
+
 @pytest.fixture(scope="module")
 def entries() -> list[Entry]:
     return read_catalogue((FOLDER / "django.po").read_text(encoding="utf-8"))
@@ -94,6 +125,14 @@ def test_every_message_is_translated(entries: list[Entry]) -> None:
         for entry in entries
         if "fuzzy" in entry.flags or not entry.translations or not all(entry.translations)
     ] == []
+
+
+@pytest.mark.parametrize("texts", [texts_of_code, texts_of_templates])
+def test_the_catalogue_lacks_no_text(entries: list[Entry], texts: Callable[[], set[str]]) -> None:
+    marked = texts()
+
+    assert len(marked) > 100
+    assert sorted(marked - {entry.msgid for entry in entries}) == []
 
 
 def test_plural_messages_have_both_forms(entries: list[Entry]) -> None:
