@@ -28,3 +28,4 @@ urlpatterns = [
 ]
 
 handler400 = "codestream.core.views.bad_request"
+handler500 = "codestream.core.views.server_error"

@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import Error as AnyDatabaseError
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models import QuerySet
 
 from codestream import RELEASE
@@ -121,7 +122,7 @@ class WorkerLoop:
     def _sweep_safely(self) -> None:
         try:
             self.sweep()
-        except DatabaseError as error:
+        except AnyDatabaseError as error:
             logger.error("The database does not answer (%s); trying again.", error)
             connection.close()
             self._stopping.wait(SWEEP_SECONDS)
@@ -153,7 +154,7 @@ class WorkerLoop:
             self._busy[key] = taken
             self._step(kind, taken)
             return None if self._stopping.is_set() else kind.following(taken)
-        except DatabaseError as error:
+        except AnyDatabaseError as error:
             logger.error("%s %s: the database failed: %s", kind.name, pk, error)
             connection.close()
             return None
@@ -200,7 +201,7 @@ class WorkerLoop:
         connection.close()
         try:
             release(taken, wake_at=now() + PAUSE)
-        except DatabaseError:
+        except AnyDatabaseError:
             logger.error("%s could not be freed; its lease runs out.", taken.pk)
 
     def _beat_on(self) -> None:
@@ -218,7 +219,7 @@ class WorkerLoop:
                 if taken is not None:
                     release(taken)
             Worker.objects.filter(pk=self.id).delete()
-        except DatabaseError as error:
+        except AnyDatabaseError as error:
             logger.error("Nothing could be handed over (%s); it is taken over soon.", error)
         connection.close()
 
@@ -245,7 +246,7 @@ class _Heart:
             for taken in held:
                 if taken is not None:
                     _renew_in_time(taken)
-        except DatabaseError as error:
+        except AnyDatabaseError as error:
             logger.error("The heartbeat was not written: %s", error)
             connection.close()
             return False

@@ -9,7 +9,6 @@ from hmac import compare_digest
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -44,8 +43,8 @@ class RegistryWebhookListener(APIView):
     """``POST …/registry-webhook-listeners/{uuid}?secureToken=…`` (contracts/code-stream, 4).
 
     Answers 200 ``{id, verdict}`` once the delivery is committed; 400 for what is no JSON, 403 for
-    a missing or wrong token, 404 for an unknown uuid, 413 over 1 MiB, 503 while the database is
-    busy (send it again).
+    a missing or wrong token, 404 for an unknown uuid, 413 over 1 MiB, 503 while the database
+    writes nothing down (``codestream.api.errors``; send it again).
     """
 
     authentication_classes: list[Any] = []
@@ -55,14 +54,6 @@ class RegistryWebhookListener(APIView):
     http_method_names = ["post"]
 
     def post(self, request: Request, listener_id: UUID | None = None) -> Response:
-        try:
-            return self._receive(request, listener_id)
-        except (OperationalError, InterfaceError) as error:
-            logger.error("A delivery was not written down: the database failed: %s", error)
-            answer = {"message": "The database is busy. Send the delivery again."}
-            return Response(answer, status=503, headers={"Retry-After": "5"})
-
-    def _receive(self, request: Request, listener_id: UUID | None) -> Response:
         token = request.query_params.get("secureToken", "")
         address = request.META.get("REMOTE_ADDR") or None
         webhook = _by_uuid(listener_id) if listener_id else _by_token(token)

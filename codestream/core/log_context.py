@@ -21,6 +21,11 @@ def logging_about(**ids: str) -> Iterator[None]:
         _ids.reset(before)
 
 
+def logged_id(name: str) -> str:
+    """Return the id of this name that lines are about here; empty when there is none."""
+    return _ids.get().get(name, "")
+
+
 class AboutFilter(logging.Filter):
     """Tells a record what it is about: ``ids`` for programs, ``about`` for people; drops none."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -31,7 +30,7 @@ def submitted(request: HttpRequest) -> QueryDict | None:
 
 def wants_fragment(request: HttpRequest) -> bool:
     """Whether HTMX asks for a part; a boosted link and the way back want the whole page."""
-    htmx = cast("HtmxDetails", request.htmx)  # type: ignore[attr-defined]
+    htmx = HtmxDetails(request)
     return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 
 

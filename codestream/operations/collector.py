@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from django.db import DatabaseError
+from django.db import Error as AnyDatabaseError
 from django.db.models import Count, F, Q
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -38,7 +38,7 @@ class DatabaseCollector(Collector):
         """Return the gauges, and whether the database could be asked."""
         try:
             found, up = list(_gauges()), 1
-        except DatabaseError as error:
+        except AnyDatabaseError as error:
             logger.error("The gauges of the database are missing: %s", error)
             found, up = [], 0
         yield from found

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from django.db import DatabaseError
+from django.db import Error as AnyDatabaseError
 
+from codestream.core.database_trouble import trouble_of, words_of
 from codestream.core.errors import CodeStreamError
-from codestream.core.redact import redact_text
 from codestream.operations import doctor_database, doctor_neighbours, doctor_setup, doctor_work
 from codestream.operations.findings import Finding, Grade, fail
 
@@ -62,6 +62,9 @@ def _careful(examination: Examination) -> Iterator[Finding]:
     about = examination.__name__.replace("_", " ")
     try:
         yield from examination()
-    except (DatabaseError, CodeStreamError, OSError) as error:
-        words = redact_text(str(error).strip() or type(error).__name__).splitlines()[0]
-        yield fail(about, words, "Mend this first, then run the doctor again.")
+    except (AnyDatabaseError, CodeStreamError, OSError) as error:
+        trouble, words = trouble_of(error), words_of(error)
+        if trouble:
+            yield fail(about, f"{trouble.title}: {words}.", str(trouble.todo))
+        else:
+            yield fail(about, words, "Mend this first, then run the doctor again.")

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import Error as AnyDatabaseError
 from django.db.migrations.executor import MigrationExecutor
 
 from codestream.core.crypto import decrypt, encrypt
+from codestream.core.database_trouble import trouble_of
 from codestream.core.errors import CodeStreamError
 from executions.worker import living_workers
 from webhooks.models import ListenerSecret
@@ -53,9 +55,10 @@ def open_migrations(alias: str = DEFAULT_DB_ALIAS) -> list[str]:
 def _ask(question: Callable[[], str]) -> str:
     try:
         return question()
-    except DatabaseError as error:
+    except AnyDatabaseError as error:
         # The words of the driver may name the host and the account: they are for the log.
-        return f"it does not answer ({type(error).__name__})"
+        trouble = trouble_of(error)
+        return f"it does not answer ({trouble.code if trouble else type(error).__name__})"
     except CodeStreamError as error:
         return error.user_message
 

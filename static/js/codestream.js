@@ -33,3 +33,11 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("htmx:afterSettle", (event) => {
   event.target.querySelector?.("[aria-invalid='true'], .note[role='alert'][tabindex]")?.focus();
 });
+
+// Why a part of the page could not be had is said once, until something is answered again.
+document.addEventListener("htmx:afterRequest", (event) => {
+  const said = document.getElementById("trouble");
+  const { successful, xhr } = event.detail;
+  if (successful) said.replaceChildren();
+  else if (xhr.getResponseHeader("X-Trouble") && !said.childElementCount) said.innerHTML = xhr.responseText;
+});

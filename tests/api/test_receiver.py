@@ -10,10 +10,11 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.db import OperationalError
 from django.test import Client
+from psycopg.errors import LockNotAvailable
 
 from executions.worker import drain
+from tests.database_failures import database_failure
 from tests.factories import DockerWebhookFactory
 from webhooks.models import DockerWebhook, ListenerSecret, RefusedDelivery, RegistryEvent
 
@@ -170,10 +171,12 @@ def test_other_methods_are_not_for_this_address(webhook: DockerWebhook) -> None:
 
 def test_a_busy_database_asks_to_send_again(webhook: DockerWebhook) -> None:
     token = secret_of(webhook)
-    with patch("webhooks.intake.receive_event", side_effect=OperationalError("locked")):
+    locked = database_failure(LockNotAvailable("canceling statement due to lock timeout"))
+    with patch("webhooks.intake.receive_event", side_effect=locked):
         answer = deliver(webhook, token=token)
 
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert answer.json()["code"] == "database_locked"
 
 
 def test_the_headers_are_kept_without_their_secrets(webhook: DockerWebhook) -> None:
