@@ -45,6 +45,9 @@ PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 DOCKER_HUB_URL = env.str("DOCKER_HUB_URL", default="https://hub.docker.com").rstrip("/")
 OUTGOING_ALLOW = env.list("OUTGOING_ALLOW", default=[])
 WORKER_THREADS = env.int("WORKER_THREADS", default=8)
+# Where a worker serves /metrics and the probes, for machines without a web process; 0 is nowhere.
+WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", default=0)
+WORKER_METRICS_HOST = env.str("WORKER_METRICS_HOST", default="127.0.0.1")
 
 # 0 keeps for ever.
 RETENTION_EVENTS_DAYS = env.int("RETENTION_EVENTS_DAYS", default=90)

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from codestream.operations.probes import serving_probes
 from executions.worker import WorkerLoop
 
 
@@ -26,7 +27,8 @@ class Command(BaseCommand):
         loop = WorkerLoop(threads=options["threads"])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: loop.stop())
-        loop.run()
+        with serving_probes(settings.WORKER_METRICS_HOST, settings.WORKER_METRICS_PORT):
+            loop.run()
         logging.shutdown()
         if threading.active_count() > 1:
             # A step that still waits for an answer: its row is given back, nobody needs it.
