@@ -22,16 +22,25 @@ from codestream.sandbox.places import Places, load_places
 
 ROOT = Path(__file__).resolve().parents[1]
 PASSWORD = "a-password-typed-by-hand"
+ISSUE_TOKEN = """
+from codestream.accounts.models import User
+from codestream.accounts.services import issue_token
+print(issue_token(owner=User.objects.get(username="admin"), name="test")[1])
+"""
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Running:
-    """A started product. ``token`` is an API token of its administrator."""
+    """A started product, and the environment it was started in. ``token`` is an API token of its
+    administrator; ``process`` another one after every start.
+    """
 
     url: str
     data_dir: Path
     places: Places
+    environment: dict[str, str]
+    options: tuple[str, ...]
     process: subprocess.Popen[str]
     token: str
 
@@ -56,10 +65,12 @@ class Running:
 
         return until(look)
 
-    def deployed_image(self) -> str:
+    def deployment(self) -> Any:
         url = f"{self.places.kubernetes_url}/apis/apps/v1/namespaces/demo/deployments/web"
-        body = ask(url, token=self.places.kubernetes_token)
-        return str(body["spec"]["template"]["spec"]["containers"][0]["image"])
+        return ask(url, token=self.places.kubernetes_token)
+
+    def deployed_image(self) -> str:
+        return str(self.deployment()["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def kill(self, word: str) -> None:
         """End a child whose command line holds the word, the hard way."""
@@ -68,9 +79,24 @@ class Running:
         os.kill(found[0], signal.SIGKILL)
 
     def children(self, word: str) -> list[int]:
-        """The processes whose command line holds the word."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [pid for pid in map(int, children.split()) if word in _command_line(pid)]
+        """The processes below whose command line holds the word, a parent before its children."""
+        return [pid for pid in _descendants(self.process.pid) if word in _command_line(pid)]
+
+    def start_again(self) -> None:
+        """End the supervisor the hard way, as a crash would, and start everything anew."""
+        self.process.kill()
+        self._wait()
+        self.process = _start(self.environment, self.options)
+
+    def end(self) -> None:
+        """End it like Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+        self._wait()
+
+    def _wait(self) -> None:
+        self.process.wait(20)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     def hook_url(self) -> str:
         """The address that the local Docker Hub calls, with its secret."""
@@ -81,8 +107,8 @@ class Running:
 
 
 @contextmanager
-def running_product(data_dir: Path, *options: str) -> Iterator[Running]:
-    """Start everything, wait until it answers, and end it like Ctrl-C does."""
+def running_product(data_dir: Path, *options: str, **settings: str) -> Iterator[Running]:
+    """Start everything with these settings, wait until it answers, and end it like Ctrl-C does."""
     port = _free_ports(4)
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("COV_")},
@@ -92,39 +118,39 @@ def running_product(data_dir: Path, *options: str) -> Iterator[Running]:
         "DEMO_PASSWORD": PASSWORD,
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "DJANGO_SETTINGS_MODULE": "codestream.settings",
+        **settings,
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "codestream.supervisor", *options],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = _start(environment, options)
     try:
-        assert process.stdout is not None
-        heard = []
-        for line in process.stdout:
-            heard.append(line)
-            if "Logs are in" in line:
-                break
-        else:
-            raise AssertionError("".join(heard))
+        own = dict(environment)
         if "--postgres" in options:
-            environment["DATABASE_URL"] = LocalPostgres(data_dir=data_dir, port=port + 3).url
-        token = _issue_token(environment)
-        yield Running(
+            own["DATABASE_URL"] = LocalPostgres(data_dir=data_dir, port=port + 3).url
+        running = Running(
             url=f"http://127.0.0.1:{port}",
             data_dir=data_dir,
             places=load_places(data_dir, first_port=0),
+            environment=own,
+            options=options,
             process=process,
-            token=token,
+            token=run_in_shell(own, ISSUE_TOKEN),
         )
-    finally:
+    except BaseException:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
-        if process.stdout is not None:
-            process.stdout.close()
+        process.communicate(timeout=20)
+        raise
+    try:
+        yield running
+    finally:
+        running.end()
+
+
+def run_in_shell(environment: dict[str, str], code: str) -> str:
+    """Run code as ``manage.py shell`` does and return what it prints."""
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
+    made = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    return made.stdout.strip()
 
 
 def until(look: Callable[[], Found | None], seconds: float = 40) -> Found:
@@ -150,17 +176,34 @@ def ask(url: str, body: dict[str, str] | None = None, *, token: str = "") -> Any
         return json.loads(text) if text else None
 
 
-def _issue_token(environment: dict[str, str]) -> str:
-    code = (
-        "from codestream.accounts.models import User;"
-        "from codestream.accounts.services import issue_token;"
-        "print(issue_token(owner=User.objects.get(username='admin'), name='test')[1])"
+def _start(environment: dict[str, str], options: tuple[str, ...]) -> subprocess.Popen[str]:
+    """Start the supervisor and wait until it says that everything runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "codestream.supervisor", *options],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
-    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
-    made = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
-    return made.stdout.strip()
+    assert process.stdout is not None
+    heard = []
+    for line in process.stdout:
+        heard.append(line)
+        if "Logs are in" in line:
+            return process
+    process.wait(20)
+    process.stdout.close()
+    raise AssertionError("".join(heard))
+
+
+def _descendants(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    children = [int(each) for each in text.split()]
+    return children + [below for child in children for below in _descendants(child)]
 
 
 def _command_line(pid: int) -> str:

@@ -1,0 +1,259 @@
+"""Kills processes of the whole demo at random while pushes come in, and holds it to account.
+
+``python -m tests.process.kills --minutes 5 --database sqlite|postgres`` does it for a while in a
+throw-away folder, prints what it came to, and exits with 1 when anything is not as it must be.
+``tests.process.test_kills`` does the same in short.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from tests.process.leaks import leaks, log_lines
+from tests.process.oracle import OVER, PENDING, Account, Document, Sight, account_for, tag_of
+from tests.running import Running, running_product, until
+
+TAKEN_OVER = "is taken over from a worker that is gone"
+LOOK_SECONDS = 0.1
+TAKEN = 200
+NO_ANSWER = 0
+Ended = tuple[list[Document], list[Document]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a delivery got; status NO_ANSWER when the connection failed or broke off."""
+
+    status: int
+    body: Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Victim:
+    """A kind of process, found by a word of its command line, and how it may end."""
+
+    name: str
+    word: str
+    signals: tuple[signal.Signals, ...]
+
+
+WORKER = Victim(
+    name="worker",
+    word="manage.py worker",
+    signals=(signal.SIGKILL, signal.SIGKILL, signal.SIGTERM),
+)
+WEB = Victim(name="web", word="gunicorn", signals=(signal.SIGKILL,))
+DATABASE = Victim(
+    name="database", word="bin/postgres", signals=(signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
+)
+CONNECTION = Victim(
+    name="database connection", word="postgres: codestream", signals=(signal.SIGTERM,)
+)
+HUB = Victim(name="stand-in Docker Hub", word="sandbox.dockerhub", signals=(signal.SIGKILL,))
+CLUSTER = Victim(name="stand-in cluster", word="sandbox.kubernetes", signals=(signal.SIGKILL,))
+SUPERVISOR = Victim(name="supervisor", word="", signals=())
+"""Its end is everybody's; it is started again from outside."""
+CHILDREN = (WORKER, WORKER, WORKER, WEB, WEB, DATABASE, CONNECTION, CLUSTER, HUB)
+
+
+@dataclass(slots=True, kw_only=True)
+class Campaign:
+    """Pushes and kills, and what was seen of both from outside."""
+
+    product: Running
+    chance: random.Random = field(default_factory=random.Random)
+    answered: dict[str, str] = field(default_factory=dict)
+    refused: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
+    worker_deaths: list[float] = field(default_factory=list)
+    sights: list[Sight] = field(default_factory=list)
+
+    def push(self) -> Answer:
+        """Deliver the next tag as Docker Hub does, once; remember it if it was taken."""
+        tag = f"1.{len(self.answered) + self.refused}"
+        answer = deliver(self.product.hook_url(), tag)
+        if answer.status == TAKEN:
+            self.answered[tag] = answer.body["id"]
+        else:
+            self.refused += 1
+        return answer
+
+    def kill(self, victims: Sequence[Victim]) -> None:
+        """End one process of those that run."""
+        victim = self.chance.choice(victims)
+        if victim is SUPERVISOR:
+            self._count(victim)
+            self.product.start_again()
+            return
+        if running := self.product.children(victim.word):
+            with suppress(ProcessLookupError):
+                os.kill(self.chance.choice(running), self.chance.choice(victim.signals))
+                self._count(victim)
+
+    def settle(self, seconds: float) -> Account:
+        """Wait until nothing is under way any more, then hold it to account; a campaign that does
+        not come to its end is held to account as it stands.
+        """
+        with suppress(AssertionError):
+            until(self._ended, seconds=seconds)
+        events, runs = self._documents()
+        return account_for(self.answered, events, runs, [*self.sights, _look(self.product)])
+
+    def _count(self, victim: Victim) -> None:
+        self.kills[victim.name] += 1
+        if victim in {WORKER, SUPERVISOR}:
+            self.worker_deaths.append(time.time())
+
+    def _ended(self) -> bool:
+        try:
+            events, runs = self._documents()
+        except OSError:
+            return False
+        is_quiet = all(run["status"] in OVER for run in runs) and all(
+            event["verdict"] != PENDING for event in events
+        )
+        return is_quiet and {tag_of(run) for run in runs}.issuperset(self.answered)
+
+    def _documents(self) -> Ended:
+        events, runs = (
+            list(self.product.api(f"{path}?$top=2000")["documents"].values())
+            for path in ("registry-events", "executions")
+        )
+        return events, runs
+
+
+@contextmanager
+def watching(campaign: Campaign) -> Iterator[None]:
+    """Look at the cluster all the time, and remember each change of what is deployed."""
+    stopping = threading.Event()
+
+    def watch() -> None:
+        while not stopping.wait(LOOK_SECONDS):
+            with suppress(OSError, ValueError):
+                sight = _look(campaign.product)
+                if sight not in campaign.sights[-1:]:
+                    campaign.sights.append(sight)
+
+    looking = threading.Thread(target=watch, name="cluster")
+    looking.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        looking.join()
+
+
+def deliver(hook: str, tag: str) -> Answer:
+    """Post a push once and return what came back."""
+    body = {
+        "push_data": {"tag": tag, "pushed_at": 1_760_000_000, "pusher": "demo"},
+        "repository": {
+            "name": "web",
+            "namespace": "demo",
+            "owner": "demo",
+            "repo_name": "demo/web",
+            "status": "Active",
+        },
+    }
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(hook, data=json.dumps(body).encode(), headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=15) as answer:
+            return Answer(status=answer.status, body=json.load(answer))
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return Answer(status=refused.code, body=json.load(refused))
+    except (OSError, ValueError):
+        return Answer(status=NO_ANSWER, body={})
+
+
+def longest_takeover(logs: Path, deaths: Sequence[float]) -> float:
+    """How long after the last death of a worker before it the slowest takeover came, in seconds."""
+    moments = [
+        datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
+        for line in log_lines(logs)
+        if TAKEN_OVER in line
+    ]
+    waits = [
+        moment - max(death for death in deaths if death <= moment)
+        for moment in moments
+        if any(death <= moment for death in deaths)
+    ]
+    return max(waits, default=0.0)
+
+
+def _look(product: Running) -> Sight:
+    body = product.deployment()
+    return Sight(
+        execution=body["metadata"].get("annotations", {}).get("codestream.io/execution", ""),
+        image=body["spec"]["template"]["spec"]["containers"][0]["image"],
+    )
+
+
+def main() -> int:
+    """Run a campaign as the command line says; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    asked = parser.parse_args()
+    options = ("--postgres",) if asked.database == "postgres" else ()
+    with tempfile.TemporaryDirectory(prefix="codestream-kills-") as name:
+        Path(name).chmod(0o711)
+        with running_product(Path(name), *options) as product:
+            campaign = Campaign(product=product, chance=random.Random(asked.seed))
+            ends = time.monotonic() + asked.minutes * 60
+            with watching(campaign):
+                while time.monotonic() < ends:
+                    campaign.push()
+                    campaign.kill([*CHILDREN, *CHILDREN, SUPERVISOR])
+                    time.sleep(campaign.chance.uniform(1, 4))
+                account = campaign.settle(seconds=300)
+            leaked = leaks(product)
+            print(f"seed {asked.seed}, {asked.database}, {asked.minutes:g} minutes")
+            print(_table(campaign, account, leaked))
+    return 1 if account.problems or leaked else 0
+
+
+def _table(campaign: Campaign, account: Account, leaked: list[str]) -> str:
+    logs = campaign.product.data_dir / "logs"
+    takeover = longest_takeover(logs, campaign.worker_deaths)
+    numbers = {
+        "pushes answered": account.answered,
+        "pushes refused": campaign.refused,
+        "stored": account.stored,
+        "run": account.run,
+        "lost": len(account.lost),
+        "doubled": len(account.doubled),
+        "stuck": len(account.stuck),
+        "failed": len(account.failed),
+        "out of order": len(account.out_of_order),
+        "seen in the cluster": len(campaign.sights),
+        "not accounted for there": len(account.astray),
+        "secrets found": len(leaked),
+        **{f"kills: {name}": number for name, number in sorted(campaign.kills.items())},
+        "longest takeover": f"{takeover:.1f} s",
+    }
+    lines = [f"{name:26}{number:>8}" for name, number in numbers.items()]
+    told = [f"{kind}: {each}" for kind, found in account.problems.items() for each in found]
+    return "\n".join([*lines, *told, *leaked])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
