@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import ssl
 import tempfile
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,7 @@ class GuardedPools(urllib3.PoolManager):
         }
 
 
+@lru_cache(maxsize=64)
 def tls_context(
     *,
     ca_pem: bytes | None = None,
@@ -100,7 +101,8 @@ def tls_context(
     key_pem: bytes | None = None,
     verify: bool = True,
 ) -> ssl.SSLContext:
-    """What to trust and whom to appear as.
+    """What to trust and whom to appear as, made once: reading the public authorities takes longer
+    than many a call.
 
     ``ca_pem`` replaces the public authorities; ``cert_pem`` with ``key_pem`` is the client's own
     certificate. Raises ConfigurationError when one of them is not a certificate or a key.

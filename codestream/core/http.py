@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from importlib import metadata
 from types import TracebackType
 from typing import Any
@@ -177,7 +176,7 @@ def open_session(
     ``ca`` is PEM text that replaces the public certificate authorities. ``allow`` replaces the
     setting OUTGOING_ALLOW. Raises ConfigurationError when either cannot be read.
     """
-    context = tls_context(ca_pem=ca.encode()) if ca else _public_trust()
+    context = tls_context(ca_pem=ca.encode()) if ca else tls_context()
     return Session(_guard(reach, allow, resolve), context)
 
 
@@ -258,12 +257,6 @@ def origin(url: str) -> str:
     except ValueError:
         return ""
     return f"{parts.scheme}://{parts.hostname}:{port}" if parts.hostname else ""
-
-
-@lru_cache(maxsize=1)
-def _public_trust() -> ssl.SSLContext:
-    """Made once: reading the public authorities takes longer than many a call."""
-    return tls_context()
 
 
 def _guard(reach: Reach, allow: Iterable[str] | None, resolve: Resolver) -> AddressGuard:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 
@@ -260,3 +261,17 @@ def test_a_session_can_be_used_by_several_threads(server: HttpServer, session: S
 )
 def test_an_origin_is_scheme_host_and_port(url: str, expected: str) -> None:
     assert origin(url) == expected
+
+
+def test_the_same_trust_is_read_once_and_another_one_apart() -> None:
+    contexts = [
+        pool_manager(Reach.ENDPOINT, verify=verify).connection_pool_kw["ssl_context"]
+        for verify in (True, True, False)
+    ]
+
+    assert contexts[0] is contexts[1]
+    assert [context.verify_mode for context in contexts] == [
+        ssl.CERT_REQUIRED,
+        ssl.CERT_REQUIRED,
+        ssl.CERT_NONE,
+    ]
