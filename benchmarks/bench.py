@@ -1,5 +1,5 @@
-"""What every benchmark needs: the machine in one line, percentiles and tables, and the web server
-and a PostgreSQL cluster of the product, which live as long as a ``with`` block.
+"""What every benchmark needs: the machine in one line, percentiles and tables, and the programs of
+the product and a PostgreSQL cluster, which live as long as a ``with`` block.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import django
 import psycopg
+from django.db import connections
 
 from codestream.local_postgres import LocalPostgres
 
@@ -46,6 +47,14 @@ class WebServer:
     environment: dict[str, str]
     process: subprocess.Popen[bytes]
     log: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a process has taken of the machine so far."""
+
+    cpu_seconds: float
+    memory_mib: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,19 +146,57 @@ def manage(environment: Mapping[str, str], *arguments: str) -> str:
 @contextmanager
 def web_server(data_dir: Path, *, database_url: str = "", **settings: str) -> Iterator[WebServer]:
     """gunicorn with ``deploy/gunicorn.py`` on a free port, over a migrated database."""
-    port = str(free_port())
-    address = {"HOST": "127.0.0.1", "PORT": port, "PUBLIC_URL": f"http://127.0.0.1:{port}"}
-    environment = environment_of(data_dir, database_url=database_url, **address, **settings)
+    environment = environment_of(data_dir, database_url=database_url, **_address(), **settings)
     manage(environment, "migrate", "--verbosity=0")
-    log = data_dir / "web.log"
-    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.py", "codestream.wsgi"]
-    with log.open("ab") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    with _gunicorn(environment, data_dir / "web.log") as server:
+        yield server
+
+
+@contextmanager
+def web_server_like(server: WebServer, *, settings_module: str) -> Iterator[WebServer]:
+    """A second gunicorn beside the first, alike in everything but the settings module."""
+    other = {**server.environment, **_address(), "DJANGO_SETTINGS_MODULE": settings_module}
+    with _gunicorn(other, server.log.with_name(f"{settings_module}.log")) as second:
+        yield second
+
+
+@contextmanager
+def product_at_hand(environment: Mapping[str, str]) -> Iterator[None]:
+    """Let this process use the product's models, once, for the database of the environment."""
+    os.environ.update(environment)
+    django.setup()
     try:
-        _wait_for(int(port), process, log)
-        yield WebServer(
-            url=address["PUBLIC_URL"], environment=environment, process=process, log=log
+        yield
+    finally:
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+            if hasattr(connection, "close_pool"):
+                connection.close_pool()
+
+
+def usage_of(pid: int) -> Usage:
+    """Return what a living process has used: processor time and resident memory."""
+    # The name in parentheses may hold blanks; utime and stime are the 14th and 15th field.
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
+    return Usage(
+        cpu_seconds=ticks / os.sysconf("SC_CLK_TCK"),
+        memory_mib=pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+    )
+
+
+@contextmanager
+def program(
+    command: Sequence[str], environment: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program of the product that is asked to end in the end; its output goes to the log."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=dict(environment), stdout=output, stderr=output
         )
+    try:
+        yield process
     finally:
         end(process)
 
@@ -189,6 +236,21 @@ def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return next(iter(names), platform.machine())
+
+
+def _address() -> dict[str, str]:
+    port = str(free_port())
+    return {"HOST": "127.0.0.1", "PORT": port, "PUBLIC_URL": f"http://127.0.0.1:{port}"}
+
+
+@contextmanager
+def _gunicorn(environment: dict[str, str], log: Path) -> Iterator[WebServer]:
+    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.py", "codestream.wsgi"]
+    with program(command, environment, log) as process:
+        _wait_for(int(environment["PORT"]), process, log)
+        yield WebServer(
+            url=environment["PUBLIC_URL"], environment=environment, process=process, log=log
+        )
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

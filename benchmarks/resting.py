@@ -1,0 +1,112 @@
+"""Executions that wait, made all at once: for a person, for a time, for a rollout. Import it where
+``bench.product_at_hand`` holds, after ``scene.make_pipelines``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from codestream.core.clock import now
+from codestream.core.work import kind_named
+from codestream.operations.collector import oldest_due
+from executions.models import Execution, StageRun, TaskRun
+from executions.runners.kubernetes import LOOK_EVERY
+from executions.states import Status
+from pipelines.models import Pipeline, PipelineRevision
+
+BATCH = 1000
+FAR = timedelta(days=1)
+REPORT = {
+    "ref": "deployment/web",
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "name": "web",
+    "namespace": "demo",
+    "change": "CREATED",
+    "state": "SENT",
+    "message": "",
+}
+
+
+def hold(number: int) -> None:
+    """Let half of them wait for a person, half for a time that comes within the next hour."""
+
+    def wakes_at(place: int) -> datetime | None:
+        return now() + timedelta(minutes=30, seconds=place % 1800) if place % 2 else None
+
+    _fill(number, Status.WAITING, wakes_at, message="Waits for an answer.")
+
+
+def roll_out(number: int) -> None:
+    """Let all of them follow a rollout, their next looks dealt over the time between two looks."""
+
+    def wakes_at(place: int) -> datetime:
+        return now() + LOOK_EVERY * (place / number)
+
+    _fill(number, Status.RUNNING, wakes_at, cursor={"objects": [REPORT]})
+
+
+def count() -> int:
+    """Return how many executions are not over, and their tasks neither."""
+    return TaskRun.objects.filter(
+        status__in=(Status.RUNNING, Status.WAITING),
+        stage_run__execution__in=Execution.objects.live(),
+    ).count()
+
+
+def lag() -> float:
+    """Return for how many seconds the first task in line has waited for a worker."""
+    kind = kind_named("task")
+    since = oldest_due(kind) if kind else None
+    return max((now() - since).total_seconds(), 0.0) if since else 0.0
+
+
+def forget() -> None:
+    """Delete them all."""
+    Execution.objects.all().delete()
+
+
+@transaction.atomic
+def _fill(
+    number: int, status: Status, wakes_at: Callable[[int], datetime | None], **columns: Any
+) -> None:
+    pipeline, revision = Pipeline.objects.get(), PipelineRevision.objects.get()
+    executions = [
+        Execution(
+            project_id=pipeline.project_id,
+            pipeline=pipeline,
+            pipeline_name=pipeline.name,
+            revision=revision,
+            index=place + 1,
+            status=status,
+            started_at=now(),
+            inputs={"DOCKER_IMAGE": "demo/web", "DOCKER_TAG": f"1.{place}"},
+        )
+        for place in range(number)
+    ]
+    stages = [
+        StageRun(execution=each, position=0, name="Deploy", status=status, started_at=now())
+        for each in executions
+    ]
+    tasks = [
+        TaskRun(
+            stage_run=stage,
+            position=0,
+            group=0,
+            name="Apply",
+            kind="K8S",
+            status=status,
+            started_at=now(),
+            deadline_at=now() + FAR,
+            wake_at=wakes_at(place),
+            **columns,
+        )
+        for place, stage in enumerate(stages)
+    ]
+    Execution.objects.bulk_create(executions, BATCH)
+    StageRun.objects.bulk_create(stages, BATCH)
+    TaskRun.objects.bulk_create(tasks, BATCH)
