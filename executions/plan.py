@@ -192,7 +192,8 @@ def _stage_status(
     statuses = [standing[task.key] for group in stage.groups for task in group]
     if execution.cancel_requested and not statuses:
         return Status.CANCELED
-    return roll_up(statuses)
+    rolled = roll_up(statuses)
+    return Status.CANCELING if execution.cancel_requested and rolled not in TERMINAL else rolled
 
 
 def _status_after(

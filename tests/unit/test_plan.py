@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, ready_tasks
-from executions.states import TERMINAL, Status, can_change, roll_up
+from executions.states import TERMINAL, Status, roll_up
+from tests.unit.standing import carry_out, tasks_of, with_task
 
 Layout = list[list[int]]
 """For each stage the number of tasks of each of its groups."""
@@ -26,57 +26,6 @@ def stage(key: str, *groups: tuple[TaskState, ...], status: str = "NOT_STARTED")
 
 def execution(*stages: StageState, status: str = "RUNNING", **requests: bool) -> ExecutionState:
     return ExecutionState(status=Status(status), stages=stages, **requests)
-
-
-def tasks_of(state: ExecutionState) -> Iterator[TaskState]:
-    return (task for stage in state.stages for group in stage.groups for task in group)
-
-
-def with_task(state: ExecutionState, key: str, status: Status) -> ExecutionState:
-    """Return ``state`` with one task changed, as the table of states allows."""
-
-    def change(task: TaskState) -> TaskState:
-        if task.key != key:
-            return task
-        assert can_change(task.status, status)
-        return replace(task, status=status)
-
-    return replace(
-        state,
-        stages=tuple(
-            replace(stage, groups=tuple(tuple(map(change, group)) for group in stage.groups))
-            for stage in state.stages
-        ),
-    )
-
-
-def with_stage(state: ExecutionState, key: str, status: Status) -> ExecutionState:
-    def change(stage: StageState) -> StageState:
-        if stage.key != key:
-            return stage
-        assert can_change(stage.status, status)
-        return replace(stage, status=status)
-
-    return replace(state, stages=tuple(map(change, state.stages)))
-
-
-def carry_out(state: ExecutionState, todo: Plan) -> ExecutionState:
-    """Return ``state`` after the plan, as the engine stores it."""
-    moves = [
-        (todo.start, Status.STARTED),
-        (todo.skip, Status.SKIPPED),
-        (todo.cancel, Status.CANCELING),
-        (todo.cancel_now, Status.CANCELED),
-    ]
-    for keys, status in moves:
-        for key in keys:
-            state = with_task(state, key, status)
-    for key, status in todo.stage_changes:
-        state = with_stage(state, key, status)
-    if todo.status is None:
-        return state
-    assert can_change(state.status, todo.status)
-    return replace(state, status=todo.status)
 
 
 def test_the_first_group_of_the_first_stage_starts_side_by_side() -> None:
@@ -231,6 +180,12 @@ def test_a_canceled_execution_ends_when_nothing_works_any_more() -> None:
     assert plan(execution(dev, status="CANCELING", cancel_requested=True)) == Plan(
         stage_changes=(("Dev", Status.CANCELED),), status=Status.CANCELED
     )
+
+
+def test_a_stage_stays_canceling_while_a_rollback_in_it_comes_to_its_end() -> None:
+    dev = stage("Dev", (task("a", "ROLLING_BACK"), task("b", "CANCELED")), status="CANCELING")
+
+    assert plan(execution(dev, status="CANCELING", cancel_requested=True)) == Plan()
 
 
 def test_a_queued_execution_can_be_canceled() -> None:

@@ -1,0 +1,67 @@
+"""How an execution stands, changed by hand: what the engine does with a plan, without rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from executions.plan import ExecutionState, Plan, TaskState
+from executions.states import Status, can_change
+
+
+def tasks_of(state: ExecutionState) -> Iterator[TaskState]:
+    return (task for stage in state.stages for group in stage.groups for task in group)
+
+
+def with_tasks(state: ExecutionState, change: Callable[[TaskState], TaskState]) -> ExecutionState:
+    """Return ``state`` with every task as ``change`` returns it."""
+    return replace(
+        state,
+        stages=tuple(
+            replace(stage, groups=tuple(tuple(map(change, group)) for group in stage.groups))
+            for stage in state.stages
+        ),
+    )
+
+
+def with_task(state: ExecutionState, key: str, status: Status) -> ExecutionState:
+    """Return ``state`` with one task changed, as the table of states allows."""
+
+    def change(task: TaskState) -> TaskState:
+        if task.key != key:
+            return task
+        assert can_change(task.status, status), f"{key}: {task.status} to {status}"
+        return replace(task, status=status)
+
+    return with_tasks(state, change)
+
+
+def with_stage(state: ExecutionState, key: str, status: Status) -> ExecutionState:
+    stages = []
+    for stage in state.stages:
+        if stage.key == key:
+            assert can_change(stage.status, status), f"{key}: {stage.status} to {status}"
+            stage = replace(stage, status=status)
+        stages.append(stage)
+    return replace(state, stages=tuple(stages))
+
+
+def with_status(state: ExecutionState, status: Status) -> ExecutionState:
+    assert can_change(state.status, status), f"execution: {state.status} to {status}"
+    return replace(state, status=status)
+
+
+def carry_out(state: ExecutionState, todo: Plan) -> ExecutionState:
+    """Return ``state`` after the plan, as the engine stores it."""
+    moves = [
+        (todo.start, Status.STARTED),
+        (todo.skip, Status.SKIPPED),
+        (todo.cancel, Status.CANCELING),
+        (todo.cancel_now, Status.CANCELED),
+    ]
+    for keys, status in moves:
+        for key in keys:
+            state = with_task(state, key, status)
+    for key, status in todo.stage_changes:
+        state = with_stage(state, key, status)
+    return state if todo.status is None else with_status(state, todo.status)

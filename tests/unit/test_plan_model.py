@@ -1,0 +1,297 @@
+"""Executions driven through everything that can happen to them, in any order.
+
+The machine below does what the engine does with plans; tasks and people do as they like. After
+each event the plan is carried out until it has nothing more to say; then what stands has to make
+sense.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Final
+
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, ready_tasks
+from executions.states import TERMINAL, Status
+from tests.unit.standing import carry_out, tasks_of, with_status, with_task, with_tasks
+
+FAILURES: Final = {Status.FAILED, Status.ROLLBACK_COMPLETED, Status.ROLLBACK_FAILED}
+STOPS: Final = FAILURES | {Status.CANCELED}
+SUCCESSES: Final = {Status.COMPLETED, Status.SKIPPED, Status.FAILED_CONTINUE}
+MOVING: Final = {Status.STARTED, Status.RUNNING, Status.WAITING}
+ALIVE: Final = MOVING | {Status.CANCELING, Status.ROLLING_BACK}
+
+
+class Condition(Enum):
+    """What a look at a task's precondition gives."""
+
+    NONE = auto()
+    TRUE = auto()
+    FALSE = auto()
+    UNREADABLE = auto()
+
+
+READ: Final = {Condition.TRUE: True, Condition.FALSE: False, Condition.NONE: None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What the definition says of a task."""
+
+    ignore_failure: bool
+    has_rollback: bool
+    condition: Condition
+
+    def failure(self, before: Status) -> Status:
+        """How the task fails, as ``executions.engine`` decides it."""
+        if self.ignore_failure:
+            return Status.FAILED_CONTINUE
+        is_rolled_back = self.has_rollback and before in MOVING
+        return Status.ROLLING_BACK if is_rolled_back else Status.FAILED
+
+    def ends(self, before: Status) -> list[Status]:
+        """The ways in which the task may end."""
+        if before is Status.ROLLING_BACK:
+            # A fault of ours ends it with FAILED.
+            return [Status.ROLLBACK_COMPLETED, Status.ROLLBACK_FAILED, Status.FAILED]
+        ends = [Status.COMPLETED, self.failure(before)]
+        return [*ends, Status.CANCELED] if before in {Status.WAITING, Status.CANCELING} else ends
+
+
+scripts: st.SearchStrategy[Script] = st.builds(
+    Script,
+    ignore_failure=st.booleans(),
+    has_rollback=st.booleans(),
+    condition=st.sampled_from([Condition.NONE, *Condition]),
+)
+groups = st.lists(scripts, min_size=1, max_size=3)
+stages = st.lists(groups, min_size=1, max_size=2)
+empty_or = st.lists(st.lists(scripts, max_size=1), max_size=1) | stages
+pipelines = st.lists(empty_or, max_size=3)
+
+
+class Executions(RuleBasedStateMachine):
+    """One execution of a random pipeline."""
+
+    state: ExecutionState
+    scripts: dict[str, Script]
+    ended: dict[str, Status]
+
+    @initialize(pipeline=pipelines, status=st.sampled_from(["QUEUED", *["RUNNING"] * 3]))
+    def start(self, pipeline: list[list[list[Script]]], status: str) -> None:
+        self.scripts, self.ended, stages = {}, {}, []
+        for s, groups in enumerate(pipeline):
+            keyed = [
+                {f"{s}.{g}.{t}": script for t, script in enumerate(group)}
+                for g, group in enumerate(groups)
+            ]
+            stages.append(_stage(f"{s}", keyed))
+            for group in keyed:
+                self.scripts |= group
+        self.state = ExecutionState(status=Status(status), stages=tuple(stages))
+        self.settle()
+
+    @precondition(lambda self: self.state.status is Status.QUEUED)
+    @rule()
+    def get_a_place(self) -> None:
+        self.state = with_status(self.state, Status.RUNNING)
+        self.settle()
+
+    @precondition(lambda self: self.those(MOVING))
+    @rule(data=st.data(), status=st.sampled_from([Status.RUNNING, Status.WAITING]))
+    def report(self, data: st.DataObject, status: Status) -> None:
+        """A task works, or asks a person; who answers lets it work again."""
+        task = data.draw(st.sampled_from(self.those(MOVING)))
+        if task.status is not status:
+            self.move(task, status)
+
+    @precondition(lambda self: self.those(ALIVE))
+    @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        """A task ends: by itself, because it was stopped, or by what a person answers."""
+        task = data.draw(st.sampled_from(self.those(ALIVE)))
+        self.move(task, data.draw(st.sampled_from(self.scripts[task.key].ends(task.status))))
+
+    @precondition(lambda self: not self.state.cancel_requested)
+    @rule()
+    def cancel(self) -> None:
+        self.state = replace(self.state, cancel_requested=True)
+        self.settle()
+
+    @rule()
+    def pause_or_resume(self) -> None:
+        self.state = replace(self.state, pause_requested=not self.state.pause_requested)
+        self.settle()
+
+    def teardown(self) -> None:
+        """Whatever happened: once everything that lives has ended, the execution is over."""
+        if not hasattr(self, "state"):
+            return
+        self.state = replace(self.state, pause_requested=False)
+        if self.state.status is Status.QUEUED:
+            self.state = with_status(self.state, Status.RUNNING)
+        self.settle()
+        for _ in self.scripts:
+            for task in self.those(ALIVE):
+                self.move(task, self.scripts[task.key].ends(task.status)[0])
+        assert self.state.status in TERMINAL
+
+    def those(self, statuses: set[Status]) -> list[TaskState]:
+        return [task for task in tasks_of(self.state) if task.status in statuses]
+
+    def move(self, task: TaskState, status: Status) -> None:
+        self.state = with_task(self.state, task.key, status)
+        self.settle()
+
+    def settle(self) -> None:
+        """Plan and carry out until nothing is left to say, as ``executions.engine`` does."""
+        for _ in range(2 * len(self.scripts) + 1):
+            ready = ready_tasks(self.state)
+            if unreadable := self._unreadable(ready):
+                for key in unreadable:
+                    failure = self.scripts[key].failure(Status.NOT_STARTED)
+                    self.state = with_task(self.state, key, failure)
+                continue
+            todo = plan(self._with_conditions(ready))
+            self._check_moves(todo, ready)
+            self.state = carry_out(self.state, todo)
+            if not todo.skip:
+                break
+        else:
+            raise AssertionError("the plan does not come to rest")
+        assert plan(self.state) == Plan(), "asked again, it says something new"
+        self._check_ends()
+        self._check_stages()
+        self._check_execution()
+
+    def _unreadable(self, ready: tuple[str, ...]) -> list[str]:
+        return [key for key in ready if self.scripts[key].condition is Condition.UNREADABLE]
+
+    def _with_conditions(self, ready: tuple[str, ...]) -> ExecutionState:
+        def know(task: TaskState) -> TaskState:
+            if task.key not in ready:
+                return task
+            return replace(task, precondition=READ[self.scripts[task.key].condition])
+
+        return with_tasks(self.state, know)
+
+    def _check_moves(self, todo: Plan, ready: tuple[str, ...]) -> None:
+        begun = [*todo.start, *todo.skip]
+        assert sorted(begun) == sorted(ready)
+        assert set(todo.skip) == {
+            key for key in ready if self.scripts[key].condition is Condition.FALSE
+        }
+        if begun:
+            assert not self.state.pause_requested
+            assert not self.state.cancel_requested
+            assert self.state.status not in TERMINAL | {Status.QUEUED}
+        for key in begun:
+            self._check_that_its_turn_has_come(key)
+        after = {task.key: task.status for task in tasks_of(self.state)}
+        if todo.failed_task is not None:
+            assert after[todo.failed_task] in FAILURES
+        assert (todo.failed_task is not None) == (todo.status in FAILURES)
+
+    def _check_that_its_turn_has_come(self, key: str) -> None:
+        for stage in self.state.stages:
+            for group in stage.groups:
+                statuses = {task.status for task in group}
+                if any(task.key == key for task in group):
+                    assert not statuses & (STOPS | {Status.ROLLING_BACK})
+                    return
+                assert statuses <= SUCCESSES
+
+    def _check_ends(self) -> None:
+        """What has ended stays as it is."""
+        parts = (*self.state.stages, *tasks_of(self.state))
+        now = {part.key: part.status for part in parts} | {"": self.state.status}
+        assert {key: now[key] for key in self.ended} == self.ended
+        self.ended = {key: status for key, status in now.items() if status in TERMINAL}
+
+    def _check_stages(self) -> None:
+        for stage in self.state.stages:
+            parts = [task.status for group in stage.groups for task in group]
+            if parts:
+                self._check_whole(stage.status, parts)
+            else:
+                ends = {Status.COMPLETED, Status.CANCELED}
+                assert stage.status in ends | {Status.NOT_STARTED}
+
+    def _check_whole(self, whole: Status, parts: list[Status]) -> None:
+        """The state of a stage agrees with those of its tasks."""
+        alive = {status for status in parts if status in ALIVE}
+        ends = {status for status in parts if status in TERMINAL}
+        if alive:
+            assert whole not in TERMINAL | {Status.NOT_STARTED}
+            assert whole in alive | {Status.RUNNING, Status.CANCELING}
+            assert (whole is Status.CANCELING) == self.state.cancel_requested
+        elif ends & STOPS:
+            assert whole in ends & STOPS
+            assert Status.CANCELED not in ends or whole is Status.CANCELED
+        elif Status.NOT_STARTED not in parts:
+            assert whole is (Status.SKIPPED if ends == {Status.SKIPPED} else Status.COMPLETED)
+        else:
+            assert whole is (Status.RUNNING if ends else Status.NOT_STARTED)
+
+    def _check_execution(self) -> None:
+        status, tasks = self.state.status, [task.status for task in tasks_of(self.state)]
+        alive = {task for task in tasks if task in ALIVE}
+        if status in TERMINAL:
+            assert not alive
+            self._check_outcome(status, tasks)
+        elif self.state.cancel_requested:
+            assert status is Status.CANCELING
+            assert alive <= {Status.CANCELING, Status.ROLLING_BACK}
+            assert Status.NOT_STARTED not in tasks
+        elif status is not Status.QUEUED:
+            assert alive or self.state.pause_requested, "nothing lives and nobody paused it"
+            self._check_life(status, alive)
+
+    def _check_outcome(self, status: Status, tasks: list[Status]) -> None:
+        """The end of the whole is one of its parts'; what was stopped does not count as done."""
+        stages = {stage.status for stage in self.state.stages}
+        if status is Status.COMPLETED:
+            assert set(tasks) <= SUCCESSES
+            assert not stages & STOPS
+        elif status is Status.CANCELED and not stages:
+            assert self.state.cancel_requested
+        else:
+            assert status in stages & STOPS
+            assert Status.CANCELED not in stages or status is Status.CANCELED
+
+    def _check_life(self, status: Status, alive: set[Status]) -> None:
+        if Status.ROLLING_BACK in alive:
+            assert status is Status.ROLLING_BACK
+        elif self.state.pause_requested:
+            assert status is (Status.PAUSING if alive - {Status.WAITING} else Status.PAUSED)
+        else:
+            assert status is (Status.WAITING if Status.WAITING in alive else Status.RUNNING)
+
+
+def _stage(key: str, groups: list[dict[str, Script]]) -> StageState:
+    return StageState(
+        key=key,
+        status=Status.NOT_STARTED,
+        groups=tuple(
+            tuple(
+                TaskState(key=task, status=Status.NOT_STARTED, ignore_failure=script.ignore_failure)
+                for task, script in group.items()
+            )
+            for group in groups
+        ),
+    )
+
+
+TestExecutions = Executions.TestCase
+TestExecutions.settings = settings(
+    max_examples=500,
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate, Phase.shrink],
+    report_multiple_bugs=False,
+)
