@@ -180,6 +180,7 @@ class Executions(RuleBasedStateMachine):
         return with_tasks(self.state, know)
 
     def _check_moves(self, todo: Plan, ready: tuple[str, ...]) -> None:
+        assert set(todo.cancel) <= {task.key for task in self.those(MOVING)}
         begun = [*todo.start, *todo.skip]
         assert sorted(begun) == sorted(ready)
         assert set(todo.skip) == {
@@ -213,13 +214,17 @@ class Executions(RuleBasedStateMachine):
         self.ended = {key: status for key, status in now.items() if status in TERMINAL}
 
     def _check_stages(self) -> None:
+        earlier: set[Status] = set()
         for stage in self.state.stages:
             parts = [task.status for group in stage.groups for task in group]
             if parts:
                 self._check_whole(stage.status, parts)
+            elif self.state.cancel_requested:
+                assert stage.status in {Status.CANCELED, Status.COMPLETED, Status.NOT_STARTED}
             else:
-                ends = {Status.COMPLETED, Status.CANCELED}
-                assert stage.status in ends | {Status.NOT_STARTED}
+                is_reached = self.state.status is not Status.QUEUED and earlier <= SUCCESSES
+                assert stage.status is (Status.COMPLETED if is_reached else Status.NOT_STARTED)
+            earlier.add(stage.status)
 
     def _check_whole(self, whole: Status, parts: list[Status]) -> None:
         """The state of a stage agrees with those of its tasks."""
