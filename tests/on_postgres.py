@@ -11,7 +11,16 @@ from pathlib import Path
 
 from codestream.local_postgres import LocalPostgres, is_installed
 
-DRIVEN = ("engine", "judging", "kubernetes_task", "mirror", "work", "worker")
+DRIVEN = (
+    "answers",
+    "engine",
+    "judging",
+    "kubernetes_task",
+    "mirror",
+    "pausing",
+    "work",
+    "worker",
+)
 WORK = ["-n", "auto", *(f"tests/integration/test_{name}.py" for name in DRIVEN), "tests/api"]
 # One at a time: each copy empties the same database first.
 COPIES = ["-n", "0", "tests/integration/test_copy_database.py"]
