@@ -72,7 +72,10 @@ def work_task(claim: Claim) -> None:
             _keep_place(task, result)
         return
     with locked(task.stage_run.execution) as run, finishing(claim, wake_at=again):
-        _write(run, _same(run, task), result)
+        same = _same(run, task)
+        if _asks_again(task, result):
+            run.keep(same, answer="", answer_comment="", answered_by="", answered_at=None)
+        _write(run, same, result)
         advance(run)
 
 
@@ -178,7 +181,8 @@ def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
     columns = _given(input=result.input, output=result.output or None)
     columns |= {"cursor": result.cursor, "attempt": task.attempt + _is_failed_try(task, result)}
     if wanted is not before and before in MOVING:
-        columns |= _when_moved(before, task)
+        if before is Status.WAITING:  # what a person took to answer is not the task's time
+            columns["deadline_at"] = now() + timeout_of(task)
         run.change(task, wanted, message=result.message, **columns)
         return
     run.keep(task, message=result.message, **columns)
@@ -186,18 +190,16 @@ def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
         run.tell(task, kind="progress", message=result.message)
 
 
-def _when_moved(before: Status, task: TaskRun) -> dict[str, object]:
-    """A question waits for a new answer; after it, the time-out begins anew."""
-    if before is Status.WAITING:
-        return {"deadline_at": now() + timeout_of(task)}
-    return {"answer": "", "answer_comment": "", "answered_by": "", "answered_at": None}
-
-
 def _is_nothing_new(task: TaskRun, result: Wait | Hold) -> bool:
     """Whether nobody would see a difference: then the row alone is written, under no other lock."""
     stays = task.status == _state_of(result) or task.status not in MOVING
     quiet = result.message == task.message and result.input is None
-    return stays and quiet and result.output in ({}, task.output)
+    return stays and quiet and result.output in ({}, task.output) and not _asks_again(task, result)
+
+
+def _asks_again(task: TaskRun, result: Result) -> bool:
+    """Whether the step had an answer and wants another; one that came meanwhile it has not seen."""
+    return isinstance(result, Hold) and task.answered_at is not None
 
 
 def _keep_place(task: TaskRun, result: Wait | Hold) -> None:
