@@ -62,38 +62,53 @@ class Script:
         return [*ends, Status.CANCELED] if before in {Status.WAITING, Status.CANCELING} else ends
 
 
+# Mostly what lives long enough for something to happen to it.
 scripts: st.SearchStrategy[Script] = st.builds(
     Script,
-    ignore_failure=st.booleans(),
-    has_rollback=st.booleans(),
-    condition=st.sampled_from([Condition.NONE, *Condition]),
+    ignore_failure=st.sampled_from([False, False, True]),
+    has_rollback=st.sampled_from([True, True, False]),
+    condition=st.sampled_from([*[Condition.NONE] * 8, *Condition]),
 )
-groups = st.lists(scripts, min_size=1, max_size=3)
-stages = st.lists(groups, min_size=1, max_size=2)
-empty_or = st.lists(st.lists(scripts, max_size=1), max_size=1) | stages
-pipelines = st.lists(empty_or, max_size=3)
+Pipeline = list[list[list[Script]]]
+Layout = list[list[int]]
+
+LAYOUTS: list[Layout] = [
+    [],
+    [[], [1]],
+    [[2], [1]],
+    [[3, 1]],
+    [[1, 2], [], [2]],
+    [[2, 2], [1, 1], []],
+]
+"""For each stage the number of tasks of each of its groups."""
+
+
+def _filled(layout: Layout) -> st.SearchStrategy[Pipeline]:
+    def group(size: int) -> st.SearchStrategy[list[Script]]:
+        return st.lists(scripts, min_size=size, max_size=size)
+
+    return st.tuples(*(st.tuples(*map(group, sizes)).map(list) for sizes in layout)).map(list)
+
+
+pipelines = st.sampled_from(LAYOUTS).flatmap(_filled)
+places = st.sampled_from([Status.QUEUED, *[Status.RUNNING] * 4])
 
 
 class Executions(RuleBasedStateMachine):
-    """One execution of a random pipeline."""
+    """One execution after another, each of a random pipeline."""
 
     state: ExecutionState
     scripts: dict[str, Script]
     ended: dict[str, Status]
 
-    @initialize(pipeline=pipelines, status=st.sampled_from(["QUEUED", *["RUNNING"] * 3]))
-    def start(self, pipeline: list[list[list[Script]]], status: str) -> None:
-        self.scripts, self.ended, stages = {}, {}, []
-        for s, groups in enumerate(pipeline):
-            keyed = [
-                {f"{s}.{g}.{t}": script for t, script in enumerate(group)}
-                for g, group in enumerate(groups)
-            ]
-            stages.append(_stage(f"{s}", keyed))
-            for group in keyed:
-                self.scripts |= group
-        self.state = ExecutionState(status=Status(status), stages=tuple(stages))
-        self.settle()
+    @initialize(pipeline=pipelines, status=places)
+    def start(self, pipeline: Pipeline, status: Status) -> None:
+        self.begin(pipeline, status)
+
+    @precondition(lambda self: self.state.status in TERMINAL)
+    @rule(pipeline=pipelines, status=places)
+    def start_another(self, pipeline: Pipeline, status: Status) -> None:
+        self.begin(pipeline, status)
 
     @precondition(lambda self: self.state.status is Status.QUEUED)
     @rule()
@@ -116,15 +131,13 @@ class Executions(RuleBasedStateMachine):
         task = data.draw(st.sampled_from(self.those(ALIVE)))
         self.move(task, data.draw(st.sampled_from(self.scripts[task.key].ends(task.status))))
 
-    @precondition(lambda self: not self.state.cancel_requested)
-    @rule()
-    def cancel(self) -> None:
-        self.state = replace(self.state, cancel_requested=True)
-        self.settle()
-
-    @rule()
-    def pause_or_resume(self) -> None:
-        self.state = replace(self.state, pause_requested=not self.state.pause_requested)
+    @rule(request=st.sampled_from(["cancel", *["pause"] * 4]))
+    def ask_for(self, request: str) -> None:
+        """A person asks for the end, for a pause, or to go on after one."""
+        if request == "cancel":
+            self.state = replace(self.state, cancel_requested=True)
+        else:
+            self.state = replace(self.state, pause_requested=not self.state.pause_requested)
         self.settle()
 
     def teardown(self) -> None:
@@ -139,6 +152,19 @@ class Executions(RuleBasedStateMachine):
             for task in self.those(ALIVE):
                 self.move(task, self.scripts[task.key].ends(task.status)[0])
         assert self.state.status in TERMINAL
+
+    def begin(self, pipeline: Pipeline, status: Status) -> None:
+        self.scripts, self.ended, stages = {}, {}, []
+        for s, groups in enumerate(pipeline):
+            keyed = [
+                {f"{s}.{g}.{t}": script for t, script in enumerate(group)}
+                for g, group in enumerate(groups)
+            ]
+            stages.append(_stage(f"{s}", keyed))
+            for group in keyed:
+                self.scripts |= group
+        self.state = ExecutionState(status=status, stages=tuple(stages))
+        self.settle()
 
     def those(self, statuses: set[Status]) -> list[TaskState]:
         return [task for task in tasks_of(self.state) if task.status in statuses]
@@ -293,8 +319,8 @@ def _stage(key: str, groups: list[dict[str, Script]]) -> StageState:
 
 TestExecutions = Executions.TestCase
 TestExecutions.settings = settings(
-    max_examples=500,
-    stateful_step_count=25,
+    max_examples=250,
+    stateful_step_count=30,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate, Phase.shrink],
