@@ -18,6 +18,7 @@ DRIVEN = (
     "kubernetes_task",
     "mirror",
     "pausing",
+    "rollbacks",
     "work",
     "worker",
 )

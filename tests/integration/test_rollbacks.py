@@ -1,0 +1,401 @@
+"""Failed tasks and stages that a pipeline rolls back: once, to its end, whatever happens."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from codestream.core import work
+from codestream.core.errors import Refused
+from codestream.core.work import Claim, finishing
+from codestream.projects.models import Project
+from executions import rollbacks
+from executions.models import Execution, Worker
+from executions.runners.base import Done, TaskFailedError
+from executions.services import (
+    cancel_execution,
+    pause_execution,
+    resume_execution,
+    start_execution,
+)
+from executions.tasks import fail_task
+from executions.worker import drain
+from pipelines.models import Pipeline
+from tests.factories import (
+    ProjectFactory,
+    UserFactory,
+)
+from tests.integration.puppets import (
+    Busy,
+    Puppets,
+    asking,
+    pipeline_of,
+    start,
+    statuses,
+    story,
+    task_of,
+    working,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unbroken_stories")]
+
+TASK = {"name": "undo", "stage": "Main", "task": "a"}
+STAGE = {"name": "undo", "stage": "Main"}
+BROKEN = TaskFailedError("it broke")
+
+
+@pytest.fixture
+def project() -> Project:
+    made: Project = ProjectFactory.create()
+    return made
+
+
+@pytest.fixture
+def undo(puppets: Puppets, project: Project) -> Pipeline:
+    """A pipeline that undoes, in one task named ``u``."""
+    return pipeline_of(
+        "Undo: u", name="undo", project=project, inputs={"TAG": "none", "BY": "nobody"}
+    )
+
+
+@pytest.fixture
+def failing(puppets: Puppets, undo: Pipeline) -> Pipeline:
+    """A pipeline whose first task fails, to be rolled back by ``undo``."""
+    puppets.acts["a"] = BROKEN
+    return pipeline_of("Main: a, b", "Next: c", project=undo.project, rollbacks=[TASK])
+
+
+def rollbacks_of(execution: Execution) -> list[Execution]:
+    return list(execution.children.order_by("index"))
+
+
+def test_a_failed_task_is_rolled_back_and_nothing_later_begins(
+    puppets: Puppets, failing: Pipeline
+) -> None:
+    execution = start(failing)
+
+    assert statuses(execution) == {
+        "": "ROLLBACK_COMPLETED",
+        "a": "ROLLBACK_COMPLETED",
+        "b": "NOT_STARTED",
+        "c": "NOT_STARTED",
+    }
+    assert execution.message == "Main.a: it broke Rolled back by undo #1."
+    assert story(execution) == [
+        ("scripted #1", "", "QUEUED"),
+        ("scripted #1", "QUEUED", "RUNNING"),
+        ("Main", "NOT_STARTED", "RUNNING"),
+        ("Main.a", "NOT_STARTED", "STARTED"),
+        ("Main.a", "STARTED", "ROLLING_BACK"),
+        ("Main", "RUNNING", "ROLLING_BACK"),
+        ("scripted #1", "RUNNING", "ROLLING_BACK"),
+        ("Main.a", "ROLLING_BACK", "ROLLBACK_COMPLETED"),
+        ("Main", "ROLLING_BACK", "ROLLBACK_COMPLETED"),
+        ("scripted #1", "ROLLING_BACK", "ROLLBACK_COMPLETED"),
+    ]
+
+
+def test_a_rollback_says_whose_it_is_and_gets_its_inputs(
+    puppets: Puppets, undo: Pipeline, project: Project
+) -> None:
+    puppets.acts["a"] = BROKEN
+    rollback = {**TASK, "inputs": {"TAG": "${input.OLD}", "BY": "${Main.a.status}"}}
+    pipeline = pipeline_of("Main: a", project=project, inputs={"OLD": "1.1"}, rollbacks=[rollback])
+
+    execution = start(pipeline)
+
+    (child,) = rollbacks_of(execution)
+    assert (child.status, child.source, child.triggered_by) == ("COMPLETED", "ROLLBACK", "ann")
+    assert child.run_as == execution.run_as
+    assert child.inputs == {"TAG": "1.1", "BY": "ROLLING_BACK"}
+    assert child.comments == "Rolls back scripted #1"
+
+
+def test_while_its_rollback_works_the_execution_is_rolling_back(
+    puppets: Puppets, failing: Pipeline
+) -> None:
+    puppets.acts["u"] = working()
+    execution = start(failing)
+    assert statuses(execution)["a"] == "ROLLING_BACK"
+    assert statuses(execution)[""] == "ROLLING_BACK"
+
+    puppets.tell(rollbacks_of(execution)[0], "u", Done(message="undone"))
+
+    assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
+
+
+def test_looking_again_starts_no_second_rollback(puppets: Puppets, failing: Pipeline) -> None:
+    puppets.acts["u"] = working()
+    execution = start(failing)
+
+    for _ in range(3):
+        puppets.tell(execution, "a", BROKEN)
+
+    assert len(rollbacks_of(execution)) == 1
+
+
+def test_a_worker_killed_before_it_noted_the_rollback_starts_no_second_one(
+    puppets: Puppets, undo: Pipeline, failing: Pipeline
+) -> None:
+    puppets.acts["u"] = working()
+    execution = start_execution(pipeline=failing, inputs={}, run_as=None, triggered_by="ann")
+    fail_task(claim_of(execution, "a"), "it broke")
+    killed = claim_of(execution, "a")
+    rollbacks.start(killed.row)
+
+    drain()
+
+    assert statuses(execution)["a"] == "ROLLING_BACK"
+    assert len(rollbacks_of(execution)) == 1
+    puppets.tell(rollbacks_of(execution)[0], "u", Done(message="undone"))
+    assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
+    with pytest.raises(work.LeaseLostError), finishing(killed, wake_at=None):
+        pass
+
+
+def claim_of(execution: Execution, name: str) -> Claim:
+    """Claim a task like a worker that is going to die."""
+    kind, nobody = work.kind_named("task"), Worker.objects.none().values("pk")
+    assert kind is not None
+    taken = work.claim(kind, task_of(execution, name).pk, owner=uuid.uuid4(), alive=nobody)
+    assert taken is not None
+    return taken
+
+
+def test_a_stage_is_rolled_back_once_for_all_its_failed_tasks(
+    puppets: Puppets, undo: Pipeline, project: Project
+) -> None:
+    puppets.acts |= {"a": BROKEN, "b": BROKEN}
+    execution = start(pipeline_of("Main: a b, c", project=project, rollbacks=[STAGE]))
+
+    assert len(rollbacks_of(execution)) == 1
+    assert statuses(execution) == {
+        "": "ROLLBACK_COMPLETED",
+        "a": "ROLLBACK_COMPLETED",
+        "b": "ROLLBACK_COMPLETED",
+        "c": "NOT_STARTED",
+    }
+
+
+def test_the_rollback_of_a_task_does_not_wait_for_its_mates(
+    puppets: Puppets, undo: Pipeline, project: Project
+) -> None:
+    puppets.acts |= {"a": BROKEN, "b": working()}
+    execution = start(pipeline_of("Main: a b", project=project, rollbacks=[TASK]))
+    assert statuses(execution) == {"": "RUNNING", "a": "ROLLBACK_COMPLETED", "b": "RUNNING"}
+
+    puppets.tell(execution, "b", Done(message="fine"))
+
+    assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
+
+
+def test_the_rollback_of_a_task_comes_before_that_of_its_stage(
+    puppets: Puppets, undo: Pipeline, project: Project
+) -> None:
+    puppets.acts |= {"a": BROKEN, "b": BROKEN}
+    pipeline_of("Undo: s", name="undo stage", project=project)
+    of_stage = {**STAGE, "name": "undo stage"}
+    execution = start(pipeline_of("Main: a b", project=project, rollbacks=[of_stage, TASK]))
+
+    assert sorted(child.pipeline_name for child in rollbacks_of(execution)) == [
+        "undo",
+        "undo stage",
+    ]
+    assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
+
+
+def test_a_rollback_that_fails_says_why(puppets: Puppets, failing: Pipeline) -> None:
+    puppets.acts["u"] = TaskFailedError("the cluster is gone")
+
+    execution = start(failing)
+
+    assert statuses(execution)["a"] == "ROLLBACK_FAILED"
+    assert execution.status == "ROLLBACK_FAILED"
+    assert execution.message == (
+        "Main.a: it broke The rollback undo #1 ended with: Undo.u: the cluster is gone"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"name": "renamed"}, "The project has no pipeline named undo."),
+        ({"state": Pipeline.State.DISABLED}, "Pipeline undo is disabled."),
+    ],
+)
+def test_a_rollback_that_cannot_start_fails_the_task_at_once(
+    puppets: Puppets, undo: Pipeline, failing: Pipeline, change: dict[str, str], reason: str
+) -> None:
+    Pipeline.objects.filter(pk=undo.pk).update(**change)
+
+    execution = start(failing)
+
+    assert statuses(execution)["a"] == "ROLLBACK_FAILED"
+    assert execution.message == f"Main.a: it broke The rollback could not start: {reason}"
+    assert rollbacks_of(execution) == []
+
+
+def test_a_pipeline_of_another_project_rolls_nothing_back(puppets: Puppets, undo: Pipeline) -> None:
+    puppets.acts["a"] = BROKEN
+
+    execution = start(pipeline_of("Main: a", rollbacks=[TASK]))
+
+    assert statuses(execution)[""] == "ROLLBACK_FAILED"
+    assert not Execution.objects.filter(pipeline=undo).exists()
+
+
+def test_a_rollback_that_is_canceled_has_failed(puppets: Puppets, failing: Pipeline) -> None:
+    puppets.acts["u"] = working()
+    execution = start(failing)
+
+    cancel_execution(execution=rollbacks_of(execution)[0], by=UserFactory(username="eve"))
+    drain()
+
+    assert statuses(execution)[""] == "ROLLBACK_FAILED"
+    assert "Execution canceled by eve." in execution.message
+
+
+def test_a_cancel_does_not_leave_a_rollback_half_way(
+    puppets: Puppets, undo: Pipeline, project: Project
+) -> None:
+    puppets.acts |= {"a": BROKEN, "b": working(), "u": working()}
+    execution = start(pipeline_of("Main: a b, c", project=project, rollbacks=[TASK]))
+
+    cancel_execution(execution=execution, by=UserFactory(username="eve"))
+    drain()
+    assert statuses(execution) == {
+        "": "CANCELING",
+        "a": "ROLLING_BACK",
+        "b": "CANCELED",
+        "c": "CANCELED",
+    }
+    (rollback,) = rollbacks_of(execution)
+    assert statuses(rollback)[""] == "RUNNING"
+    puppets.tell(rollback, "u", Done(message="undone"))
+
+    assert statuses(execution) == {
+        "": "CANCELED",
+        "a": "ROLLBACK_COMPLETED",
+        "b": "CANCELED",
+        "c": "CANCELED",
+    }
+
+
+def test_a_task_that_fails_after_a_cancel_is_not_rolled_back(
+    puppets: Puppets, failing: Pipeline
+) -> None:
+    puppets.acts["a"] = working()
+    execution = start(failing)
+    cancel_execution(execution=execution, by=UserFactory())
+
+    fail_task(claim_of(execution, "a"), "it broke")
+
+    assert statuses(execution)["a"] == "FAILED"
+    assert rollbacks_of(execution) == []
+
+
+def test_a_pause_keeps_no_rollback_from_its_end(puppets: Puppets, failing: Pipeline) -> None:
+    puppets.acts["u"] = working()
+    execution = start(failing)
+    pause_execution(execution=execution, by=UserFactory())
+    assert execution.status == "ROLLING_BACK"
+
+    puppets.tell(rollbacks_of(execution)[0], "u", Done(message="undone"))
+
+    assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
+
+
+def test_a_rollback_itself_may_be_paused(puppets: Puppets, failing: Pipeline) -> None:
+    puppets.acts["u"] = working()
+    execution = start(failing)
+    (rollback,) = rollbacks_of(execution)
+    pause_execution(execution=rollback, by=UserFactory())
+    assert rollback.status == "PAUSING"
+
+    resume_execution(execution=rollback, by=UserFactory())
+    puppets.tell(rollback, "u", Done(message="undone"))
+
+    assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
+
+
+def test_a_rollback_is_not_rolled_back_itself(puppets: Puppets, project: Project) -> None:
+    puppets.acts |= {"a": BROKEN, "u": BROKEN}
+    again = {"name": "undo", "stage": "Undo"}
+    pipeline_of("Undo: u", name="undo", project=project, rollbacks=[again])
+
+    execution = start(pipeline_of("Main: a", project=project, rollbacks=[TASK]))
+
+    (rollback,) = rollbacks_of(execution)
+    assert statuses(rollback) == {"": "FAILED", "u": "FAILED"}
+    assert rollbacks_of(rollback) == []
+    assert statuses(execution)[""] == "ROLLBACK_FAILED"
+
+
+def test_a_failure_that_may_be_ignored_is_not_rolled_back(
+    puppets: Puppets, undo: Pipeline, project: Project
+) -> None:
+    puppets.acts["a"] = BROKEN
+
+    execution = start(pipeline_of("Main: a?, b", project=project, rollbacks=[TASK]))
+
+    assert statuses(execution) == {"": "COMPLETED", "a": "FAILED_CONTINUE", "b": "COMPLETED"}
+    assert rollbacks_of(execution) == []
+
+
+def test_a_task_that_never_began_is_not_rolled_back(
+    puppets: Puppets, undo: Pipeline, project: Project
+) -> None:
+    unreadable = {"a": '${var.gone} == "x"'}
+    execution = start(
+        pipeline_of("Main: a, b", project=project, conditions=unreadable, rollbacks=[TASK])
+    )
+
+    assert statuses(execution) == {"": "FAILED", "a": "FAILED", "b": "NOT_STARTED"}
+    assert rollbacks_of(execution) == []
+
+
+def test_a_task_that_a_person_refused_is_rolled_back(puppets: Puppets, failing: Pipeline) -> None:
+    puppets.acts["a"] = asking()
+    execution = start(failing)
+
+    puppets.tell(execution, "a", TaskFailedError("refused"))
+
+    assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
+
+
+def test_a_fault_of_ours_in_a_rolling_back_task_ends_it(
+    puppets: Puppets, failing: Pipeline
+) -> None:
+    puppets.acts["u"] = Busy("later")
+    execution = start(failing)
+    work.wake(type(task_of(execution, "a")), task_of(execution, "a").pk)
+
+    fail_task(claim_of(execution, "a"), "Internal error")
+
+    assert statuses(execution)["a"] == "FAILED"
+    assert execution.status == "FAILED"
+
+
+def test_a_rollback_waits_for_a_place_of_its_pipeline(
+    puppets: Puppets, failing: Pipeline, undo: Pipeline
+) -> None:
+    Pipeline.objects.filter(pk=undo.pk).update(concurrency=1)
+    puppets.acts["u"] = working()
+    before = start(undo)
+    execution = start(failing)
+    (rollback,) = rollbacks_of(execution)
+    assert statuses(rollback)[""] == "QUEUED"
+
+    puppets.tell(before, "u", Done(message="fine"))
+    drain()
+
+    assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
+
+
+def test_what_names_no_rollback_has_none(puppets: Puppets) -> None:
+    puppets.acts["a"] = BROKEN
+    execution = start(pipeline_of("Main: a"))
+
+    with pytest.raises(Refused, match="names no rollback"):
+        rollbacks.start(task_of(execution, "a"))
