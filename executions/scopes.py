@@ -89,16 +89,18 @@ def _variables(execution: Execution) -> dict[str, str]:
 def may_use_restricted(execution: Execution) -> bool:
     """Whether the run may use what is marked restricted.
 
-    Its identity has to be an administrator's. Where a push started it, nobody looked at what the
-    pipeline says, so who wrote that has to be one as well.
+    Its identity has to be an administrator's. Where a push or a failure started it, nobody looked
+    at what the pipeline says, so who wrote that has to be one as well. A rollback may no more than
+    the execution that it rolls back, which chose its pipeline and inputs.
     """
     people = [execution.run_as]
-    if execution.source == Execution.Source.PUSH:
+    if execution.source in {Execution.Source.PUSH, Execution.Source.ROLLBACK}:
         people.append(execution.revision.author)
-    return all(
+    may = all(
         person is not None and can(person, Action.ADMINISTER, execution.project)
         for person in people
     )
+    return may and (execution.parent is None or may_use_restricted(execution.parent))
 
 
 def _may_use(execution: Execution, variable: Variable) -> bool:

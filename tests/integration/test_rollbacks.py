@@ -9,10 +9,11 @@ import pytest
 from codestream.core import work
 from codestream.core.errors import Refused
 from codestream.core.work import Claim, finishing
-from codestream.projects.models import Project
+from codestream.projects.models import Membership, Project
 from executions import rollbacks
 from executions.models import Execution, Worker
 from executions.runners.base import Done, TaskFailedError
+from executions.scopes import may_use_restricted
 from executions.services import (
     cancel_execution,
     pause_execution,
@@ -23,6 +24,7 @@ from executions.tasks import fail_task
 from executions.worker import drain
 from pipelines.models import Pipeline
 from tests.factories import (
+    MembershipFactory,
     ProjectFactory,
     UserFactory,
 )
@@ -391,6 +393,28 @@ def test_a_rollback_waits_for_a_place_of_its_pipeline(
     drain()
 
     assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
+
+
+def test_a_rollback_after_a_push_has_the_rights_of_the_push_and_of_its_author(
+    puppets: Puppets, failing: Pipeline, undo: Pipeline
+) -> None:
+    admin = MembershipFactory(project=undo.project, role=Membership.Role.ADMINISTRATOR).user
+    member = MembershipFactory(project=undo.project, role=Membership.Role.MEMBER).user
+
+    def may(source: str, author: object, author_of_rollback: object) -> bool:
+        failing.revisions.update(author=author)
+        undo.revisions.update(author=author_of_rollback)
+        execution = start_execution(
+            pipeline=failing, inputs={}, run_as=admin, triggered_by="ann", source=source
+        )
+        drain()
+        return may_use_restricted(Execution.objects.get(parent=execution))
+
+    assert may("PUSH", admin, admin)
+    assert not may("PUSH", admin, member)
+    assert not may("PUSH", member, admin)
+    assert may("USER", member, admin)
+    assert not may("USER", admin, member)
 
 
 def test_what_names_no_rollback_has_none(puppets: Puppets) -> None:
