@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from codestream.core.errors import Refused
 from executions.definitions import definition_of
 from executions.models import Execution, TaskRun
-from executions.scopes import scope_of
+from executions.scopes import masked, scope_of
 from executions.services import start_execution
 from pipelines.definition import Rollback
 from pipelines.expressions import evaluate
@@ -42,10 +42,9 @@ def _start(task: TaskRun, rollback: Rollback, key: str) -> Execution:
         raise Refused(
             _("The project has no pipeline named %(name)s.") % {"name": rollback.pipeline}
         )
-    scope = scope_of(execution, stage=task.stage_run.name, task=task.name)
     return start_execution(
         pipeline=pipeline,
-        inputs={name: evaluate(text, scope) for name, text in rollback.inputs.items()},
+        inputs=_inputs(task, rollback),
         run_as=execution.run_as,
         triggered_by=execution.triggered_by,
         source=Execution.Source.ROLLBACK,
@@ -53,3 +52,20 @@ def _start(task: TaskRun, rollback: Rollback, key: str) -> Execution:
         start_key=key,
         parent=execution,
     )
+
+
+def _inputs(task: TaskRun, rollback: Rollback) -> dict[str, str]:
+    """Evaluate the inputs. They are stored and shown: raises Refused where one holds a secret."""
+    execution = task.stage_run.execution
+    scope = scope_of(execution, stage=task.stage_run.name, task=task.name)
+    shown = masked(scope, execution)
+    values = {name: evaluate(text, shown) for name, text in rollback.inputs.items()}
+    secret = [
+        name for name, text in rollback.inputs.items() if evaluate(text, scope) != values[name]
+    ]
+    if secret:
+        raise Refused(
+            _("These inputs would show a secret: %(names)s. The pipeline may use it itself.")
+            % {"names": ", ".join(secret)}
+        )
+    return values

@@ -27,6 +27,7 @@ from tests.factories import (
     MembershipFactory,
     ProjectFactory,
     UserFactory,
+    VariableFactory,
 )
 from tests.integration.puppets import (
     Busy,
@@ -393,6 +394,21 @@ def test_a_rollback_waits_for_a_place_of_its_pipeline(
     drain()
 
     assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
+
+
+def test_the_inputs_of_a_rollback_hold_no_secret(
+    puppets: Puppets, undo: Pipeline, project: Project
+) -> None:
+    puppets.acts["a"] = BROKEN
+    VariableFactory(project=project, name="key", value="hush-hush", type="SECRET")
+    rollback = {**TASK, "inputs": {"TAG": "${var.key}"}}
+
+    execution = start(pipeline_of("Main: a", project=project, rollbacks=[rollback]))
+
+    assert rollbacks_of(execution) == []
+    assert statuses(execution)[""] == "ROLLBACK_FAILED"
+    assert "These inputs would show a secret: TAG." in execution.message
+    assert "hush" not in execution.message
 
 
 def test_a_rollback_after_a_push_has_the_rights_of_the_push_and_of_its_author(
