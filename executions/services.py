@@ -170,11 +170,15 @@ def _inputs(definition: PipelineDefinition, given: Mapping[str, str]) -> dict[st
 
 
 def _create(execution: Execution, definition: PipelineDefinition, pipeline: Pipeline) -> None:
-    """Write the execution, already running when there is a place for it and nobody before it."""
+    """Write the execution, already running when there is a place for it and nobody before it.
+
+    A rollback by the pipeline that failed runs in the place of its parent, which waits for it.
+    """
     run = _run_of(execution, definition, pipeline)
     run.tell(execution, change=("", execution.status), actor=execution.triggered_by)
     has_place = has_a_free_place(pipeline)
-    is_next = has_place and not pipeline.executions.queued().exists()
+    takes_over = execution.parent is not None and execution.parent.pipeline_id == pipeline.pk
+    is_next = takes_over or (has_place and not pipeline.executions.queued().exists())
     if is_next:
         begin(run)
     run.create()

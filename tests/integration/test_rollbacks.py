@@ -396,6 +396,24 @@ def test_a_rollback_waits_for_a_place_of_its_pipeline(
     assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
 
 
+def test_a_pipeline_that_rolls_itself_back_does_not_wait_for_itself(
+    puppets: Puppets, project: Project
+) -> None:
+    puppets.acts["a"] = BROKEN
+    itself = {"name": "scripted", "stage": "Main"}
+    pipeline = pipeline_of("Main: a", project=project, concurrency=1, rollbacks=[itself])
+
+    first, second = (
+        start_execution(pipeline=pipeline, inputs={}, run_as=None, triggered_by="ann")
+        for _ in range(2)
+    )
+    drain()
+
+    assert statuses(first)[""] == "ROLLBACK_FAILED"
+    assert statuses(second)[""] == "ROLLBACK_FAILED"
+    assert [child.status for child in rollbacks_of(first)] == ["FAILED"]
+
+
 def test_the_inputs_of_a_rollback_hold_no_secret(
     puppets: Puppets, undo: Pipeline, project: Project
 ) -> None:
