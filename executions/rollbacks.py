@@ -11,6 +11,7 @@ from executions.definitions import definition_of
 from executions.models import Execution, TaskRun
 from executions.scopes import masked, scope_of
 from executions.services import start_execution
+from executions.states import Status
 from pipelines.definition import Rollback
 from pipelines.expressions import evaluate
 from pipelines.models import Pipeline
@@ -19,16 +20,23 @@ LOOK_AGAIN = timedelta(seconds=30)
 """The end of the rollback wakes its task; this is for the case that it could not."""
 
 
-def start(task: TaskRun) -> Execution:
+WORKING = (Status.STARTED, Status.RUNNING, Status.CANCELING)
+"""A task in one of these changes something; one that waits for a person does not."""
+
+
+def start(task: TaskRun) -> Execution | None:
     """Start the rollback of a task that failed, once; return its execution, started or found.
 
-    What rolls a whole stage back runs once for all its failed tasks. Raises Refused and the
-    errors of ``start_execution`` when it cannot start.
+    What rolls a whole stage back runs once for all its failed tasks, and not before every task
+    that works in it has ended: None until then. Raises Refused and the errors of
+    ``start_execution`` when it cannot start.
     """
     stage, execution = task.stage_run, task.stage_run.execution
     rollback = definition_of(execution.revision_id).rollback_of(stage.name, task.name)
     if rollback is None:
         raise Refused(_("The definition names no rollback for this task."))
+    if not rollback.task and stage.tasks.filter(status__in=WORKING).exists():
+        return None
     key = f"rollback:{task.pk if rollback.task else stage.pk}"
     started = Execution.objects.filter(start_key=key).first()
     return started or _start(task, rollback, key)

@@ -112,13 +112,13 @@ def _step(task: TaskRun) -> Result:
 
 
 def _roll_back(task: TaskRun) -> Result:
-    """Start what rolls the task back, or look how far it is."""
+    """Start what rolls the task back, or look how far that is."""
     try:
         rollback = rollbacks.start(task)
     except CodeStreamError as error:
         words = _("The rollback could not start: %(reason)s") % {"reason": error.user_message}
         return Ended(status=Status.ROLLBACK_FAILED, message=f"{task.message} {words}")
-    if not rollback.is_over:
+    if rollback is None or not rollback.is_over:
         until = now() + rollbacks.LOOK_AGAIN
         return Wait(until=until, message=task.message, cursor=task.cursor)
     if rollback.status == Status.COMPLETED:
@@ -164,8 +164,6 @@ def _write(run: Run, task: TaskRun, result: Result) -> None:
     match result:
         case Failed(message=message, output=output):
             run.change(task, failure_of(run, task), message=message, **_given(output=output))
-            if task.status == Status.ROLLING_BACK:
-                run.wake(task)
         case Ended(status=status, message=message):
             run.change(task, status, message=message)
         case Done(message=message, output=output):
@@ -173,6 +171,15 @@ def _write(run: Run, task: TaskRun, result: Result) -> None:
             run.change(task, Status.COMPLETED, message=message, **columns)
         case Wait() | Hold():
             _wait(run, task, result)
+    if task.status not in rollbacks.WORKING:
+        _wake_rollbacks(run, task)
+
+
+def _wake_rollbacks(run: Run, task: TaskRun) -> None:
+    """Let the rollback of the task begin, and that of its stage, which may have waited for it."""
+    for mate in run.tasks:
+        if mate.stage_run_id == task.stage_run_id and mate.status == Status.ROLLING_BACK:
+            run.wake(mate)
 
 
 def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:

@@ -181,6 +181,24 @@ def test_a_stage_is_rolled_back_once_for_all_its_failed_tasks(
     }
 
 
+def test_the_rollback_of_a_stage_waits_for_what_still_works_in_it(
+    puppets: Puppets, undo: Pipeline, project: Project
+) -> None:
+    puppets.acts |= {"a": BROKEN, "b": working()}
+    execution = start(pipeline_of("Main: a b", project=project, rollbacks=[STAGE]))
+    assert statuses(execution) == {"": "ROLLING_BACK", "a": "ROLLING_BACK", "b": "RUNNING"}
+    assert rollbacks_of(execution) == []
+
+    puppets.tell(execution, "b", Done(message="fine"))
+
+    assert len(rollbacks_of(execution)) == 1
+    assert statuses(execution) == {
+        "": "ROLLBACK_COMPLETED",
+        "a": "ROLLBACK_COMPLETED",
+        "b": "COMPLETED",
+    }
+
+
 def test_the_rollback_of_a_task_does_not_wait_for_its_mates(
     puppets: Puppets, undo: Pipeline, project: Project
 ) -> None:
