@@ -12,6 +12,7 @@ from pathlib import Path
 from codestream.local_postgres import LocalPostgres, is_installed
 
 DRIVEN = (
+    "admission",
     "answers",
     "engine",
     "judging",
@@ -19,6 +20,7 @@ DRIVEN = (
     "mirror",
     "pausing",
     "rollbacks",
+    "stories",
     "work",
     "worker",
 )

@@ -116,10 +116,10 @@ def _stage(groups: str, conditions: Mapping[str, str]) -> dict[str, object]:
     return {"taskOrder": order, "tasks": tasks}
 
 
-def start(pipeline: Pipeline, *, run_as: User | None = None) -> Execution:
+def start(pipeline: Pipeline, **inputs: str) -> Execution:
     """Start it and let the workers work until nothing is due."""
-    user = run_as or UserFactory.create()
-    execution = start_execution(pipeline=pipeline, inputs={}, run_as=user, triggered_by="ann")
+    user: User = UserFactory.create()
+    execution = start_execution(pipeline=pipeline, inputs=inputs, run_as=user, triggered_by="ann")
     drain()
     execution.refresh_from_db()
     return execution
