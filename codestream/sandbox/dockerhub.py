@@ -16,6 +16,7 @@ from codestream.sandbox.dockerhub_api import HubApi
 from codestream.sandbox.dockerhub_control import HubControl
 from codestream.sandbox.dockerhub_deliveries import Deliveries
 from codestream.sandbox.dockerhub_failures import Failures
+from codestream.sandbox.dockerhub_habits import Habits
 from codestream.sandbox.dockerhub_store import Store
 from codestream.sandbox.http_server import HttpServer, Request, Response, wait_for_signal
 
@@ -23,7 +24,8 @@ from codestream.sandbox.http_server import HttpServer, Request, Response, wait_f
 class DockerHubServer:
     """The stand-in, running: ``with DockerHubServer(username=…, password=…) as hub: hub.url``.
 
-    ``store``, ``failures`` and ``push`` are for the hand behind the scenes; a client uses ``url``.
+    ``store``, ``failures``, ``habits`` and ``push`` are for the hand behind the scenes; a client
+    uses ``url``.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class DockerHubServer:
     ) -> None:
         self.store = Store(state)
         self.failures = Failures()
+        self.habits = Habits()
         self._deliveries = Deliveries(self.store)
-        self._api = HubApi(self.store, self.failures)
-        self._control = HubControl(self.store, self.failures, self._deliveries)
+        self._api = HubApi(self.store, self.failures, self.habits)
+        self._control = HubControl(self.store, self.failures, self.habits, self._deliveries)
         if username:
             with self.store.changing():
                 self.store.accounts.add(username, password)

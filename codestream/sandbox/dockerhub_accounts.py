@@ -20,13 +20,17 @@ ADMIN_SCOPE = "repo:admin"
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """One account. ``failures`` and ``locked_until`` are the login lock (unix seconds)."""
+    """One account. ``failures`` and ``locked_until`` are the login lock (unix seconds).
+
+    An organisation is one too: its name and an organisation access token sign in.
+    """
 
     username: str
     salt: str
     password_hash: str
     has_second_factor: bool = False
     scope: str = ADMIN_SCOPE
+    is_organisation: bool = False
     failures: int = 0
     locked_until: float = 0
 
@@ -66,6 +70,7 @@ class Accounts:
         *,
         has_second_factor: bool = False,
         scope: str = ADMIN_SCOPE,
+        is_organisation: bool = False,
     ) -> None:
         """Add an account, or give one a new password."""
         salt = secrets.token_hex(16)
@@ -75,6 +80,7 @@ class Accounts:
             password_hash=_hash(password, salt),
             has_second_factor=has_second_factor,
             scope=scope,
+            is_organisation=is_organisation,
         )
 
     def is_locked(self, username: str) -> bool:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from codestream.sandbox.dockerhub_accounts import ADMIN_SCOPE, Account
-from codestream.sandbox.dockerhub_failures import Failures, cloudflare_block
+from codestream.sandbox.dockerhub_failures import (
+    ADMIN_NEEDED,
+    TOKEN_TOO_WEAK,
+    Failures,
+    Mode,
+    cloudflare_block,
+    name_taken,
+    not_found_page,
+)
+from codestream.sandbox.dockerhub_habits import Habits
 from codestream.sandbox.dockerhub_repositories import Hook, Repository
 from codestream.sandbox.dockerhub_store import Store
 from codestream.sandbox.http_server import (
@@ -26,6 +35,7 @@ LARGEST_PAGE = 100
 CALLS_PER_MINUTE = 600
 REPOSITORY = "/v2/repositories/{namespace}/{repository}/"
 HOOKS = f"{REPOSITORY}webhook_pipeline/"
+Work = Callable[[Repository], Response]
 # The protection in front of Docker Hub turns away clients that do not say who they are.
 LIBRARY_CLIENT = re.compile(r"python-requests|python-urllib|$", re.IGNORECASE)
 
@@ -33,9 +43,10 @@ LIBRARY_CLIENT = re.compile(r"python-requests|python-urllib|$", re.IGNORECASE)
 class HubApi:
     """An application for the paths under ``/v2/``."""
 
-    def __init__(self, store: Store, failures: Failures) -> None:
+    def __init__(self, store: Store, failures: Failures, habits: Habits) -> None:
         self._store = store
         self._failures = failures
+        self._habits = habits
         self._router = Router()
         for slash in ("", "/"):
             self._router.add("POST", f"/v2/auth/token{slash}", self._auth_token)
@@ -83,14 +94,15 @@ class HubApi:
         if account.has_second_factor:
             detail = "Require secondary authentication on MFA enabled account"
             token = secrets.token_urlsafe(16)
-            return json_response({"detail": detail, "login_2fa_token": token}, 401)
+            status = self._habits.second_factor
+            return json_response({"detail": detail, "login_2fa_token": token}, status)
         return json_response({key: accounts.issue_token(account)})
 
     def _show_repository(self, request: Request, namespace: str, repository: str) -> Response:
         def work() -> Response:
             account = self._account(request)
             found = self._visible(account, namespace, repository)
-            return _not_found() if found is None else json_response(_detail(found, account))
+            return self._not_found() if found is None else json_response(_detail(found, account))
 
         return self._failures.suffer("repository", work)
 
@@ -98,7 +110,7 @@ class HubApi:
         def work() -> Response:
             found = self._visible(self._account(request), namespace, repository)
             if found is None:
-                return _not_found()
+                return self._not_found()
             rows = [
                 {"name": name, "digest": tag.digest, "last_updated": tag.last_updated}
                 for name, tag in found.tags.items()
@@ -111,14 +123,26 @@ class HubApi:
         def work(managed: Repository) -> Response:
             return _page(request, [_hook(hook) for hook in managed.hooks])
 
-        return self._managed("list", request, namespace, repository, work)
+        def moving(managed: Repository) -> Response:
+            answer = work(managed)
+            with self._store.changing():
+                managed.move_first_to_end()
+            return answer
+
+        def old(managed: Repository) -> Response:
+            return _page(request, [_hook(hook) for hook in managed.hooks[:-1]])
+
+        own = {Mode.LIST_MOVES: moving, Mode.LIST_IS_OLD: old}
+        return self._managed("list", request, namespace, repository, work, own)
 
     def _create_hook(self, request: Request, namespace: str, repository: str) -> Response:
         def work(managed: Repository) -> Response:
             body = _object(request)
             with self._store.changing():
-                if faults := _faults(body, managed):
+                if faults := _faults(body):
                     return json_response(faults, 400)
+                if any(hook.name == body["name"] for hook in managed.hooks):
+                    return name_taken(body["name"], self._habits.name_taken)
                 hook = managed.add_hook(
                     body["name"],
                     body["webhooks"][0]["hook_url"],
@@ -135,7 +159,7 @@ class HubApi:
             with self._store.changing():
                 hook = managed.hook(slug)
                 if hook is None:
-                    return _not_found()
+                    return self._not_found()
                 managed.hooks.remove(hook)
             return Response(status=204)
 
@@ -147,7 +171,7 @@ class HubApi:
         def work(managed: Repository) -> Response:
             hook = managed.hook(slug)
             if hook is None:
-                return _not_found()
+                return self._not_found()
             calls = [
                 {"uuid": call.uuid, "status": call.status, "created": call.created}
                 for call in reversed(hook.history)
@@ -162,26 +186,41 @@ class HubApi:
         request: Request,
         namespace: str,
         repository: str,
-        work: Callable[[Repository], Response],
+        work: Work,
+        own: Mapping[Mode, Work] | None = None,
     ) -> Response:
         """Do work that only an administrator of the repository may do."""
 
-        def allowed() -> Response:
-            account = self._account(request)
-            if account is None:
-                return json_response({"detail": "Incorrect authentication credentials"}, 401)
-            found = self._visible(account, namespace, repository)
-            if found is None:
-                return _not_found()
-            if account.username not in found.admins:
-                detail = "You do not have permission to perform this action."
-                return json_response({"detail": detail}, 403)
-            if account.scope != ADMIN_SCOPE:
-                message = "access to the resource is forbidden with personal access token"
-                return json_response({"errinfo": {}, "message": message}, 403)
-            return work(found)
+        def allowed(work: Work) -> Callable[[], Response]:
+            return lambda: self._if_allowed(request, namespace, repository, work)
 
-        return self._failures.suffer(route, allowed)
+        plays = {mode: allowed(play) for mode, play in (own or {}).items()}
+        return self._failures.suffer(route, allowed(work), plays)
+
+    def _if_allowed(
+        self, request: Request, namespace: str, repository: str, work: Work
+    ) -> Response:
+        account = self._account(request)
+        if account is None:
+            return json_response({"detail": "Incorrect authentication credentials"}, 401)
+        found = self._visible(account, namespace, repository)
+        if found is None:
+            return self._not_found()
+        if account.username not in found.admins:
+            if self._habits.no_right == 404:
+                return self._not_found()
+            return json_response({"detail": ADMIN_NEEDED}, 403)
+        if account.scope != ADMIN_SCOPE:
+            return json_response({"errinfo": {}, "message": TOKEN_TOO_WEAK}, 403)
+        if account.is_organisation and not self._habits.organisation_tokens:
+            message = "token issued from organization access token is not allowed"
+            return json_response({"errinfo": {}, "message": message}, 403)
+        return work(found)
+
+    def _not_found(self) -> Response:
+        if self._habits.not_found == "html":
+            return not_found_page()
+        return json_response({"detail": "Object not found"}, 404)
 
     def _account(self, request: Request) -> Account | None:
         return self._store.accounts.identify(request.headers.get("Authorization", ""))
@@ -195,15 +234,13 @@ class HubApi:
         return found if account is not None and account.username in found.admins else None
 
 
-def _faults(body: dict[str, Any], repository: Repository) -> dict[str, Any]:
+def _faults(body: dict[str, Any]) -> dict[str, Any]:
     """What is wrong with a new webhook, as Docker Hub says it; empty when nothing is."""
     name, hooks = body.get("name"), body.get("webhooks")
     if not isinstance(name, str) or not name:
         return {"name": ["This field is required."]}
     if len(name) < 3:
         return {"name": ["Ensure this field has at least 3 characters."]}
-    if any(hook.name == name for hook in repository.hooks):
-        return {"name": [f"A hook with '{name}' name already exists"]}
     if not isinstance(hooks, list) or not hooks:
         return {"webhooks": ["This field is required."]}
     if not all(isinstance(hook, dict) and _is_http_url(hook.get("hook_url")) for hook in hooks):
@@ -279,10 +316,6 @@ def _object(request: Request) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _not_found() -> Response:
-    return json_response({"detail": "Object not found"}, 404)
-
-
 def _with_headers(answer: Response) -> Response:
     limits = {
         "X-RateLimit-Limit": str(CALLS_PER_MINUTE),
@@ -294,4 +327,5 @@ def _with_headers(answer: Response) -> Response:
         body=answer.body,
         content_type=answer.content_type,
         headers={**limits, **answer.headers},
+        is_cut_off=answer.is_cut_off,
     )

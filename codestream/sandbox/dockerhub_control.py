@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 from codestream.sandbox.dockerhub_accounts import ADMIN_SCOPE
 from codestream.sandbox.dockerhub_deliveries import Deliveries
 from codestream.sandbox.dockerhub_failures import Failures, Mode
+from codestream.sandbox.dockerhub_habits import Habits
 from codestream.sandbox.dockerhub_page import render
-from codestream.sandbox.dockerhub_repositories import Repository
+from codestream.sandbox.dockerhub_repositories import Hook, Repository
 from codestream.sandbox.dockerhub_store import Store
 from codestream.sandbox.http_server import (
     Request,
@@ -31,9 +32,12 @@ class HubControl:
     own page only.
     """
 
-    def __init__(self, store: Store, failures: Failures, deliveries: Deliveries) -> None:
+    def __init__(
+        self, store: Store, failures: Failures, habits: Habits, deliveries: Deliveries
+    ) -> None:
         self._store = store
         self._failures = failures
+        self._habits = habits
         self._deliveries = deliveries
         self._router = Router()
         self._router.add("GET", "/", self._show_page)
@@ -43,6 +47,10 @@ class HubControl:
         self._router.add("POST", "/_control/push", self._push)
         self._router.add("POST", "/_control/deliver", self._deliver)
         self._router.add("POST", "/_control/fail", self._fail)
+        self._router.add("POST", "/_control/habits", self._change_habits)
+        self._router.add("POST", "/_control/hook", self._add_hook)
+        self._router.add("POST", "/_control/unhook", self._remove_hook)
+        self._router.add("POST", "/_control/double", self._double_hook)
         self._router.add("POST", "/_control/account", self._add_account)
         self._router.add("POST", "/_control/repository", self._add_repository)
         self._router.add("POST", "/_control/tokens", self._change_tokens)
@@ -106,6 +114,39 @@ class HubControl:
         self._failures.fail(body["route"], Mode(body["mode"]), times=int(body.get("times", 1)))
         return json_response({}, 201)
 
+    def _change_habits(self, request: Request) -> Response:
+        self._habits.change(_object(request))
+        return json_response({}, 201)
+
+    def _add_hook(self, request: Request) -> Response:
+        """What a person does in Docker Hub's own page, behind every client's back."""
+        body = _object(request)
+        repository = self._named(f"{body['namespace']}/{body['repository']}")
+        with self._store.changing():
+            hook = repository.add_hook(
+                str(body["name"]), str(body["url"]), expect_final_callback=False
+            )
+        return json_response({"slug": hook.slug}, 201)
+
+    def _remove_hook(self, request: Request) -> Response:
+        body = _object(request)
+        repository = self._named(f"{body['namespace']}/{body['repository']}")
+        with self._store.changing():
+            repository.hooks.remove(_hook_named(repository, body["slug"]))
+        return json_response({}, 201)
+
+    def _double_hook(self, request: Request) -> Response:
+        body = _object(request)
+        repository = self._named(f"{body['namespace']}/{body['repository']}")
+        with self._store.changing():
+            hook = _hook_named(repository, body["slug"])
+            made = repository.add_hook(
+                str(body.get("name", f"{hook.name} again")),
+                hook.hook_url,
+                expect_final_callback=False,
+            )
+        return json_response({"slug": made.slug}, 201)
+
     def _add_account(self, request: Request) -> Response:
         body = _object(request)
         with self._store.changing():
@@ -114,6 +155,7 @@ class HubControl:
                 str(body["password"]),
                 has_second_factor=body.get("two_factor") is True,
                 scope=str(body.get("scope", ADMIN_SCOPE)),
+                is_organisation=body.get("organisation") is True,
             )
         return json_response({}, 201)
 
@@ -139,6 +181,13 @@ class HubControl:
     def _show_state(self, _request: Request) -> Response:
         repositories = self._store.repositories.values()
         return json_response({"repositories": [_shown(each) for each in repositories]})
+
+
+def _hook_named(repository: Repository, slug: object) -> Hook:
+    hook = repository.hook(str(slug))
+    if hook is None:
+        raise ValueError("slug")
+    return hook
 
 
 def _shown(repository: Repository) -> dict[str, Any]:

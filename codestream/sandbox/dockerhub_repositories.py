@@ -107,6 +107,10 @@ class Repository:
         self.hooks.append(hook)
         return hook
 
+    def move_first_to_end(self) -> None:
+        """Reorder the list, as it happens while somebody reads it page by page."""
+        self.hooks = [*self.hooks[1:], *self.hooks[:1]]
+
     def push(self, tag: str) -> Tag:
         """Let the tag point at a new digest."""
         pushed = Tag(digest=f"sha256:{secrets.token_hex(32)}", last_updated=timestamp())

@@ -54,13 +54,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One answer. With ``chunks`` the body is sent piece by piece as the iterator yields it."""
+    """One answer. With ``chunks`` the body is sent piece by piece as the iterator yields it.
+
+    One that ``is_cut_off`` ends with the connection, short of the length that its headers announce.
+    """
 
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     chunks: Iterable[bytes] | None = None
+    is_cut_off: bool = False
 
 
 def json_response(
@@ -180,7 +184,9 @@ class _Exchange(BaseHTTPRequestHandler):
             return
         if response.body:
             self.send_header("Content-Type", response.content_type)
-        if response.status != HTTPStatus.NO_CONTENT:
+        if response.is_cut_off:
+            self.close_connection = True
+        elif response.status != HTTPStatus.NO_CONTENT:
             self.send_header("Content-Length", str(len(response.body)))
         self.end_headers()
         if self.command != "HEAD":
