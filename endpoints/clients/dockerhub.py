@@ -6,14 +6,13 @@ update, a webhook's id is its slug, and every path ends with a slash.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import TracebackType
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from codestream.core.clock import now
 from codestream.core.http import Reach, Response, open_session, origin
 from codestream.core.json_types import Json
-from endpoints.clients.base import Protocol
+from endpoints.clients.base import NotFound, Protocol, ServerFault
 from endpoints.clients.dockerhub_answers import (
     HubRepository,
     HubWebhook,
@@ -23,6 +22,7 @@ from endpoints.clients.dockerhub_answers import (
     read_webhook,
     refusal,
 )
+from endpoints.clients.dockerhub_errors import TokenRefused
 from endpoints.clients.dockerhub_login import Login
 from endpoints.clients.repository_address import RepositoryAddress, parse_repository_url
 
@@ -36,6 +36,7 @@ __all__ = [
 
 PAGE_SIZE = 100
 MOST_PAGES = 50
+MOST_READINGS = 5
 
 
 class DockerHub:
@@ -55,9 +56,22 @@ class DockerHub:
         self._login.token()
 
     def list_webhooks(self, namespace: str, repository: str) -> tuple[HubWebhook, ...]:
-        """All webhooks of the repository, each once, although a page may change meanwhile."""
-        found = {hook.slug: hook for hook in self._webhooks(namespace, repository)}
-        return tuple(found.values())
+        """All webhooks of the repository, each once.
+
+        A list of several pages may change between two of them and hide what moved from one to
+        the other, so it is read until two readings agree.
+        """
+        pages = self._read_pages(namespace, repository)
+        for _ in range(MOST_READINGS):
+            if len(pages) == 1:
+                return tuple(pages[0])
+            before, pages = pages, self._read_pages(namespace, repository)
+            if before == pages:
+                found = {hook.slug: hook for page in pages for hook in page}
+                return tuple(found.values())
+        raise ServerFault(
+            f"The list of webhooks of {namespace}/{repository} changes while it is read."
+        )
 
     def find_webhook(self, namespace: str, repository: str, hook_url: str) -> HubWebhook | None:
         """The webhook that calls ``hook_url``: the way to learn what became of a lost answer."""
@@ -117,17 +131,24 @@ class DockerHub:
     ) -> None:
         self.close()
 
-    def _webhooks(self, namespace: str, repository: str) -> Iterator[HubWebhook]:
+    def _read_pages(self, namespace: str, repository: str) -> list[list[HubWebhook]]:
         wish = f"list the webhooks of {namespace}/{repository}"
         url = f"{self._webhooks_url(namespace, repository)}?page_size={PAGE_SIZE}"
+        pages: list[list[HubWebhook]] = []
         for _ in range(MOST_PAGES):
-            page = self._get(url, wish)
+            try:
+                page = self._get(url, wish)
+            except NotFound:
+                if not pages:
+                    raise
+                # The list has grown shorter since the page before promised this one.
+                return pages
             results, following = page.get("results"), page.get("next")
             if not isinstance(results, list):
                 raise Protocol("Docker Hub's list of webhooks has no results.")
-            yield from map(read_webhook, results)
+            pages.append([read_webhook(result) for result in results])
             if not following:
-                return
+                return pages
             url = self._own(following)
         raise Protocol(f"Docker Hub's list of webhooks has more than {MOST_PAGES} pages.")
 
@@ -150,6 +171,8 @@ class DockerHub:
         if response.status == 401:
             token = self._login.token(instead_of=token)
             response = ask(self._session, method, url, token=token, json=json)
+            if response.status == 401:
+                raise TokenRefused("Docker Hub signed the account in and then refused its token.")
         return response
 
     def _repository_url(self, namespace: str, repository: str) -> str:

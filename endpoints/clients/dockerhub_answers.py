@@ -19,7 +19,6 @@ from endpoints.clients.base import (
     Blocked,
     ClientError,
     Conflict,
-    Forbidden,
     Invalid,
     NotFound,
     Protocol,
@@ -28,7 +27,9 @@ from endpoints.clients.base import (
     Unauthorized,
     Unreachable,
 )
+from endpoints.clients.dockerhub_errors import NotAdministrator, TokenLacksRight
 
+READ_SECONDS = 10.0
 LONGEST_WAIT = timedelta(hours=1)
 USUAL_WAIT = timedelta(minutes=1)
 LONGEST_EXPLANATION = 200
@@ -38,8 +39,9 @@ FIRST_TIMESTAMP = 10**9
 _REFUSALS: dict[int, type[ClientError]] = {
     400: Invalid,
     401: Unauthorized,
-    403: Forbidden,
     404: NotFound,
+    # A proxy on the way wants to be signed in to.
+    407: Blocked,
     408: ServerFault,
     409: Conflict,
     # Announced brown-outs answer so.
@@ -74,7 +76,7 @@ def ask(
     if token:
         headers["Authorization"] = f"Bearer {token}"
     try:
-        return send(session, method, url, headers=headers, json=json)
+        return send(session, method, url, headers=headers, json=json, read_seconds=READ_SECONDS)
     except TransportError as error:
         unreachable = Unreachable(error.user_message, retry_at=error.retry_at)
         unreachable.retryable = error.retryable
@@ -89,8 +91,10 @@ def refusal(
     what = f"Docker Hub did not {wish}: {said or _phrase(response.status)}."
     if response.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(what, retry_at=retry_at(response, now) or now + USUAL_WAIT)
-    if response.status == HTTPStatus.FORBIDDEN and not isinstance(_json(response), dict):
+    if _is_turned_away(response):
         return Blocked(what)
+    if response.status == HTTPStatus.FORBIDDEN:
+        return TokenLacksRight(what) if "token" in said.lower() else NotAdministrator(what)
     if response.status == HTTPStatus.BAD_REQUEST and "already exists" in said:
         return Conflict(what)
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -120,8 +124,9 @@ def retry_at(response: Response, now: datetime) -> datetime | None:
     Docker Hub sends ``X-Retry-After`` as a unix time, what stands before it ``Retry-After`` in
     seconds or as a date.
     """
-    text = response.headers.get("x-retry-after") or response.headers.get("retry-after") or ""
-    wait = _wait(text.strip(), now)
+    texts = (response.headers.get(name, "") for name in ("x-retry-after", "retry-after"))
+    waits = (_wait(text.strip(), now) for text in texts)
+    wait = next((wait for wait in waits if wait is not None), None)
     return None if wait is None else now + min(max(wait, timedelta()), LONGEST_WAIT)
 
 
@@ -160,6 +165,16 @@ def read_repository(record: dict[str, Json], name: str) -> HubRepository:
         is_private=record.get("is_private") is True,
         can_admin=can_admin if isinstance(can_admin, bool) else None,
     )
+
+
+def _is_turned_away(response: Response) -> bool:
+    """Whether something in front of Docker Hub answered: it speaks no JSON, and asks browsers
+    for proof that they are one.
+    """
+    if response.status == HTTPStatus.FORBIDDEN:
+        return not isinstance(_json(response), dict)
+    is_challenge = "cf-mitigated" in response.headers or "challenge-platform" in response.text
+    return response.status == HTTPStatus.SERVICE_UNAVAILABLE and is_challenge
 
 
 def _json(response: Response) -> Json:

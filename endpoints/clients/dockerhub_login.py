@@ -1,6 +1,7 @@
 """Signs in to Docker Hub, as seldom as possible: tokens are kept until shortly before they end.
 
-Failed sign-ins lock the user name for ten minutes, so a refused one is never repeated here.
+Failed sign-ins lock the user name for ten minutes, so a refused one is not repeated here, and is
+remembered for a moment, for all the webhooks of one account.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import jwt
 
 from codestream.core.clock import now
 from codestream.core.http import Response, Session
-from endpoints.clients.base import Protocol, Unauthorized
-from endpoints.clients.dockerhub_answers import ask, read_object, refusal
+from endpoints.clients.base import ClientError, Protocol, Unauthorized
+from endpoints.clients.dockerhub_answers import ask, explanation, read_object, refusal, retry_at
+from endpoints.clients.dockerhub_errors import AccountLocked, SecondFactor
 
 MARGIN = timedelta(seconds=30)
+LOCK = timedelta(minutes=10)
+REFUSAL_KEPT = timedelta(minutes=1)
+"""However often the same wrong password is tried meanwhile, it counts once towards the lock."""
 LIFE_IF_UNTOLD = timedelta(minutes=5)
 WISH = "sign in"
 NEVER = datetime.fromtimestamp(0, UTC)
@@ -25,11 +30,13 @@ NEVER = datetime.fromtimestamp(0, UTC)
 
 @dataclass(slots=True)
 class _Ticket:
-    """The token of one credential, shared by all clients of this process."""
+    """The token of one credential, or its refusal, shared by all clients of this process."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     token: str = ""
     good_until: datetime = NEVER
+    refusal: ClientError | None = None
+    refused_until: datetime = NEVER
 
 
 _tickets: dict[tuple[str, str, str], _Ticket] = {}
@@ -54,10 +61,23 @@ class Login:
         with self._ticket.lock:
             is_good = self._ticket.token and now() < self._ticket.good_until
             if not is_good or self._ticket.token == instead_of:
-                self._ticket.token = ""
-                self._ticket.token = self._sign_in()
-                self._ticket.good_until = _end_of(self._ticket.token) - MARGIN
+                self._renew()
             return self._ticket.token
+
+    def _renew(self) -> None:
+        """Sign in, unless that was refused just now."""
+        ticket = self._ticket
+        ticket.token = ""
+        if ticket.refusal is not None and now() < ticket.refused_until:
+            raise ticket.refusal.with_traceback(None)
+        try:
+            ticket.token = self._sign_in()
+        except (Unauthorized, AccountLocked) as refused:
+            ticket.refusal = refused
+            ticket.refused_until = refused.retry_at or now() + REFUSAL_KEPT
+            raise
+        ticket.refusal = None
+        ticket.good_until = _end_of(ticket.token) - MARGIN
 
     def _sign_in(self) -> str:
         if not self._username or not self._secret:
@@ -76,18 +96,31 @@ class Login:
 
     def _read(self, answer: Response) -> str:
         if b"login_2fa_token" in answer.body:
-            # Seen with 401 and with 200: the field decides, and nobody is here to type a code.
-            raise Unauthorized(
-                "Docker Hub asks for a second factor: this account needs an access token.",
-                advice="Create one in Docker Hub and enter it in place of the password.",
+            # Seen with 401 and with 200: the field decides.
+            raise SecondFactor(
+                "Docker Hub asks for a second factor: this account needs an access token."
             )
         if answer.status != 200:
-            raise refusal(answer, WISH, now=now(), secrets=[self._secret])
+            raise self._refusal(answer)
         body = read_object(answer, WISH)
         token = body.get("access_token") or body.get("token")
         if not isinstance(token, str):
             raise Protocol("Docker Hub's answer to the sign-in holds no token.")
         return token
+
+    def _refusal(self, answer: Response) -> ClientError:
+        said = explanation(answer, [self._secret]) or "no reason given"
+        if answer.status == 401:
+            return Unauthorized(
+                f"Docker Hub refused the user name, password or access token: {said}."
+            )
+        if answer.status == 429:
+            ends = retry_at(answer, now()) or now() + LOCK
+            return AccountLocked(
+                f"Docker Hub takes no sign-in of {self._username} for some minutes: {said}.",
+                retry_at=ends,
+            )
+        return refusal(answer, WISH, now=now(), secrets=[self._secret])
 
 
 def _end_of(token: str) -> datetime:

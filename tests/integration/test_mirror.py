@@ -190,7 +190,7 @@ def test_a_person_can_have_it_tried_again_at_once(
 ) -> None:
     server.failures.fail("create", Mode.FORBIDDEN, times=1)
     drain()
-    assert RemoteHook.objects.get().error_code == "forbidden"
+    assert RemoteHook.objects.get().error_code == "token_lacks_right"
 
     retry_mirror(webhook=webhook)
     drain()

@@ -12,6 +12,7 @@ from pytest_django.fixtures import Settings
 
 from codestream.sandbox.dockerhub import DockerHubServer
 from codestream.sandbox.http_server import HttpServer, Request, Response
+from endpoints.clients import dockerhub_answers
 from endpoints.clients.dockerhub import DockerHub
 
 PASSWORD = "right-horse-battery"
@@ -30,6 +31,12 @@ def hub(server: DockerHubServer) -> Iterator[DockerHub]:
     """A client signed in as the repository's administrator."""
     with DockerHub(server.url, "demo", PASSWORD) as client:
         yield client
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client whose limit a slow answer exceeds."""
+    monkeypatch.setattr(dockerhub_answers, "READ_SECONDS", 0.3)
 
 
 @dataclass

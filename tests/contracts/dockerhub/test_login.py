@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from pytest_django.fixtures import Settings
 
+from codestream.core.clock import now
 from codestream.sandbox.dockerhub import DockerHubServer
 from codestream.sandbox.dockerhub_failures import Mode
 from codestream.sandbox.http_server import HttpServer, Request, Response, json_response
-from endpoints.clients.base import Blocked, Forbidden, RateLimited, Unauthorized
+from endpoints.clients import dockerhub_login
+from endpoints.clients.base import Blocked, Unauthorized
 from endpoints.clients.dockerhub import DockerHub
+from endpoints.clients.dockerhub_errors import AccountLocked, SecondFactor, TokenLacksRight
 from tests.contracts.dockerhub.conftest import PASSWORD
 
 HOOK_URL = "https://ci.example.com/hooks/1"
@@ -37,8 +42,31 @@ def test_after_several_failures_the_right_password_is_kept_out_too(
         ):
             client.log_in()
 
-    with DockerHub(server.url, "demo", PASSWORD) as client, pytest.raises(RateLimited):
+    with DockerHub(server.url, "demo", PASSWORD) as client, pytest.raises(AccountLocked) as locked:
         client.log_in()
+
+    assert locked.value.retry_at is not None
+    assert timedelta(minutes=9) < locked.value.retry_at - now() <= timedelta(minutes=10)
+
+
+def test_a_wrong_password_counts_once_however_many_webhooks_use_it(
+    server: DockerHubServer,
+) -> None:
+    for _ in range(9):
+        with DockerHub(server.url, "demo", "wrong") as client, pytest.raises(Unauthorized):
+            client.list_webhooks("demo", "web")
+
+    assert server.store.accounts.accounts["demo"].failures == 1
+
+
+def test_a_refused_account_is_asked_for_again_after_a_moment(
+    server: DockerHubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dockerhub_login, "REFUSAL_KEPT", timedelta())
+    for expected in (1, 2):
+        with DockerHub(server.url, "demo", "wrong") as client, pytest.raises(Unauthorized):
+            client.log_in()
+        assert server.store.accounts.accounts["demo"].failures == expected
 
 
 def test_an_endpoint_without_credentials_says_so_without_asking(server: DockerHubServer) -> None:
@@ -46,11 +74,15 @@ def test_an_endpoint_without_credentials_says_so_without_asking(server: DockerHu
         client.log_in()
 
 
-def test_an_account_with_a_second_factor_needs_an_access_token(server: DockerHubServer) -> None:
+@pytest.mark.parametrize("status", [401, 200])
+def test_an_account_with_a_second_factor_needs_an_access_token(
+    server: DockerHubServer, status: int
+) -> None:
+    server.habits.second_factor = status
     server.store.accounts.add("careful", "pw-of-careful", has_second_factor=True)
     with (
         DockerHub(server.url, "careful", "pw-of-careful") as client,
-        pytest.raises(Unauthorized, match="needs an access token"),
+        pytest.raises(SecondFactor, match="needs an access token"),
     ):
         client.log_in()
 
@@ -60,9 +92,32 @@ def test_a_token_that_may_not_manage_repositories_is_forbidden(server: DockerHub
     server.store.repositories["demo/web"].admins.append("reader")
     with (
         DockerHub(server.url, "reader", "dckr_pat_reader") as client,
-        pytest.raises(Forbidden, match="personal access token"),
+        pytest.raises(TokenLacksRight, match="Read, Write and Delete"),
     ):
         client.create_webhook("demo", "web", "hook", HOOK_URL)
+
+
+def test_the_token_of_an_organisation_is_taken_only_where_that_is_switched_on(
+    server: DockerHubServer,
+) -> None:
+    server.store.accounts.add("acme", "dckr_oat_acme", is_organisation=True)
+    server.store.repositories["demo/web"].admins.append("acme")
+    with DockerHub(server.url, "acme", "dckr_oat_acme") as client:
+        with pytest.raises(TokenLacksRight, match="organization access token"):
+            client.list_webhooks("demo", "web")
+        server.habits.organisation_tokens = True
+        assert client.list_webhooks("demo", "web") == ()
+
+
+@pytest.mark.parametrize("mode", [Mode.CLOUDFLARE, Mode.CHALLENGE, Mode.CHALLENGE_BUSY])
+def test_a_protection_that_turns_the_sign_in_away_is_no_wrong_password(
+    server: DockerHubServer, mode: Mode
+) -> None:
+    server.failures.fail("login", mode)
+    with DockerHub(server.url, "demo", PASSWORD) as client:
+        with pytest.raises(Blocked):
+            client.log_in()
+        client.log_in()
 
 
 def test_clients_of_one_account_share_a_token(hub: DockerHub, server: DockerHubServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_django.fixtures import Settings
 
+from codestream.core.json_types import Json
 from codestream.sandbox.dockerhub import DockerHubServer
 from codestream.sandbox.dockerhub_failures import Mode
 from codestream.sandbox.http_server import HttpServer, Request, Response, json_response
@@ -12,16 +13,15 @@ from endpoints.clients.base import (
     Blocked,
     ClientError,
     Conflict,
-    Forbidden,
     Invalid,
     NotFound,
     Protocol,
     RateLimited,
     ServerFault,
-    Unauthorized,
     Unreachable,
 )
 from endpoints.clients.dockerhub import DockerHub, HubRepository
+from endpoints.clients.dockerhub_errors import NotAdministrator, TokenLacksRight, TokenRefused
 
 HOOK_URL = "https://ci.example.com/hooks/1?secureToken=s3cr3t-of-the-hook"
 
@@ -57,6 +57,75 @@ def test_a_webhook_made_by_a_person_in_the_web_page_is_found_by_its_url(
     assert found is not None
     assert found.name == "x y"
     assert hub.find_webhook("demo", "web", f"{HOOK_URL}-other") is None
+
+
+def test_a_list_that_changes_between_two_pages_hides_no_webhook(
+    hub: DockerHub, server: DockerHubServer
+) -> None:
+    repository = server.store.repositories["demo/web"]
+    for number in range(101):
+        repository.add_hook(f"hook {number}", f"{HOOK_URL}{number}", expect_final_callback=False)
+    server.failures.fail("list", Mode.LIST_MOVES)
+
+    found = {hook.name for hook in hub.list_webhooks("demo", "web")}
+
+    assert found == {f"hook {number}" for number in range(101)}
+
+
+def test_a_list_that_never_stands_still_is_not_believed(
+    hub: DockerHub, server: DockerHubServer
+) -> None:
+    repository = server.store.repositories["demo/web"]
+    for number in range(101):
+        repository.add_hook(f"hook {number}", f"{HOOK_URL}{number}", expect_final_callback=False)
+    server.failures.fail("list", Mode.LIST_MOVES, times=99)
+
+    with pytest.raises(ServerFault, match="changes while it is read"):
+        hub.list_webhooks("demo", "web")
+
+
+def test_a_page_that_vanished_since_it_was_promised_ends_the_list(
+    hub: DockerHub, server: DockerHubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = server.store.repositories["demo/web"]
+    for number in range(101):
+        repository.add_hook(f"hook {number}", f"{HOOK_URL}{number}", expect_final_callback=False)
+    original = DockerHub._own
+
+    def own(client: DockerHub, url: Json) -> str:
+        del repository.hooks[100:]
+        return original(client, url)
+
+    monkeypatch.setattr(DockerHub, "_own", own)
+
+    assert len(hub.list_webhooks("demo", "web")) == 100
+
+
+def test_a_name_that_is_taken_may_be_said_with_another_status(
+    hub: DockerHub, server: DockerHubServer
+) -> None:
+    server.habits.name_taken = 409
+    hub.create_webhook("demo", "web", "same", HOOK_URL)
+    with pytest.raises(Conflict):
+        hub.create_webhook("demo", "web", "same", f"{HOOK_URL}2")
+
+
+def test_a_missing_right_may_be_said_as_a_missing_repository(
+    hub: DockerHub, server: DockerHubServer
+) -> None:
+    server.store.add_repository("other", "app", admins=[])
+    server.habits.no_right, server.habits.not_found = 404, "html"
+    with pytest.raises(NotFound) as missing:
+        hub.create_webhook("other", "app", "hook", HOOK_URL)
+    assert "<" not in missing.value.user_message
+
+
+def test_an_address_where_nobody_listens_is_unreachable(settings: Settings) -> None:
+    with HttpServer(lambda _request: Response()) as gone:
+        address = gone.url
+    settings.OUTGOING_ALLOW = ["127.0.0.0/8"]
+    with DockerHub(address, "demo", "x") as client, pytest.raises(Unreachable):
+        client.list_webhooks("demo", "web")
 
 
 def test_deleting_twice_is_fine(hub: DockerHub) -> None:
@@ -104,21 +173,39 @@ def test_a_lost_answer_leaves_one_webhook_which_is_found_by_its_url(
     ("mode", "error"),
     [
         (Mode.RESET, Unreachable),
+        (Mode.CUT_OFF, Unreachable),
+        (Mode.SLOW, Unreachable),
         (Mode.FAULT, ServerFault),
+        (Mode.FAULT_HTML, ServerFault),
+        (Mode.FAULT_EMPTY, ServerFault),
+        (Mode.BAD_GATEWAY_JSON, ServerFault),
         (Mode.BAD_GATEWAY, ServerFault),
+        (Mode.BAD_GATEWAY_EMPTY, ServerFault),
+        (Mode.UNAVAILABLE_JSON, ServerFault),
+        (Mode.UNAVAILABLE_HTML, ServerFault),
         (Mode.UNAVAILABLE, ServerFault),
         (Mode.RATE_LIMIT, RateLimited),
         (Mode.RATE_LIMIT_SECONDS, RateLimited),
         (Mode.RATE_LIMIT_TEXT, RateLimited),
         (Mode.CLOUDFLARE, Blocked),
-        (Mode.FORBIDDEN, Forbidden),
+        (Mode.CHALLENGE, Blocked),
+        (Mode.CHALLENGE_BUSY, Blocked),
+        (Mode.FORBIDDEN, TokenLacksRight),
+        (Mode.NOT_ADMINISTRATOR, NotAdministrator),
+        (Mode.NOT_FOUND, NotFound),
         (Mode.NOT_FOUND_HTML, NotFound),
+        (Mode.NAME_TAKEN, Conflict),
+        (Mode.NAME_TAKEN_CONFLICT, Conflict),
         (Mode.NOT_JSON, Protocol),
         (Mode.NO_SLUG, Protocol),
     ],
 )
 def test_each_failure_has_its_error_and_the_message_holds_no_secret(
-    hub: DockerHub, server: DockerHubServer, mode: Mode, error: type[ClientError]
+    hub: DockerHub,
+    server: DockerHubServer,
+    mode: Mode,
+    error: type[ClientError],
+    impatient: None,
 ) -> None:
     server.failures.fail("create", mode)
 
@@ -158,7 +245,7 @@ def test_a_strangers_public_repository_is_forbidden(
     hub: DockerHub, server: DockerHubServer
 ) -> None:
     server.store.add_repository("other", "app", admins=[])
-    with pytest.raises(Forbidden):
+    with pytest.raises(NotAdministrator):
         hub.create_webhook("other", "app", "hook", HOOK_URL)
     assert hub.repository("other", "app").can_admin is False
 
@@ -197,5 +284,5 @@ def test_a_refused_token_on_every_try_ends_as_unauthorized(
     hub: DockerHub, server: DockerHubServer
 ) -> None:
     server.failures.fail("list", Mode.UNAUTHORIZED, times=2)
-    with pytest.raises(Unauthorized):
+    with pytest.raises(TokenRefused, match="signed the account in"):
         hub.list_webhooks("demo", "web")
