@@ -56,6 +56,11 @@ class Ended:
     message: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryAgain(Wait):
+    """The step failed in a way that may pass."""
+
+
 Result = Outcome | Failed | Ended
 
 
@@ -142,7 +147,7 @@ def _after_error(task: TaskRun, error: CodeStreamError) -> Result:
         return Failed(message=message, output=output)
     if _is_late(task):
         return Failed(message=_timed_out(task, message))
-    return Wait(until=_next_try(task, error), message=message, cursor=task.cursor)
+    return TryAgain(until=_next_try(task, error), message=message, cursor=task.cursor)
 
 
 def _why_unknown(execution: Execution, error: UnknownReference) -> str:
@@ -186,7 +191,7 @@ def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
     wanted, before = _state_of(result), Status(task.status)
     is_news = result.message != task.message
     columns = _given(input=result.input, output=result.output or None)
-    columns |= {"cursor": result.cursor, "attempt": task.attempt + _is_failed_try(task, result)}
+    columns |= {"cursor": result.cursor, "attempt": task.attempt + isinstance(result, TryAgain)}
     if wanted is not before and before in MOVING:
         if before is Status.WAITING:  # what a person took to answer is not the task's time
             columns["deadline_at"] = now() + timeout_of(task)
@@ -210,17 +215,12 @@ def _asks_again(task: TaskRun, result: Result) -> bool:
 
 
 def _keep_place(task: TaskRun, result: Wait | Hold) -> None:
-    attempt = task.attempt + _is_failed_try(task, result)
+    attempt = task.attempt + isinstance(result, TryAgain)
     TaskRun.objects.filter(pk=task.pk).update(cursor=result.cursor, attempt=attempt)
 
 
 def _state_of(result: Wait | Hold) -> Status:
     return Status.WAITING if isinstance(result, Hold) else Status.RUNNING
-
-
-def _is_failed_try(task: TaskRun, result: Wait | Hold) -> bool:
-    """A step that got no further leaves the cursor it was given."""
-    return result.cursor == task.cursor and task.status != Status.ROLLING_BACK
 
 
 def _given(**columns: object) -> dict[str, object]:

@@ -14,6 +14,7 @@ from codestream.local_postgres import LocalPostgres, is_installed
 DRIVEN = (
     "admission",
     "answers",
+    "attempts",
     "engine",
     "judging",
     "kubernetes_task",

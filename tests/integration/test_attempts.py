@@ -1,0 +1,43 @@
+"""Steps that fail in a way that may pass: tried again, later and later; a look is no attempt."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from codestream.core.clock import now
+from tests.integration.puppets import (
+    Busy,
+    Puppets,
+    pipeline_of,
+    start,
+    task_of,
+    working,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unbroken_stories")]
+
+
+def test_every_try_that_fails_is_counted_and_the_next_one_comes_later(puppets: Puppets) -> None:
+    puppets.acts["a"] = Busy("later")
+    began = now()
+    execution = start(pipeline_of("Main: a"))
+
+    for attempt in range(2, 7):
+        task = task_of(execution, "a")
+        assert task.attempt == attempt
+        assert task.wake_at is not None
+        assert task.wake_at >= began + timedelta(seconds=min(2 ** (attempt - 1), 30))
+        assert task.wake_at <= now() + timedelta(seconds=30)
+        puppets.tell(execution, "a", Busy("later"))
+
+
+def test_a_look_at_what_is_not_finished_is_no_attempt(puppets: Puppets) -> None:
+    puppets.acts["a"] = working()
+    execution = start(pipeline_of("Main: a"))
+
+    for _ in range(3):
+        puppets.tell(execution, "a", working())
+
+    assert task_of(execution, "a").attempt == 1
