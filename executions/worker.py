@@ -34,6 +34,7 @@ from codestream.core.work import (
     WorkKind,
     claim,
     due,
+    held,
     kind_named,
     registered,
     release,
@@ -237,13 +238,13 @@ class _Heart:
         while not stopping.is_set() and not self.beat([], first=True):
             stopping.wait(SWEEP_SECONDS)
 
-    def beat(self, held: list[Claim | None], *, first: bool = False) -> bool:
+    def beat(self, claims: list[Claim | None], *, first: bool = False) -> bool:
         """Say that the worker lives; False when the database does not answer."""
         try:
             if first or self._clock_was_set_back():
                 self._wake_sleepers(only_if_ahead=first)
             self._write()
-            for taken in held:
+            for taken in claims:
                 if taken is not None:
                     _renew_in_time(taken)
         except AnyDatabaseError as error:
@@ -282,8 +283,7 @@ class _Heart:
 
 def _renew_in_time(taken: Claim) -> None:
     """Renew a lease that has used up a third of its time; one at a time, which cannot deadlock."""
-    rows = taken.model._default_manager.filter(pk=taken.pk, epoch=taken.epoch)
-    if rows.filter(lease_until__lt=database_now(plus=LEASE * 2 / 3)).exists():
+    if held(taken).filter(lease_until__lt=database_now(plus=LEASE * 2 / 3)).exists():
         renew(taken)
 
 

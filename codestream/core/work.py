@@ -173,17 +173,24 @@ def claim(
     )
 
 
-def renew(claim: Claim) -> bool:
-    """Prolong the lease; False when it is lost."""
+def held(claim: Claim) -> models.QuerySet[Any]:
+    """Ask for the row for as long as the claim holds it."""
     rows = claim.model._default_manager.filter(pk=claim.pk, epoch=claim.epoch)
-    return rows.update(lease_until=database_now(plus=LEASE)) == 1
+    return rows.filter(lease_owner__isnull=False)
+
+
+def renew(claim: Claim) -> bool:
+    """Prolong the lease; False when it is lost, or was let go."""
+    return held(claim).update(lease_until=database_now(plus=LEASE)) == 1
 
 
 def release(claim: Claim, *, wake_at: datetime | None = None) -> None:
-    """Give the row back without a result, to be looked at again at once or at ``wake_at``."""
-    rows = claim.model._default_manager.filter(pk=claim.pk, epoch=claim.epoch)
+    """Give the row back without a result, to be looked at again at once or at ``wake_at``.
+
+    Nothing happens when it was given back before: a commit may have failed only by its answer.
+    """
     changes = {"wake_at": wake_at} if wake_at else {}
-    rows.update(lease_until=None, leased_at=None, lease_owner=None, **changes)
+    held(claim).update(lease_until=None, leased_at=None, lease_owner=None, **changes)
 
 
 @contextmanager

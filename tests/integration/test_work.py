@@ -11,7 +11,16 @@ from django.db.models import QuerySet
 
 from codestream.core import work
 from codestream.core.clock import now
-from codestream.core.work import Claim, LeaseLostError, WorkKind, claim, due, finishing, wake
+from codestream.core.work import (
+    Claim,
+    LeaseLostError,
+    WorkKind,
+    claim,
+    due,
+    finishing,
+    release,
+    wake,
+)
 from executions.models import Worker
 from webhooks.models import RegistryEvent
 
@@ -133,3 +142,24 @@ def test_renewing_a_lost_lease_says_so(event: RegistryEvent) -> None:
     take(event, OTHER, living(OTHER))
 
     assert work.renew(stale) is False
+
+
+def test_a_lease_that_was_let_go_is_not_renewed(event: RegistryEvent) -> None:
+    taken = take(event)
+    release(taken)
+
+    assert work.renew(taken) is False
+
+    event.refresh_from_db()
+    assert event.lease_until is None
+
+
+def test_a_result_that_was_written_is_not_given_back_once_more(event: RegistryEvent) -> None:
+    taken = take(event)
+    with finishing(taken, wake_at=None):
+        pass
+
+    release(taken, wake_at=now())
+
+    event.refresh_from_db()
+    assert event.wake_at is None
