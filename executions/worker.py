@@ -75,7 +75,8 @@ class WorkerLoop:
     def run(self) -> None:
         """Work until stopped."""
         self._heart.beat_first(self._stopping)
-        threading.Thread(target=self._beat_on, name="heartbeat", daemon=True).start()
+        beating = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
+        beating.start()
         hints.work_here(attend=self.attend, offer=self.offer)
         waiting = carrier().listen(self._stopping, threads=self._threads)
         try:
@@ -86,6 +87,8 @@ class WorkerLoop:
             self._stopping.set()
             hints.stop_here()
             self._pool.shutdown(wait=False, cancel_futures=True)
+            # A last beat would bring the worker's row back.
+            beating.join(GRACE_SECONDS)
             self._hand_over()
 
     def attend(self, kind: str, pk: uuid.UUID) -> None:
@@ -151,6 +154,9 @@ class WorkerLoop:
         try:
             taken = claim(kind, pk, owner=self.id, alive=living_workers())
             if taken is None:
+                return None
+            if self._stopping.is_set():
+                release(taken)
                 return None
             self._busy[key] = taken
             self._step(kind, taken)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from codestream.core import work
 from codestream.core.clock import now
 from codestream.core.work import Claim, WorkKind
+from executions import worker
 from executions.models import Worker
 from executions.worker import WorkerLoop, living_workers
 from webhooks.models import RegistryEvent
@@ -81,6 +83,32 @@ def test_a_fault_of_ours_ends_the_piece_of_work_and_not_the_worker(
     run_until(WorkerLoop(threads=1), done)
 
     assert told == ["Internal error (ZeroDivisionError). The worker's log has the details."] * 2
+
+
+def test_a_worker_that_is_asked_to_end_begins_no_step(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[Claim] = []
+    loop = WorkerLoop(threads=1)
+
+    def claim_late(*args: Any, **named: Any) -> Claim | None:
+        taken = work.claim(*args, **named)
+        loop.stop()
+        return taken
+
+    monkeypatch.setattr(worker, "claim", claim_late)
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=steps.append, fail=print)
+    waiting = event()
+
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    thread.join(20)
+
+    waiting.refresh_from_db()
+    assert steps == []
+    assert (waiting.epoch, waiting.lease_owner) == (1, None)
+    assert waiting.wake_at is not None
+    assert not Worker.objects.exists()
 
 
 def test_only_workers_whose_heart_beats_are_alive() -> None:
