@@ -22,6 +22,7 @@ DRIVEN = (
     "pausing",
     "rollbacks",
     "stories",
+    "schedules",
     "work",
     "worker",
 )

@@ -185,7 +185,5 @@ def commits(asked: CaptureQueriesContext) -> Iterator[list[str]]:
 
 
 def changes_a_state(sql: str) -> bool:
-    return (
-        sql.startswith('UPDATE "executions_')
-        and '"status" = ' in sql.split(" WHERE ", maxsplit=1)[0]
-    )
+    changed, _, _ = sql.partition(" WHERE ")
+    return changed.startswith('UPDATE "executions_') and '"status" = ' in changed

@@ -74,6 +74,7 @@ Layout = list[list[int]]
 
 LAYOUTS: list[Layout] = [
     [],
+    [[1]],
     [[], [1]],
     [[2], [1]],
     [[3, 1]],
@@ -234,7 +235,7 @@ class Executions(RuleBasedStateMachine):
 
     def _check_ends(self) -> None:
         """What has ended stays as it is."""
-        parts = (*self.state.stages, *tasks_of(self.state))
+        parts: list[StageState | TaskState] = [*self.state.stages, *tasks_of(self.state)]
         now = {part.key: part.status for part in parts} | {"": self.state.status}
         assert {key: now[key] for key in self.ended} == self.ended
         self.ended = {key: status for key, status in now.items() if status in TERMINAL}
@@ -319,7 +320,7 @@ def _stage(key: str, groups: list[dict[str, Script]]) -> StageState:
 
 TestExecutions = Executions.TestCase
 TestExecutions.settings = settings(
-    max_examples=250,
+    max_examples=200,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
