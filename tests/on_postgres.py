@@ -15,6 +15,7 @@ DRIVEN = (
     "admission",
     "answers",
     "attempts",
+    "concurrency_limit",
     "engine",
     "judging",
     "kubernetes_task",
