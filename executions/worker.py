@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import Error as AnyDatabaseError
@@ -237,19 +237,17 @@ class _Heart:
     def __init__(self, worker: uuid.UUID, threads: int) -> None:
         self._worker = worker
         self._threads = threads
-        self._ahead = time.time() - time.monotonic()
+        self._ahead: float | None = None
 
     def beat_first(self, stopping: threading.Event) -> None:
         """Beat once before any work, however long the database takes to answer."""
-        while not stopping.is_set() and not self.beat([], first=True):
+        while not stopping.is_set() and not self.beat([]):
             stopping.wait(SWEEP_SECONDS)
 
-    def beat(self, claims: list[Claim | None], *, first: bool = False) -> bool:
+    def beat(self, claims: list[Claim | None]) -> bool:
         """Say that the worker lives; False when the database does not answer."""
         try:
-            if first or self._clock_was_set_back():
-                self._wake_sleepers(only_if_ahead=first)
-            self._write()
+            self._watch_the_clock()
             for taken in claims:
                 if taken is not None:
                     _renew_in_time(taken)
@@ -259,37 +257,57 @@ class _Heart:
             return False
         return True
 
-    def _write(self) -> None:
+    def _watch_the_clock(self) -> None:
+        """Write the heartbeat, which is the time by the database's clock, and compare it with a
+        clock that nobody sets.
+        """
+        asked = time.monotonic()
+        moment = self._write()
+        answered = time.monotonic()
+        if moment is None:
+            return
+        if self._was_set_back(moment, moment.timestamp() - asked):
+            _wake_sleepers()
+        self._ahead = moment.timestamp() - answered
+
+    def _was_set_back(self, moment: datetime, ahead: float) -> bool:
+        if self._ahead is None:
+            later = moment + timedelta(seconds=CLOCK_JUMP_SECONDS)
+            return Worker.objects.filter(heartbeat_at__gt=later).exists()
+        return ahead < self._ahead - CLOCK_JUMP_SECONDS
+
+    def _write(self) -> datetime | None:
+        """Return what was written; None when another worker thinks this one long gone, since
+        the clock has jumped: the next beat brings it back.
+        """
         rows = Worker.objects.filter(pk=self._worker)
-        if rows.update(heartbeat_at=database_now()):
-            return
-        Worker.objects.create(
-            pk=self._worker,
-            heartbeat_at=database_now(),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            threads=self._threads,
-            release=RELEASE,
-        )
-        Worker.objects.filter(heartbeat_at__lt=database_now(plus=timedelta(hours=-1))).delete()
+        if not rows.update(heartbeat_at=database_now()):
+            Worker.objects.create(
+                pk=self._worker,
+                heartbeat_at=database_now(),
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                threads=self._threads,
+                release=RELEASE,
+            )
+            forgotten = database_now(plus=timedelta(hours=-1))
+            Worker.objects.filter(heartbeat_at__lt=forgotten).delete()
+        return rows.values_list("heartbeat_at", flat=True).first()
 
-    def _clock_was_set_back(self) -> bool:
-        before, self._ahead = self._ahead, time.time() - time.monotonic()
-        return self._ahead < before - CLOCK_JUMP_SECONDS
 
-    def _wake_sleepers(self, *, only_if_ahead: bool) -> None:
-        """Look at everything once: what was to wake "now" by the old clock would sleep on."""
-        later = database_now(plus=timedelta(seconds=CLOCK_JUMP_SECONDS))
-        if only_if_ahead and not Worker.objects.filter(heartbeat_at__gt=later).exists():
-            return
-        logger.warning("The clock was set back; everything that waits is looked at again.")
-        for kind in registered():
-            wake_all(kind.model._default_manager.filter(wake_at__gt=database_now()))
+def _wake_sleepers() -> None:
+    """Look at everything once: what was to wake "now" by the old clock would sleep on."""
+    logger.warning("The clock was set back; everything that waits is looked at again.")
+    for kind in registered():
+        wake_all(kind.model._default_manager.filter(wake_at__gt=database_now()))
 
 
 def _renew_in_time(taken: Claim) -> None:
-    """Renew a lease that has used up a third of its time; one at a time, which cannot deadlock."""
-    if held(taken).filter(lease_until__lt=database_now(plus=LEASE * 2 / 3)).exists():
+    """Renew a lease that has used up a third of its time, or ends later than a lease can, since
+    the clock was set back; one at a time, which cannot deadlock.
+    """
+    fresh = (database_now(plus=LEASE * 2 / 3), database_now(plus=LEASE))
+    if held(taken).exclude(lease_until__range=fresh).exists():
         renew(taken)
 
 

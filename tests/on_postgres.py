@@ -15,6 +15,7 @@ DRIVEN = (
     "admission",
     "answers",
     "attempts",
+    "clocks",
     "concurrency_limit",
     "engine",
     "judging",

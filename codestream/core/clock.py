@@ -25,3 +25,10 @@ def database_now(*, plus: timedelta = timedelta()) -> Any:
     if connection.vendor == "postgresql":
         return Now() + plus if plus else Now()
     return Value(now() + plus, output_field=DateTimeField())
+
+
+def by_database_clock(moment: datetime) -> Any:
+    """Return a time that this machine reckoned as equally far from the database's present."""
+    if connection.vendor == "postgresql":
+        return Now() + (moment - now())
+    return moment

@@ -18,7 +18,7 @@ from django.db import models, transaction
 from django.db.models import F, Q
 
 from codestream.core import hints
-from codestream.core.clock import database_now
+from codestream.core.clock import by_database_clock, database_now
 from codestream.core.errors import CodeStreamError
 
 LEASE = timedelta(seconds=30)
@@ -117,7 +117,8 @@ def kind_named(name: str) -> WorkKind | None:
 def wake(model: type[Claimable], pk: uuid.UUID, *, at: datetime | None = None) -> None:
     """Ask for attention, now or at a time; the only way to schedule. Works in any transaction."""
     rows = model._default_manager.filter(pk=pk)
-    rows.update(wake_at=at or database_now(), wake_seq=F("wake_seq") + 1)
+    wake_at = by_database_clock(at) if at else database_now()
+    rows.update(wake_at=wake_at, wake_seq=F("wake_seq") + 1)
     if at is None:
         announce(model, pk)
 
@@ -189,7 +190,7 @@ def release(claim: Claim, *, wake_at: datetime | None = None) -> None:
 
     Nothing happens when it was given back before: a commit may have failed only by its answer.
     """
-    changes = {"wake_at": wake_at} if wake_at else {}
+    changes = {"wake_at": by_database_clock(wake_at)} if wake_at else {}
     held(claim).update(lease_until=None, leased_at=None, lease_owner=None, **changes)
 
 
@@ -204,7 +205,8 @@ def finishing(claim: Claim, *, wake_at: datetime | None) -> Iterator[None]:
     with transaction.atomic():
         rows = claim.model._default_manager.filter(pk=claim.pk, epoch=claim.epoch)
         released = {"lease_until": None, "leased_at": None, "lease_owner": None}
-        quiet = rows.filter(wake_seq=claim.wake_seq).update(wake_at=wake_at, **released)
+        again = by_database_clock(wake_at) if wake_at else None
+        quiet = rows.filter(wake_seq=claim.wake_seq).update(wake_at=again, **released)
         if not quiet:
             if not rows.update(wake_at=database_now(), **released):
                 raise LeaseLostError("Another worker has taken this over.")
