@@ -7,15 +7,18 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+import psycopg
 
 from codestream.local_postgres import LocalPostgres
 from codestream.sandbox.places import Places, load_places
@@ -97,6 +100,15 @@ class Running:
         self.process.wait(20)
         if self.process.stdout is not None:
             self.process.stdout.close()
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What the database answers to somebody who only reads."""
+        if url := self.environment.get("DATABASE_URL"):
+            with psycopg.connect(url) as server:
+                return server.execute(sql.encode()).fetchall()
+        file = f"file:{self.data_dir}/codestream.sqlite3?mode=ro"
+        with closing(sqlite3.connect(file, uri=True, timeout=10)) as database:
+            return database.execute(sql).fetchall()
 
     def hook_url(self) -> str:
         """The address that the local Docker Hub calls, with its secret."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.process.databases import folder_for_all
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A data folder that PostgreSQL's own user can reach."""
-    with tempfile.TemporaryDirectory(prefix="codestream-process-") as name:
-        Path(name).chmod(0o711)
-        yield Path(name)
+    with folder_for_all() as made:
+        yield made

@@ -18,7 +18,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from codestream.local_postgres import LocalPostgres, is_installed
+from codestream.local_postgres import LocalPostgres
+from tests.process.databases import NEEDS_POSTGRES
 from tests.process.kills import TAKEN, Answer, Campaign
 from tests.process.oracle import Account
 from tests.running import PASSWORD, Running, running_product, until
@@ -27,7 +28,6 @@ AWAY_SECONDS = 10
 PAGES = 1500
 """How many pages the full file has; those of a new demo are far fewer."""
 SMALL = f"?init_command=PRAGMA%20max_page_count%3D{PAGES}%3B"
-NEEDS_POSTGRES = pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed")
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 
 

@@ -10,18 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from codestream.local_postgres import is_installed
+from tests.process.databases import ON_POSTGRES, ON_SQLITE
 from tests.process.kills import CHILDREN, Campaign, watching
 from tests.running import running_product
 
 PUSHES = 8
-NEEDS_POSTGRES = pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed")
-ON_SQLITE = pytest.param((), id="sqlite", marks=pytest.mark.xdist_group("kills-sqlite"))
-ON_POSTGRES = pytest.param(
-    ("--postgres",),
-    id="postgres",
-    marks=[pytest.mark.xdist_group("kills-postgres"), NEEDS_POSTGRES],
-)
 pytestmark = pytest.mark.process
 
 

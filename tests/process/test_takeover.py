@@ -1,0 +1,96 @@
+"""A worker ends in the middle of a step, the hard way or when asked to: another one goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tests.process.databases import ON_POSTGRES, ON_SQLITE, folder_for_all
+from tests.running import Running, running_product, until
+
+pytestmark = pytest.mark.process
+HOLDERS = """
+    SELECT worker.pid, worker.id FROM executions_taskrun task
+    JOIN executions_worker worker ON worker.id = task.lease_owner
+"""
+
+
+@pytest.fixture(scope="module", params=[ON_SQLITE, ON_POSTGRES])
+def product(request: pytest.FixtureRequest) -> Iterator[Running]:
+    with folder_for_all() as folder, running_product(folder, *request.param) as running:
+        yield running
+
+
+@contextmanager
+def silent_cluster(product: Running) -> Iterator[None]:
+    """The cluster answers nothing for a while, which holds a step in its middle."""
+    cluster = product.children("sandbox.kubernetes")[0]
+    os.kill(cluster, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(cluster, signal.SIGCONT)
+
+
+def holder(product: Running) -> tuple[int, UUID] | None:
+    """Process and key of the worker that has a task in its hands."""
+    found = product.rows(HOLDERS)
+    return (found[0][0], UUID(str(found[0][1]))) if found else None
+
+
+def another_holder(product: Running, than: int) -> Callable[[], bool]:
+    def look() -> bool:
+        found = holder(product)
+        return found is not None and found[0] != than
+
+    return look
+
+
+def workers(product: Running) -> set[UUID]:
+    return {UUID(str(key)) for (key,) in product.rows("SELECT id FROM executions_worker")}
+
+
+def owners(product: Running) -> set[UUID]:
+    rows = product.rows("SELECT lease_owner FROM executions_taskrun WHERE lease_owner IS NOT NULL")
+    return {UUID(str(key)) for (key,) in rows}
+
+
+@pytest.mark.timeout(240)
+def test_the_step_of_a_killed_worker_is_taken_over(product: Running) -> None:
+    with silent_cluster(product):
+        product.push("3.0.0")
+        pid, _ = until(lambda: holder(product))
+        os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+        until(another_holder(product, pid))
+        print(f"taken over after {time.monotonic() - killed:.1f} s")
+
+    run = product.ended("3.0.0")
+    assert run["status"] == "COMPLETED"
+    assert product.deployed_image() == "demo/web:3.0.0"
+
+
+@pytest.mark.timeout(240)
+def test_a_worker_that_is_asked_to_end_hands_over(product: Running) -> None:
+    with silent_cluster(product):
+        product.push("3.1.0")
+        pid, key = until(lambda: holder(product))
+        os.kill(pid, signal.SIGTERM)
+        asked = time.monotonic()
+        until(lambda: not Path(f"/proc/{pid}").exists())
+        print(f"ended after {time.monotonic() - asked:.1f} s")
+        assert key not in workers(product)
+        assert key not in owners(product)
+        until(another_holder(product, pid))
+        print(f"handed over after {time.monotonic() - asked:.1f} s")
+
+    run = product.ended("3.1.0")
+    assert run["status"] == "COMPLETED"
+    assert product.deployed_image() == "demo/web:3.1.0"
