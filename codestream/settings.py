@@ -156,10 +156,13 @@ else:
     DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=20)
     # A connection that died with a restarted server is found out before a request gets it.
     _database["CONN_HEALTH_CHECKS"] = True
+    # While the server is away the pool asks less and less often, and nobody gets a connection in
+    # between: give up soon, so that who needs one next asks at once.
+    _pool = {"min_size": 1, "max_size": DATABASE_CONNECTIONS, "timeout": 5, "reconnect_timeout": 1}
     _database["OPTIONS"] = {
         "connect_timeout": 5,
         "tcp_user_timeout": 10_000,
-        "pool": {"min_size": 1, "max_size": DATABASE_CONNECTIONS, "timeout": 5},
+        "pool": _pool,
         **_given,
     }
     HINTS = "codestream.core.backends.procrastinate.ProcrastinateBackend"

@@ -28,7 +28,7 @@ AWAY_SECONDS = 10
 PAGES = 1500
 """How many pages the full file has; those of a new demo are far fewer."""
 SMALL = f"?init_command=PRAGMA%20max_page_count%3D{PAGES}%3B"
-pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 
 @pytest.mark.xdist_group("kills-sqlite")
@@ -38,7 +38,7 @@ def test_a_full_file_takes_no_push_and_loses_none(folder: Path) -> None:
         campaign, before = Campaign(product=product), workers(product)
         campaign.push()
         with filled(path):
-            answer = until(lambda: refusal(campaign))
+            answer = until(lambda: refusal(campaign), seconds=120)
         account = settled(campaign)
 
         assert workers(product) == before
@@ -105,8 +105,8 @@ def away(campaign: Campaign, seconds: float) -> list[Answer]:
 
 def settled(campaign: Campaign) -> Account:
     """The account once a push is taken again and nothing is under way any more."""
-    until(lambda: campaign.push().status == TAKEN)
-    return campaign.settle(seconds=90)
+    until(lambda: campaign.push().status == TAKEN, seconds=120)
+    return campaign.settle(seconds=120)
 
 
 def workers(product: Running) -> list[int]:
