@@ -10,8 +10,39 @@ import os
 import re
 from pathlib import Path
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Histogram, values
+from prometheus_client.mmap_dict import MmapedDict
 
+RESERVED = 2 * 1024 * 1024
+"""More than all counts of a process need."""
+
+
+class ReservedFile(MmapedDict):
+    """A file of counts that has its room on the disk from the start.
+
+    prometheus_client maps a file with holes into memory; on a full disk the first count that
+    falls into a hole would end the process with SIGBUS.
+    """
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        place = filename if read_mode else _reserve(filename)
+        super().__init__(place, read_mode)  # type: ignore[no-untyped-call]
+
+
+def _reserve(filename: str) -> str:
+    """Give the file its room; where there is none left return a place in memory instead, from
+    which nobody scrapes.
+    """
+    try:
+        with Path(filename).open("ab") as file:
+            os.posix_fallocate(file.fileno(), 0, RESERVED)
+    except OSError:
+        Path(filename).unlink(missing_ok=True)
+        return f"/proc/self/fd/{os.memfd_create('metrics')}"
+    return filename
+
+
+values.MmapedDict = ReservedFile  # type: ignore[misc]
 EVENTS = Counter("codestream_events_judged", "Deliveries judged", ["verdict"])
 EXECUTIONS = Counter("codestream_executions_ended", "Executions that ended", ["status"])
 STEP_SECONDS = Histogram("codestream_step_seconds", "Steps of workers", ["kind", "outcome"])
