@@ -42,7 +42,7 @@ def _reserve(filename: str) -> str:
     return filename
 
 
-values.MmapedDict = ReservedFile  # type: ignore[misc]
+values.MmapedDict = ReservedFile  # type: ignore[attr-defined]
 EVENTS = Counter("codestream_events_judged", "Deliveries judged", ["verdict"])
 EXECUTIONS = Counter("codestream_executions_ended", "Executions that ended", ["status"])
 STEP_SECONDS = Histogram("codestream_step_seconds", "Steps of workers", ["kind", "outcome"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from django.template.loader import render_to_string
+from playwright.sync_api import Page, Route
 
+from codestream.core.database_trouble import CODE_HEADER, LOCKED
 from tests.running import Running
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.xdist_group("product")]
@@ -64,3 +66,23 @@ def test_a_live_page_sends_one_who_is_signed_out_to_the_sign_in(
 
     page.wait_for_url("**/account/sign-in/**", timeout=15_000)
     assert page.locator("main").count() == 1
+
+
+def test_a_live_page_says_why_it_stands_still_until_it_goes_on(
+    product: Running, page: Page
+) -> None:
+    trouble = page.get_by_role("alert").get_by_text("The database is locked")
+    page.goto("/executions/")
+
+    page.route("**/executions/?version=*", answer_that_it_is_locked)
+    trouble.wait_for(timeout=15_000)
+    found = Axe().run(page)
+    page.unroute("**/executions/?version=*")
+    trouble.wait_for(state="detached", timeout=15_000)
+
+    assert found.violations_count == 0, found.generate_report()
+
+
+def answer_that_it_is_locked(route: Route) -> None:
+    note = render_to_string("503.html#note", {"trouble": LOCKED, "request_id": "trace-12345678"})
+    route.fulfill(status=503, headers={CODE_HEADER: LOCKED.code}, body=note)

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 
 from tests.process.leaks import leaks, log_lines
@@ -31,6 +32,8 @@ from tests.running import Running, running_product, until
 
 TAKEN_OVER = "is taken over from a worker that is gone"
 LOOK_SECONDS = 0.1
+CUT_OFF = (OSError, HTTPException, ValueError)
+"""What a client meets whose server is killed: no connection, half an answer, half a document."""
 TAKEN = 200
 NO_ANSWER = 0
 Ended = tuple[list[Document], list[Document]]
@@ -123,7 +126,7 @@ class Campaign:
     def _ended(self) -> bool:
         try:
             events, runs = self._documents()
-        except OSError:
+        except CUT_OFF:
             return False
         is_quiet = all(run["status"] in OVER for run in runs) and all(
             event["verdict"] != PENDING for event in events
@@ -145,7 +148,7 @@ def watching(campaign: Campaign) -> Iterator[None]:
 
     def watch() -> None:
         while not stopping.wait(LOOK_SECONDS):
-            with suppress(OSError, ValueError):
+            with suppress(*CUT_OFF):
                 sight = _look(campaign.product)
                 if sight not in campaign.sights[-1:]:
                     campaign.sights.append(sight)
@@ -179,7 +182,7 @@ def deliver(hook: str, tag: str) -> Answer:
     except urllib.error.HTTPError as refused:
         with refused:
             return Answer(status=refused.code, body=json.load(refused))
-    except (OSError, ValueError):
+    except CUT_OFF:
         return Answer(status=NO_ANSWER, body={})
 
 
