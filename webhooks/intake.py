@@ -9,6 +9,7 @@ from hmac import compare_digest
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -56,14 +57,10 @@ class RegistryWebhookListener(APIView):
     def post(self, request: Request, listener_id: UUID | None = None) -> Response:
         token = request.query_params.get("secureToken", "")
         address = request.META.get("REMOTE_ADDR") or None
-        webhook = _by_uuid(listener_id) if listener_id else _by_token(token)
-        if webhook is None and listener_id:
-            count_refusal(remote_addr=address, reason="unknown_uuid")
-            return _refused(404, "There is no webhook at this address.")
-        if webhook is None or not _is_right(webhook, token):
-            reason = "wrong_token" if token else "missing_token"
-            count_refusal(remote_addr=address, reason=reason, webhook=webhook)
-            return _refused(403, "The secureToken is missing or wrong.")
+        secret = _secret_of(listener_id) if listener_id else _secret_by(token)
+        if secret is None or not compare_digest(secret.secret.encode(), token.encode()):
+            return _refuse(listener_id, token, address)
+        webhook = secret.webhook
         try:
             body = _read(request)
         except OSError:
@@ -73,6 +70,17 @@ class RegistryWebhookListener(APIView):
             count_refusal(remote_addr=address, reason="too_large", webhook=webhook)
             return _refused(413, "The body is larger than 1 MiB.")
         return _accept(webhook, body, request)
+
+
+def _refuse(listener_id: UUID | None, token: str, address: str | None) -> Response:
+    """Answer what does not carry the secret of a webhook, and count it."""
+    webhook = DockerWebhook.objects.filter(listener_id=listener_id).first() if listener_id else None
+    if webhook is None and listener_id:
+        count_refusal(remote_addr=address, reason="unknown_uuid")
+        return _refused(404, "There is no webhook at this address.")
+    reason = "wrong_token" if token else "missing_token"
+    count_refusal(remote_addr=address, reason=reason, webhook=webhook)
+    return _refused(403, "The secureToken is missing or wrong.")
 
 
 def _accept(webhook: DockerWebhook, body: bytes, request: Request) -> Response:
@@ -98,22 +106,21 @@ def _accept(webhook: DockerWebhook, body: bytes, request: Request) -> Response:
     return Response({"id": str(event.pk), "verdict": event.verdict})
 
 
-def _by_uuid(listener_id: UUID) -> DockerWebhook | None:
-    rows = DockerWebhook.objects.select_related("project")
-    return rows.filter(listener_id=listener_id).first()
+def _secret_of(listener_id: UUID) -> ListenerSecret | None:
+    """Find the secret that a delivery to this webhook must carry."""
+    return _live_secrets().filter(webhook__listener_id=listener_id).first()
 
 
-def _by_token(token: str) -> DockerWebhook | None:
+def _secret_by(token: str) -> ListenerSecret | None:
     """Find the webhook by the keyed hash of its token: the manual's address names no webhook."""
-    secret = ListenerSecret.objects.filter(lookup=fingerprint(token), retired_at=None)
-    found = secret.select_related("webhook__project").first()
-    return found.webhook if found else None
+    return _live_secrets().filter(lookup=fingerprint(token)).first()
 
 
-def _is_right(webhook: DockerWebhook, token: str) -> bool:
-    given = token.encode()
-    live = webhook.secrets.filter(retired_at=None)
-    return any(compare_digest(row.secret.encode(), given) for row in live)
+def _live_secrets() -> QuerySet[ListenerSecret]:
+    """Secrets that are not retired, with as much of their webhook as a delivery is stored with."""
+    secrets = ListenerSecret.objects.filter(retired_at=None).select_related("webhook__project")
+    webhook = ("webhook__name", "webhook__registry_kind", "webhook__project__name")
+    return secrets.only("secret", *webhook)
 
 
 def _read(request: Request) -> bytes | None:

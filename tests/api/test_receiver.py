@@ -13,6 +13,7 @@ import pytest
 from django.test import Client
 from psycopg.errors import LockNotAvailable
 
+from codestream.core.clock import now
 from executions.worker import drain
 from tests.database_failures import database_failure
 from tests.factories import DockerWebhookFactory
@@ -98,6 +99,16 @@ def test_a_token_of_another_webhook_is_wrong_here(webhook: DockerWebhook) -> Non
     other = DockerWebhookFactory()
 
     assert deliver(webhook, token=secret_of(other)).status_code == 403
+
+
+def test_a_retired_token_is_wrong_at_both_addresses(webhook: DockerWebhook) -> None:
+    token = secret_of(webhook)
+    ListenerSecret.objects.update(retired_at=now())
+    by_token = f"/pipelines/api/docker-hub-webhooks?secureToken={token}"
+
+    assert deliver(webhook, token=token).status_code == 403
+    assert Client().post(by_token, "{}", content_type="text/plain").status_code == 403
+    assert RegistryEvent.objects.count() == 0
 
 
 def test_a_body_over_one_mebibyte_is_413(webhook: DockerWebhook) -> None:

@@ -31,7 +31,7 @@ SMALL = f"?init_command=PRAGMA%20max_page_count%3D{PAGES}%3B"
 pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 
-@pytest.mark.xdist_group("kills-sqlite")
+@pytest.mark.xdist_group("process-sqlite")
 def test_a_full_file_takes_no_push_and_loses_none(folder: Path) -> None:
     path = folder / "codestream.sqlite3"
     with running_product(folder, DATABASE_URL=f"sqlite:///{path}{SMALL}") as product:
@@ -47,7 +47,7 @@ def test_a_full_file_takes_no_push_and_loses_none(folder: Path) -> None:
     assert is_sound(path)
 
 
-@pytest.mark.xdist_group("kills-sqlite")
+@pytest.mark.xdist_group("process-sqlite")
 def test_a_file_that_another_process_locks_takes_no_push_and_loses_none(folder: Path) -> None:
     path = folder / "codestream.sqlite3"
     with running_product(folder) as product:
@@ -66,7 +66,7 @@ def test_a_file_that_another_process_locks_takes_no_push_and_loses_none(folder: 
 
 
 @NEEDS_POSTGRES
-@pytest.mark.xdist_group("kills-postgres")
+@pytest.mark.xdist_group("process-postgres")
 def test_a_server_that_is_away_takes_no_push_and_loses_none(folder: Path) -> None:
     server = LocalPostgres(data_dir=folder, port=free_port())
     with ExitStack() as up:
