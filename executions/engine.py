@@ -31,9 +31,8 @@ def admit(pipeline: Pipeline) -> None:
     Call it with the pipeline locked.
     """
     # One at a time: an execution whose tasks are all skipped gives its place back at once.
-    while has_a_free_place(pipeline):
-        waiting = pipeline.executions.queued().select_for_update(no_key=True).first()
-        if waiting is None:
+    while waiting := pipeline.executions.queued().select_for_update(no_key=True).first():
+        if not has_a_free_place(pipeline):
             return
         run = load(waiting, pipeline=pipeline)
         begin(run)

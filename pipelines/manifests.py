@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import yaml
 
@@ -63,8 +64,11 @@ class Manifest:
         return f"{self.kind} {self.name}"
 
 
+@lru_cache(maxsize=256)
 def parse_manifests(text: str) -> tuple[Manifest, ...]:
     """Read documents separated by ``---``; empty ones are skipped, a ``List`` gives its items.
+
+    The same text is read once: every step of a task asks for it again.
 
     Raises ManifestError with everything that is wrong.
     """
