@@ -98,9 +98,9 @@ def _measure(chosen: argparse.Namespace) -> tuple[Line, Line, Line, int]:
         create_table()
         hook = scene.make_pipelines(cluster.url)[0]
         print(
-            f"{describe_machine(url)}\n{chosen.web_processes} gunicorn process with "
-            f"deploy/gunicorn.py; {chosen.clients} clients, {len(body_of('0' * 14))} bytes each; "
-            f"{ROUNDS} turns of {chosen.seconds:g} s\n"
+            f"{describe_machine(url)}\n"
+            f"deploy/gunicorn.py with WEB_PROCESSES={chosen.web_processes}; {chosen.clients} "
+            f"clients, {len(body_of('0' * 14))} bytes each; {ROUNDS} turns, {chosen.seconds:g} s\n"
         )
         for place in (hook, f"{bare_server.url}/"):
             senders.push_for(min(1.0, chosen.seconds), place)  # warms up
