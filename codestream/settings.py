@@ -49,6 +49,9 @@ WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", default=0)
 WORKER_METRICS_HOST = env.str("WORKER_METRICS_HOST", default="127.0.0.1")
 
+# 0 never looks by itself.
+MIRROR_CHECK_HOURS = env.float("MIRROR_CHECK_HOURS", default=6.0)
+
 # 0 keeps for ever.
 RETENTION_EVENTS_DAYS = env.int("RETENTION_EVENTS_DAYS", default=90)
 RETENTION_EXECUTIONS_DAYS = env.int("RETENTION_EXECUTIONS_DAYS", default=180)

@@ -16,7 +16,7 @@ class WebhooksConfig(AppConfig):
         from codestream.core import work
         from webhooks import signals  # noqa: F401
         from webhooks.judging import fail_event, in_turn, judge_event, next_in_line
-        from webhooks.mirror import fail_hook, reconcile
+        from webhooks.mirror_worker import fail_hook, reconcile
         from webhooks.models import RegistryEvent, RemoteHook
 
         events = work.WorkKind(

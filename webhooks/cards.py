@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
@@ -17,39 +17,13 @@ from django.utils.translation import ngettext
 from codestream.accounts.models import ApiToken
 from codestream.accounts.services import digest_of
 from codestream.core.clock import now
-from codestream.core.live import version_of
 from codestream.projects.models import Variable
-from webhooks.models import DockerWebhook, RegistryEvent, RemoteHook
+from webhooks.mirror_state import MirrorState, mirror_state
+from webhooks.models import DockerWebhook, RegistryEvent
 from webhooks.services import VARIABLE
 
 EXPIRES_SOON = timedelta(days=30)
-Presence = RemoteHook.Presence
 TokenPlace: TypeAlias = tuple[UUID, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorState:
-    """How the webhook stands in Docker Hub; ``next_try`` is when a failure is tried again."""
-
-    status: str
-    word: str
-    message: str = ""
-    next_try: datetime | None = None
-
-    @property
-    def is_moving(self) -> bool:
-        """Whether a worker is about to change it."""
-        return self.status == "PENDING"
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether somebody should look at it."""
-        return self.status == "FAILED"
-
-    @property
-    def version(self) -> str:
-        """Changes when something else is to be shown."""
-        return version_of(self.status, self.word, self.message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,26 +44,27 @@ class WebhookCard:
     token: TokenState
     last_event: RegistryEvent | None
     may_write: bool
+    may_administer: bool
 
     @property
     def status(self) -> str:
         """The worst of what is inside, for the band of the card."""
-        if self.mirror.has_failed:
-            return "FAILED"
+        if self.mirror.has_failed or self.mirror.has_drifted:
+            return self.mirror.status
         return "ENABLED" if self.webhook.enabled else "DISABLED"
 
     @property
     def may_reveal(self) -> bool:
         """Whether the person may see the URL, because somebody has to carry it to Docker Hub."""
-        return self.may_write and is_carried_by_hand(self.webhook, self.mirror)
+        return self.may_write and self.mirror.is_by_hand
 
 
-def is_carried_by_hand(webhook: DockerWebhook, mirror: MirrorState) -> bool:
-    """Whether a person has to paste the URL into Docker Hub."""
-    return webhook.mirror_mode == DockerWebhook.MirrorMode.MANUAL or mirror.has_failed
-
-
-def cards_of(webhooks: Sequence[DockerWebhook], *, writable: Collection[UUID]) -> list[WebhookCard]:
+def cards_of(
+    webhooks: Sequence[DockerWebhook],
+    *,
+    writable: Collection[UUID],
+    administered: Collection[UUID],
+) -> list[WebhookCard]:
     """The cards of webhooks that were read with their ``remote_hooks``."""
     tokens, events = _tokens_of(webhooks), _last_events(webhooks)
     return [
@@ -99,49 +74,10 @@ def cards_of(webhooks: Sequence[DockerWebhook], *, writable: Collection[UUID]) -
             token=_token_state(tokens.get(webhook.pk)),
             last_event=events.get(webhook.pk),
             may_write=webhook.project_id in writable,
+            may_administer=webhook.project_id in administered,
         )
         for webhook in webhooks
     ]
-
-
-def mirror_state(webhook: DockerWebhook) -> MirrorState:
-    """How the webhook's hooks in Docker Hub stand, the wanted one and those that are to go."""
-    hooks = list(webhook.remote_hooks.all())
-    moving = next((hook for hook in hooks if _is_moving(hook)), None)
-    if moving is not None:
-        return MirrorState(status="PENDING", word=_moving_word(moving))
-    failed = next((hook for hook in hooks if hook.error_code), None)
-    if failed is not None:
-        return MirrorState(
-            status="FAILED",
-            word=_failed_word(failed),
-            message=failed.message,
-            next_try=failed.wake_at,
-        )
-    if any(hook.desired == Presence.PRESENT for hook in hooks):
-        return MirrorState(status="IN_SYNC", word=_("In sync"))
-    if webhook.mirror_mode == DockerWebhook.MirrorMode.MANUAL:
-        return MirrorState(status="INFO", word=_("Kept by hand"))
-    return MirrorState(status="PENDING", word=_("Being created in Docker Hub"))
-
-
-def _is_moving(hook: RemoteHook) -> bool:
-    """Not yet as wanted, and either without a failure or just about to be tried again."""
-    if hook.is_settled:
-        return False
-    return not hook.error_code or (hook.wake_at is not None and hook.wake_at <= now())
-
-
-def _moving_word(hook: RemoteHook) -> str:
-    if hook.desired == Presence.PRESENT:
-        return _("Being created in Docker Hub")
-    return _("The old one is being removed from Docker Hub")
-
-
-def _failed_word(hook: RemoteHook) -> str:
-    if hook.desired == Presence.PRESENT:
-        return _("Not created in Docker Hub")
-    return _("The old one is not removed from Docker Hub")
 
 
 def _last_events(webhooks: Sequence[DockerWebhook]) -> dict[UUID | None, RegistryEvent]:

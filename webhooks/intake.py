@@ -57,10 +57,10 @@ class RegistryWebhookListener(APIView):
     def post(self, request: Request, listener_id: UUID | None = None) -> Response:
         token = request.query_params.get("secureToken", "")
         address = request.META.get("REMOTE_ADDR") or None
-        secret = _secret_of(listener_id) if listener_id else _secret_by(token)
-        if secret is None or not compare_digest(secret.secret.encode(), token.encode()):
+        secrets = _secrets_of(listener_id) if listener_id else _secrets_by(token)
+        if not _is_right(token, secrets):
             return _refuse(listener_id, token, address)
-        webhook = secret.webhook
+        webhook = secrets[0].webhook
         try:
             body = _read(request)
         except OSError:
@@ -106,20 +106,28 @@ def _accept(webhook: DockerWebhook, body: bytes, request: Request) -> Response:
     return Response({"id": str(event.pk), "verdict": event.verdict})
 
 
-def _secret_of(listener_id: UUID) -> ListenerSecret | None:
-    """Find the secret that a delivery to this webhook must carry."""
-    return _live_secrets().filter(webhook__listener_id=listener_id).first()
+def _is_right(token: str, secrets: list[ListenerSecret]) -> bool:
+    given = token.encode()
+    return any([compare_digest(row.secret.encode(), given) for row in secrets])
 
 
-def _secret_by(token: str) -> ListenerSecret | None:
+def _secrets_of(listener_id: UUID) -> list[ListenerSecret]:
+    """Find the secrets of which a delivery to this webhook must carry one."""
+    return list(_secrets().filter(webhook__listener_id=listener_id))
+
+
+def _secrets_by(token: str) -> list[ListenerSecret]:
     """Find the webhook by the keyed hash of its token: the manual's address names no webhook."""
-    return _live_secrets().filter(lookup=fingerprint(token)).first()
+    return list(_secrets().filter(lookup=fingerprint(token)))
 
 
-def _live_secrets() -> QuerySet[ListenerSecret]:
-    """Secrets that are not retired, with as much of their webhook as a delivery is stored with."""
-    secrets = ListenerSecret.objects.filter(retired_at=None).select_related("webhook__project")
+def _secrets() -> QuerySet[ListenerSecret]:
+    """The secrets that are accepted, with as much of their webhook as a delivery is stored with.
+
+    One that was replaced is accepted for as long as its hook is there.
+    """
     webhook = ("webhook__name", "webhook__registry_kind", "webhook__project__name")
+    secrets = ListenerSecret.objects.select_related("webhook__project")
     return secrets.only("secret", *webhook)
 
 

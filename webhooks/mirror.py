@@ -1,117 +1,155 @@
-"""Keeps the webhooks in Docker Hub as they are wanted here.
+"""What Docker Hub should hold: the wanted hook of every webhook, and the end of those before it.
 
-``desire`` and ``withdraw`` write what is wanted; ``reconcile`` is the worker's step that makes it
-so. Docker Hub has no update: a change is a new hook under another name, then the end of the old.
+Only rows are written here, in the transaction of whoever changed something; ``mirror_worker``
+makes Docker Hub follow. Docker Hub has no update: a change is a new hook under another name, then
+the end of the old. A hook that is kept by hand has a row as well, which a person brings forward.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 from django.db import models, transaction
 from django.utils.text import slugify
 
 from codestream.core.clock import now
-from codestream.core.errors import CodeStreamError, Refused
-from codestream.core.work import Claim, finishing, wake
-from endpoints.clients.base import ClientError, Invalid, Protocol, Unauthorized
-from endpoints.clients.dockerhub import DockerHub, HubWebhook, RepositoryAddress
-from endpoints.kinds import docker_hub, repository_of
+from codestream.core.work import wake
+from endpoints.clients.base import Invalid, Unauthorized
+from endpoints.clients.dockerhub import RepositoryAddress
+from endpoints.clients.dockerhub_errors import SecondFactor
+from endpoints.kinds import repository_of
 from endpoints.models import Endpoint
 from webhooks.models import DockerWebhook, ListenerSecret, RemoteHook
 
-Presence = RemoteHook.Presence
-LONGEST_PAUSE = timedelta(minutes=5)
-PAUSE_AFTER_REFUSAL = timedelta(minutes=15)
+Presence, Errand, Mode = RemoteHook.Presence, RemoteHook.Errand, DockerWebhook.MirrorMode
+ACCOUNT_REFUSED = frozenset({Unauthorized.code, SecondFactor.code})
+"""Asked once more, these lock the account: nobody asks until a person has changed something."""
+UNTROUBLED = {"error_code": "", "message": "", "attempts": 0}
 
 
 def desire(webhook: DockerWebhook) -> None:
     """Write down the hook that Docker Hub should hold for the webhook, and the end of others."""
     with transaction.atomic():
         live = webhook.secrets.filter(retired_at=None).first() or ListenerSecret.issue(webhook)
-        wanted = webhook.remote_hooks.filter(desired=Presence.PRESENT)
-        if webhook.mirror_mode == DockerWebhook.MirrorMode.MANUAL:
-            withdraw(wanted)
-            return
         url, place = webhook.hook_url(live.secret), _place(webhook.endpoint)
-        present = wanted.first()
-        if present is None or not _still_fits(present, webhook, url, place):
-            withdraw(wanted)
-            _want(webhook, url, place)
+        wanted = webhook.remote_hooks.filter(desired=Presence.PRESENT).first()
+        if wanted is not None and _is_at(wanted, url, place):
+            _hand_over(wanted, webhook)
+            return
+        if wanted is not None:
+            withdraw(webhook.remote_hooks.filter(pk=wanted.pk))
+        _want(webhook, url, place)
+        forget_secrets(webhook)
 
 
 def withdraw(hooks: models.QuerySet[RemoteHook]) -> None:
-    """Want these hooks gone from Docker Hub."""
-    for hook in hooks.exclude(desired=Presence.ABSENT):
+    """Want these hooks gone from Docker Hub; those that never came to be there go at once."""
+    for hook in hooks:
         rows = RemoteHook.objects.filter(pk=hook.pk)
-        rows.update(desired=Presence.ABSENT, attempts=0, error_code="", message="", since=now())
-        wake(RemoteHook, hook.pk)
+        if hook.desired != Presence.ABSENT:
+            if _was_never_made(hook) and rows.filter(epoch=0).delete()[0]:
+                continue
+            gone = {"desired": Presence.ABSENT, "errand": Errand.TEND, "drift": ""}
+            rows.update(**gone, **UNTROUBLED, since=now())
+        _send_worker(hook.pk, hook.kept_by)
 
 
-def retry(webhook: DockerWebhook) -> None:
-    """Look at the webhook's hooks again at once."""
-    _look_again(webhook.remote_hooks.all())
+def follow(webhooks: models.QuerySet[DockerWebhook]) -> None:
+    """Want the hooks of these webhooks as PUBLIC_URL and their endpoints now say."""
+    for webhook in webhooks.select_related("endpoint"):
+        desire(webhook)
+
+
+def send_on(hooks: models.QuerySet[RemoteHook], errand: RemoteHook.Errand) -> None:
+    """Let a worker look at these hooks at once, with this in mind.
+
+    Whoever asks for it may have mended the account, so the other hooks of a refused one are looked
+    at again too.
+    """
+    keys = list(hooks.values_list("pk", flat=True))
+    endpoints = list(hooks.values_list("endpoint", flat=True))
+    RemoteHook.objects.filter(pk__in=keys).update(errand=errand)
+    refused = RemoteHook.objects.filter(endpoint__in=endpoints, error_code__in=ACCOUNT_REFUSED)
+    keys += refused.exclude(pk__in=keys).values_list("pk", flat=True)
+    RemoteHook.objects.filter(pk__in=keys).update(**UNTROUBLED)
+    wake_hooks(keys)
 
 
 def retry_endpoint(endpoint: Endpoint) -> None:
     """Look again at the hooks of an endpoint that are not as they should be."""
-    _look_again(RemoteHook.objects.filter(endpoint=endpoint).exclude(error_code=""))
+    send_on(RemoteHook.objects.filter(endpoint=endpoint).exclude(error_code=""), Errand.TEND)
 
 
-def reconcile(claim: Claim) -> None:
-    """Make one hook in Docker Hub what it should be; a failure is kept and tried again."""
-    hook: RemoteHook = claim.row
-    if hook.desired == Presence.ABSENT and _is_still_needed(hook):
-        with finishing(claim, wake_at=now() + timedelta(seconds=5)):
-            return
-    try:
-        slug = _reach(hook)
-    except CodeStreamError as error:
-        _note_failure(claim, error)
-        return
-    with finishing(claim, wake_at=None):
-        rows = RemoteHook.objects.filter(pk=claim.pk)
-        if slug is None:
-            rows.filter(desired=Presence.ABSENT).delete()
-            return
-        rows.update(
-            actual=Presence.PRESENT, slug=slug, error_code="", message="", attempts=0, since=now()
-        )
-        # What this one takes over from can go now.
-        _wake(RemoteHook.objects.filter(webhook=hook.webhook, desired=Presence.ABSENT))
+def wake_hooks(keys: Iterable[UUID]) -> None:
+    """Ask a worker for attention to these hooks."""
+    for pk in keys:
+        wake(RemoteHook, pk)
 
 
-def fail_hook(claim: Claim, message: str) -> None:
-    """Keep a fault of ours with the hook; it is looked at again after a while."""
-    _note_failure(claim, CodeStreamError(message))
+def next_name(webhook: DockerWebhook) -> tuple[str, int]:
+    """Return a name that no hook of the webhook has had, and its generation."""
+    last = webhook.remote_hooks.order_by("-generation").first()
+    generation = last.generation + 1 if last else 1
+    readable = slugify(webhook.name)[:40] or "webhook"
+    return f"{readable}-{webhook.listener_id.hex[:8]}-{generation}", generation
+
+
+def forget_secrets(webhook: DockerWebhook) -> None:
+    """Refuse retired secrets that no hook carries any more; until then both are accepted."""
+    carried = {_secret_in(hook.hook_url) for hook in webhook.remote_hooks.all()}
+    for old in webhook.secrets.exclude(retired_at=None):
+        if old.secret not in carried:
+            old.delete()
 
 
 def _want(webhook: DockerWebhook, url: str, place: RepositoryAddress) -> None:
-    last = webhook.remote_hooks.order_by("-generation").first()
-    generation = last.generation + 1 if last else 1
+    """Want a hook at this address: one that was on its way out, or a new one.
+
+    Two rows for one address would take each other's hook for their own.
+    """
+    keeper = {"kept_by": webhook.mirror_mode, "endpoint": webhook.endpoint}
+    leaving = next((hook for hook in webhook.remote_hooks.all() if _is_at(hook, url, place)), None)
+    if leaving is not None:
+        rows = RemoteHook.objects.filter(pk=leaving.pk)
+        rows.update(desired=Presence.PRESENT, **keeper, **UNTROUBLED, since=now())
+        _send_worker(leaving.pk, webhook.mirror_mode)
+        return
+    name, generation = next_name(webhook)
     hook = RemoteHook.objects.create(
         webhook=webhook,
-        endpoint=webhook.endpoint,
         base_url=place.base_url,
         namespace=place.namespace,
         repository=place.repository,
-        remote_name=f"{_base_name(webhook)}-{generation}",
+        remote_name=name,
         hook_url=url,
         desired=Presence.PRESENT,
         generation=generation,
         since=now(),
+        **keeper,
     )
-    wake(RemoteHook, hook.pk)
+    _send_worker(hook.pk, webhook.mirror_mode)
 
 
-def _look_again(hooks: models.QuerySet[RemoteHook]) -> None:
-    hooks.update(attempts=0)
-    _wake(hooks)
-
-
-def _wake(hooks: models.QuerySet[RemoteHook]) -> None:
-    for pk in hooks.values_list("pk", flat=True):
+def _send_worker(pk: UUID, kept_by: str) -> None:
+    """What is kept by hand is no work for a worker."""
+    if kept_by == Mode.AUTO:
         wake(RemoteHook, pk)
+
+
+def _hand_over(hook: RemoteHook, webhook: DockerWebhook) -> None:
+    """Let the hook that stands be kept by whoever is to keep it now, and with which account.
+
+    Its address is the same, so it stays: a second one would deliver every push twice.
+    """
+    if (hook.kept_by, hook.endpoint_id) == (webhook.mirror_mode, webhook.endpoint_id):
+        return
+    keeper = {"kept_by": webhook.mirror_mode, "endpoint": webhook.endpoint}
+    plain = {"errand": Errand.TEND, "drift": ""}
+    rows = RemoteHook.objects.filter(pk=hook.pk)
+    rows.update(**keeper, **plain, **UNTROUBLED, since=now(), wake_at=None)
+    _send_worker(hook.pk, webhook.mirror_mode)
 
 
 def _place(endpoint: Endpoint) -> RepositoryAddress:
@@ -122,82 +160,20 @@ def _place(endpoint: Endpoint) -> RepositoryAddress:
         return RepositoryAddress(base_url="", namespace="", repository="")
 
 
-def _base_name(webhook: DockerWebhook) -> str:
-    """Return a name that is unique in the repository and says whose hook it is."""
-    readable = slugify(webhook.name)[:40] or "webhook"
-    return f"{readable}-{webhook.listener_id.hex[:8]}"
-
-
-def _still_fits(
-    hook: RemoteHook, webhook: DockerWebhook, url: str, place: RepositoryAddress
-) -> bool:
-    """Whether the hook sends the right pushes to the right address.
+def _is_at(hook: RemoteHook, url: str, place: RepositoryAddress) -> bool:
+    """Whether the hook sends the pushes of this repository to this address.
 
     Its name is none of that: replacing a hook for a new name would deliver a push twice.
     """
-    return (hook.endpoint_id, hook.hook_url, hook.place) == (webhook.endpoint_id, url, place)
+    return (hook.hook_url, hook.place) == (url, place)
 
 
-def _is_still_needed(hook: RemoteHook) -> bool:
-    """Whether pushes would be lost: the hook that takes over is wanted and not there yet."""
-    if hook.webhook is None:
+def _was_never_made(hook: RemoteHook) -> bool:
+    """Whether nothing can be in Docker Hub: no worker was sent, and no person said so or pushed."""
+    if hook.epoch or hook.actual == Presence.PRESENT:
         return False
-    followers = hook.webhook.remote_hooks.filter(desired=Presence.PRESENT)
-    return followers.exclude(actual=Presence.PRESENT).filter(error_code="").exists()
+    return hook.kept_by == Mode.AUTO or hook.webhook is None or not hook.webhook.events.exists()
 
 
-def _reach(hook: RemoteHook) -> str | None:
-    """Make Docker Hub what it should be; return the slug of the hook, None when it is gone.
-
-    Looks before it writes, since the answer to an earlier try may have been lost; and after a
-    delete, since an answer that says so does not make it so.
-    """
-    place = hook.place
-    if repository_of(hook.endpoint).base_url != place.base_url:
-        # These credentials belong to another host, so they do not go there.
-        raise Refused(
-            f"The endpoint points to another Docker Hub now. Delete the webhook {hook.remote_name} "
-            f"of {place} at {place.base_url} by hand."
-        )
-    with docker_hub(hook.endpoint) as hub:
-        found = _find(hub, place, hook)
-        if hook.desired == Presence.PRESENT:
-            made = found or hub.create_webhook(
-                place.namespace, place.repository, hook.remote_name, hook.hook_url
-            )
-            return made.slug
-        if found is not None:
-            hub.delete_webhook(place.namespace, place.repository, found.slug)
-            if _find(hub, place, hook) is not None:
-                raise Protocol("Docker Hub still lists the webhook after it was deleted.")
-        return None
-
-
-def _find(hub: DockerHub, place: RepositoryAddress, hook: RemoteHook) -> HubWebhook | None:
-    """Return the hook with this address and name; one that is being replaced has another name."""
-    listed = hub.list_webhooks(place.namespace, place.repository)
-    same = (one for one in listed if hook.hook_url in one.hook_urls)
-    return next((one for one in same if one.name == hook.remote_name), None)
-
-
-def _note_failure(claim: Claim, error: CodeStreamError) -> None:
-    with finishing(claim, wake_at=now() + _pause(claim, error)):
-        RemoteHook.objects.filter(pk=claim.pk).update(
-            error_code=error.code, message=error.user_message, since=now()
-        )
-
-
-def _pause(claim: Claim, error: CodeStreamError) -> timedelta:
-    """Return how long to leave Docker Hub alone; wrong credentials lock the account if repeated."""
-    retry_at = error.retry_at if isinstance(error, ClientError) else None
-    if retry_at is not None:
-        return max(retry_at - now(), timedelta(seconds=1))
-    if isinstance(error, Unauthorized) or not error.retryable:
-        return PAUSE_AFTER_REFUSAL
-    return min(timedelta(seconds=2 ** min(claim.attempts, 10)), LONGEST_PAUSE)
-
-
-def follow(webhooks: models.QuerySet[DockerWebhook]) -> None:
-    """Want the hooks of these webhooks as PUBLIC_URL and their endpoints now say."""
-    for webhook in webhooks.select_related("endpoint"):
-        desire(webhook)
+def _secret_in(hook_url: str) -> str:
+    return parse_qs(urlsplit(hook_url).query).get("secureToken", [""])[0]

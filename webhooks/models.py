@@ -25,9 +25,11 @@ from endpoints.models import Endpoint
 from executions.models import Execution
 from pipelines.models import Pipeline
 from webhooks.matching import Verdict
+from webhooks.mirror_sight import Drift
 from webhooks.patterns import check_pattern
 
 SECRET_BYTES = 20
+DRIFTS = [(drift.value, drift.value.capitalize()) for drift in Drift if drift]
 VERDICTS = [(verdict.value, verdict.value.capitalize()) for verdict in Verdict]
 
 
@@ -153,7 +155,10 @@ class DockerWebhook(Entity):
 
 
 class ListenerSecret(Entity):
-    """A secret that a delivery must carry; found by its keyed hash."""
+    """A secret that a delivery must carry; found by its keyed hash.
+
+    A retired one is accepted as well, until the hook that carries it is gone and it is deleted.
+    """
 
     webhook = models.ForeignKey(DockerWebhook, on_delete=models.CASCADE, related_name="secrets")
     secret = EncryptedTextField()
@@ -171,19 +176,32 @@ class ListenerSecret(Entity):
         return f"secret of {self.webhook}"
 
     @classmethod
-    def issue(cls, webhook: DockerWebhook) -> ListenerSecret:
-        """Make a random secret for the webhook."""
-        text = secrets.token_urlsafe(SECRET_BYTES)
+    def issue(cls, webhook: DockerWebhook, secret: str = "") -> ListenerSecret:
+        """Make the webhook's live secret, a random one when none is given."""
+        text = secret or secrets.token_urlsafe(SECRET_BYTES)
         return cls.objects.create(webhook=webhook, secret=text, lookup=fingerprint(text))
 
 
 class RemoteHook(Entity, Claimable):
-    """A webhook in Docker Hub: what it should be and what it is. It outlives its DockerWebhook."""
+    """A webhook in Docker Hub: what it should be and what it is. It outlives its DockerWebhook.
+
+    ``drift`` is how the last look (``checked_at``) found it changed behind our back, ``since`` when
+    its state last changed.
+    """
 
     class Presence(models.TextChoices):
         PRESENT = "PRESENT", _("present")
         ABSENT = "ABSENT", _("absent")
         UNKNOWN = "UNKNOWN", _("unknown")
+
+    class Errand(models.TextChoices):
+        """With what in mind a worker looks: to make it right as far as that is safe, only to look,
+        or to make it right because a person said so.
+        """
+
+        TEND = "TEND", _("tend")
+        CHECK = "CHECK", _("check")
+        REPAIR = "REPAIR", _("repair")
 
     webhook = models.ForeignKey(
         DockerWebhook, null=True, on_delete=models.SET_NULL, related_name="remote_hooks"
@@ -198,6 +216,17 @@ class RemoteHook(Entity, Claimable):
     desired = models.CharField(max_length=16, choices=Presence.choices)
     actual = models.CharField(max_length=16, choices=Presence.choices, default=Presence.UNKNOWN)
     generation = models.PositiveIntegerField(default=1)
+    kept_by = models.CharField(
+        max_length=16,
+        choices=DockerWebhook.MirrorMode.choices,
+        default=DockerWebhook.MirrorMode.AUTO,
+        db_default=DockerWebhook.MirrorMode.AUTO,
+    )
+    errand = models.CharField(
+        max_length=16, choices=Errand.choices, default=Errand.TEND, db_default=Errand.TEND
+    )
+    drift = models.CharField(max_length=16, choices=DRIFTS, blank=True, default="", db_default="")
+    checked_at = models.DateTimeField(null=True, blank=True)
     error_code = models.CharField(max_length=64, blank=True)
     message = models.TextField(blank=True)
     since = models.DateTimeField(null=True, blank=True)
@@ -226,7 +255,7 @@ class RemoteHook(Entity, Claimable):
 
     @property
     def is_settled(self) -> bool:
-        return self.desired == self.actual and not self.error_code
+        return self.desired == self.actual and not self.error_code and not self.drift
 
 
 class Push(Entity):

@@ -16,7 +16,6 @@ from codestream.core.errors import Refused
 from codestream.core.metrics import EVENTS
 from codestream.core.work import announce
 from codestream.projects.models import Variable
-from webhooks import mirror
 from webhooks.matching import Verdict
 from webhooks.models import DockerWebhook, RefusedDelivery, RegistryEvent
 
@@ -45,11 +44,6 @@ def set_enabled(*, webhook: DockerWebhook, enabled: bool, by: User) -> None:
 def delete_webhook(*, webhook: DockerWebhook) -> None:
     """Delete the webhook; its hook in Docker Hub goes too, its deliveries stay."""
     webhook.delete()
-
-
-def retry_mirror(*, webhook: DockerWebhook) -> None:
-    """Look at Docker Hub again at once."""
-    mirror.retry(webhook)
 
 
 def resolve_token(webhook: DockerWebhook) -> ApiToken | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webhooks import activity_views, views
+from webhooks import activity_views, mirror_views, views
 
 app_name = "webhooks"
 
@@ -16,7 +16,13 @@ urlpatterns = [
     path("triggers/docker/webhooks/<uuid:pk>/edit/", views.edit, name="edit"),
     path("triggers/docker/webhooks/<uuid:pk>/enabled/", views.change_enabled, name="enabled"),
     path("triggers/docker/webhooks/<uuid:pk>/delete/", views.delete, name="delete"),
-    path("triggers/docker/webhooks/<uuid:pk>/mirror/", views.mirror, name="mirror"),
-    path("triggers/docker/webhooks/<uuid:pk>/retry/", views.retry, name="retry"),
+    path("triggers/docker/webhooks/<uuid:pk>/mirror/", mirror_views.mirror, name="mirror"),
+    path("triggers/docker/webhooks/<uuid:pk>/retry/", mirror_views.retry, name="retry"),
+    path("triggers/docker/webhooks/<uuid:pk>/check/", mirror_views.check, name="check"),
+    path("triggers/docker/webhooks/<uuid:pk>/repair/", mirror_views.repair, name="repair"),
+    path("triggers/docker/webhooks/<uuid:pk>/keep/", mirror_views.keep, name="keep"),
+    path("triggers/docker/webhooks/<uuid:pk>/pasted/", mirror_views.pasted, name="pasted"),
+    path("triggers/docker/hooks/<uuid:pk>/retry/", mirror_views.retry_hook, name="retry-hook"),
+    path("triggers/docker/hooks/<uuid:pk>/forget/", mirror_views.forget_hook, name="forget-hook"),
     path("triggers/docker/webhooks/<uuid:pk>/url/", views.reveal, name="reveal"),
 ]

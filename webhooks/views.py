@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -16,14 +16,16 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
-from codestream.core.live import NOTHING_NEW, WHILE_LIVE, unchanged
-from codestream.core.pages import form_status, page, submitted, wants_fragment
+from codestream.core.live import WHILE_LIVE
+from codestream.core.pages import form_status, page, submitted
 from codestream.projects.access import projects_allowing
-from codestream.projects.permissions import Action, can, require
+from codestream.projects.permissions import Action
 from pipelines.definition import InputParameter
 from webhooks import services
-from webhooks.cards import cards_of, is_carried_by_hand, mirror_state
+from webhooks.cards import cards_of
+from webhooks.finding import writable_webhook
 from webhooks.forms import WebhookForm, inputs_to_give
+from webhooks.mirror_state import leftovers_for, mirror_state
 from webhooks.models import DockerWebhook
 
 
@@ -35,9 +37,13 @@ def webhook_list(request: SignedInRequest) -> HttpResponse:
     found = DockerWebhook.objects.visible_to(request.user)
     found = found.select_related("project", "endpoint", "pipeline")
     webhooks = list(found.prefetch_related("remote_hooks").order_by("project__name", "name"))
+    administered = set(
+        projects_allowing(request.user, Action.ADMINISTER).values_list("pk", flat=True)
+    )
     context = {
         "nav": "docker",
-        "cards": cards_of(webhooks, writable=writable),
+        "cards": cards_of(webhooks, writable=writable, administered=administered),
+        "leftovers": leftovers_for(request.user),
         "rhythm": WHILE_LIVE,
         "may_create": bool(writable),
     }
@@ -63,7 +69,7 @@ def new(request: SignedInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Change a webhook; its project stays."""
-    webhook = _writable(request, pk)
+    webhook = writable_webhook(request.user, pk)
     form = WebhookForm(submitted(request), user=request.user, webhook=webhook)
     if form.is_valid() and _saved(request, form, webhook):
         return redirect("webhooks:list")
@@ -74,7 +80,7 @@ def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
 @require_POST
 def change_enabled(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Switch a webhook on or off."""
-    webhook = _writable(request, pk)
+    webhook = writable_webhook(request.user, pk)
     enabled = request.POST.get("enabled") == "on"
     services.set_enabled(webhook=webhook, enabled=enabled, by=request.user)
     return redirect("webhooks:list")
@@ -84,36 +90,9 @@ def change_enabled(request: SignedInRequest, pk: UUID) -> HttpResponse:
 @require_POST
 def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Delete a webhook, here and in Docker Hub."""
-    webhook = _writable(request, pk)
+    webhook = writable_webhook(request.user, pk)
     services.delete_webhook(webhook=webhook)
     messages.success(request, _("Webhook %(name)s deleted.") % {"name": webhook.name})
-    return redirect("webhooks:list")
-
-
-@login_required
-@require_safe
-def mirror(request: SignedInRequest, pk: UUID) -> HttpResponse:
-    """How the webhook stands in Docker Hub: the part of its card that is live."""
-    webhook = _visible(request, pk)
-    state = mirror_state(webhook)
-    if not wants_fragment(request):
-        return redirect("webhooks:list")
-    if unchanged(request, state.version):
-        return HttpResponse(status=NOTHING_NEW)
-    context = {
-        "webhook": webhook,
-        "mirror": state,
-        "may_write": can(request.user, Action.WRITE, webhook.project),
-        "rhythm": WHILE_LIVE,
-    }
-    return page(request, "webhooks/mirror.html", context)
-
-
-@login_required
-@require_POST
-def retry(request: SignedInRequest, pk: UUID) -> HttpResponse:
-    """Look at Docker Hub again at once."""
-    services.retry_mirror(webhook=_writable(request, pk))
     return redirect("webhooks:list")
 
 
@@ -122,23 +101,12 @@ def retry(request: SignedInRequest, pk: UUID) -> HttpResponse:
 @require_POST
 def reveal(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Show the hook URL with its secret, to be pasted into Docker Hub, and only then."""
-    webhook = _writable(request, pk)
+    webhook = writable_webhook(request.user, pk)
     secret = webhook.secrets.filter(retired_at=None).first()
-    if secret is None or not is_carried_by_hand(webhook, mirror_state(webhook)):
+    if secret is None or not mirror_state(webhook).is_by_hand:
         raise Http404
     context = {"nav": "docker", "webhook": webhook, "url": webhook.hook_url(secret.secret)}
     return render(request, "webhooks/url.html", context)
-
-
-def _visible(request: SignedInRequest, pk: UUID) -> DockerWebhook:
-    found = DockerWebhook.objects.visible_to(request.user).select_related("project")
-    return get_object_or_404(found.prefetch_related("remote_hooks"), pk=pk)
-
-
-def _writable(request: SignedInRequest, pk: UUID) -> DockerWebhook:
-    webhook = _visible(request, pk)
-    require(request.user, Action.WRITE, webhook.project)
-    return webhook
 
 
 def _saved(request: SignedInRequest, form: WebhookForm, webhook: DockerWebhook) -> bool:

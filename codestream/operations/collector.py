@@ -20,7 +20,7 @@ from codestream.core.clock import now
 from codestream.core.work import WorkKind, claimable, due, registered
 from executions.models import LIVE, Execution, Worker
 from executions.worker import living_workers
-from webhooks.models import RemoteHook
+from webhooks.models import DockerWebhook, RemoteHook
 
 MOST_COUNTED = 10_000
 """Due rows are counted up to here: more is as bad, and costs more to count."""
@@ -57,12 +57,18 @@ def oldest_due(kind: WorkKind) -> datetime | None:
 
 
 def hooks_by_state() -> dict[str, int]:
-    """Count the hooks in Docker Hub that are in sync, on their way, and refused."""
-    failed, synced = ~Q(error_code=""), Q(error_code="", desired=F("actual"))
+    """Count the hooks in Docker Hub that are in sync, changed behind our back, kept by hand, on
+    their way, and refused.
+    """
+    by_hand = Q(kept_by=DockerWebhook.MirrorMode.MANUAL)
+    failed, drifted = ~by_hand & ~Q(error_code=""), ~by_hand & Q(error_code="") & ~Q(drift="")
+    synced = ~by_hand & Q(error_code="", drift="", desired=F("actual"))
     return RemoteHook.objects.aggregate(
         failed=Count("pk", filter=failed),
+        drifted=Count("pk", filter=drifted),
+        by_hand=Count("pk", filter=by_hand),
         in_sync=Count("pk", filter=synced),
-        pending=Count("pk", filter=~failed & ~synced),
+        pending=Count("pk", filter=~by_hand & ~failed & ~drifted & ~synced),
     )
 
 

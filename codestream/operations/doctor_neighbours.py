@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from codestream.operations.findings import Finding, fail, ok, warn
 from endpoints.models import CheckStatus, Endpoint
 from endpoints.services import validate_endpoint
-from webhooks.cards import mirror_state
+from webhooks.mirror_state import mirror_state
 from webhooks.models import DockerWebhook
 
 
@@ -28,8 +28,8 @@ def mirror() -> Iterator[Finding]:
     webhooks = DockerWebhook.objects.select_related("project").prefetch_related("remote_hooks")
     for webhook in webhooks:
         about, state = f"webhook {webhook.project}/{webhook}", mirror_state(webhook)
-        if state.has_failed:
-            what = f"{state.word}: {state.message}"
+        if state.needs_person:
+            what = f"{state.word}: {state.message}" if state.message else f"{state.word}."
             yield warn(about, what, "Open the webhook's card: it says what can be done.")
         else:
             yield ok(about, f"{state.word}.")
