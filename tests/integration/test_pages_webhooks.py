@@ -73,7 +73,8 @@ def test_who_reads_and_who_writes_webhooks(cast: Cast, webhook: DockerWebhook) -
     assert cast.answers("POST", page_of(webhook, "edit")) == statuses(422, 422, 403, 404)
     assert cast.answers("POST", page_of(webhook, "enabled")) == statuses(302, 302, 403, 404)
     assert cast.answers("POST", page_of(webhook, "url")) == statuses(200, 200, 403, 404)
-    assert cast.answers("POST", page_of(webhook, "retry")) == statuses(302, 302, 403, 404)
+    for button in ("retry", "check", "repair", "keep", "pasted"):
+        assert cast.answers("POST", page_of(webhook, button)) == statuses(302, 302, 403, 404)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,10 @@ def test_who_deletes_a_webhook(cast: Cast, webhook: DockerWebhook, role: str, st
     assert DockerWebhook.objects.exists() == (status != 302)
 
 
-@pytest.mark.parametrize("action", ["enabled", "delete", "retry", "url"])
+@pytest.mark.parametrize(
+    "action",
+    ["enabled", "delete", "retry", "check", "repair", "keep", "pasted", "url"],
+)
 def test_a_link_alone_changes_nothing(cast: Cast, webhook: DockerWebhook, action: str) -> None:
     assert cast.client("member").get(page_of(webhook, action)).status_code == 405
 
