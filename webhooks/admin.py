@@ -49,8 +49,17 @@ class ListenerSecretAdmin(ReadOnlyAdmin):
 class RemoteHookAdmin(ReadOnlyAdmin):
     """What Docker Hub should hold and what it holds."""
 
-    list_display = ("remote_name", "webhook", "endpoint", "desired", "actual", "error_code")
-    list_filter = ("desired", "actual", "error_code")
+    list_display = (
+        "remote_name",
+        "webhook",
+        "endpoint",
+        "kept_by",
+        "desired",
+        "actual",
+        "drift",
+        "error_code",
+    )
+    list_filter = ("kept_by", "desired", "actual", "drift", "error_code")
     list_select_related = ("webhook", "endpoint")
     search_fields = ("remote_name", "message")
     exclude = ("hook_url",)

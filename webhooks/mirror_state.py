@@ -104,7 +104,7 @@ class Leftover:
 def mirror_state(webhook: DockerWebhook) -> MirrorState:
     """How the webhook's hooks in Docker Hub stand: the wanted one, else those that are to go."""
     hooks = sorted(webhook.remote_hooks.all(), key=lambda hook: hook.desired == Presence.ABSENT)
-    states = [_state_of(hook) for hook in hooks]
+    states = [state_of(hook) for hook in hooks]
     if not states:
         return MirrorState(status="PENDING", word=_("Being created in Docker Hub"))
     unsettled = (state for state in states if state.is_moving or state.needs_person)
@@ -134,7 +134,7 @@ def _leftovers(user: User, hooks: Sequence[RemoteHook]) -> list[Leftover]:
     return [
         Leftover(
             hook=hook,
-            state=_state_of(hook),
+            state=state_of(hook),
             may_retry=hook.kept_by == Mode.AUTO
             and hook.endpoint.project_id in allowed[Action.WRITE],
             may_forget=hook.endpoint.project_id in allowed[may_forget_action(hook)],
@@ -143,7 +143,8 @@ def _leftovers(user: User, hooks: Sequence[RemoteHook]) -> list[Leftover]:
     ]
 
 
-def _state_of(hook: RemoteHook) -> MirrorState:
+def state_of(hook: RemoteHook) -> MirrorState:
+    """How one hook stands in Docker Hub."""
     if hook.kept_by == Mode.MANUAL:
         status, word = _by_hand(hook)
     elif hook.desired == Presence.PRESENT:

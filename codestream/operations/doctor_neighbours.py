@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from codestream.operations.findings import Finding, fail, ok, warn
 from endpoints.models import CheckStatus, Endpoint
 from endpoints.services import validate_endpoint
-from webhooks.mirror_state import mirror_state
-from webhooks.models import DockerWebhook
+from webhooks.mirror_state import MirrorState, mirror_state, state_of
+from webhooks.models import DockerWebhook, RemoteHook
 
 
 def endpoints() -> Iterator[Finding]:
@@ -24,12 +24,16 @@ def endpoints() -> Iterator[Finding]:
 
 
 def mirror() -> Iterator[Finding]:
-    """Every webhook stands in Docker Hub as it should."""
+    """Every webhook stands in Docker Hub as it should; nothing of deleted ones is left there."""
     webhooks = DockerWebhook.objects.select_related("project").prefetch_related("remote_hooks")
     for webhook in webhooks:
-        about, state = f"webhook {webhook.project}/{webhook}", mirror_state(webhook)
-        if state.needs_person:
-            what = f"{state.word}: {state.message}" if state.message else f"{state.word}."
-            yield warn(about, what, "Open the webhook's card: it says what can be done.")
-        else:
-            yield ok(about, f"{state.word}.")
+        yield _graded(f"webhook {webhook.project}/{webhook}", mirror_state(webhook))
+    for hook in RemoteHook.objects.filter(webhook=None).select_related("endpoint__project"):
+        yield _graded(f"hook {hook.endpoint.project}/{hook} in {hook.place}", state_of(hook))
+
+
+def _graded(about: str, state: MirrorState) -> Finding:
+    if not state.needs_person:
+        return ok(about, f"{state.word}.")
+    what = f"{state.word}: {state.message}" if state.message else f"{state.word}."
+    return warn(about, what, "Open the list of webhooks: it says what can be done.")

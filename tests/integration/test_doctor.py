@@ -103,6 +103,25 @@ def test_a_hook_that_docker_hub_refused_is_named_with_its_reason(webhook: Docker
     assert (finding.grade, finding.what) == (Grade.WARN, "Not created in Docker Hub: No rights.")
 
 
+def test_a_hook_that_outlived_its_webhook_is_named_until_it_is_gone(
+    webhook: DockerWebhook,
+) -> None:
+    RemoteHook.objects.update(epoch=1)
+    webhook.delete()
+    RemoteHook.objects.update(error_code="not_found", message="No such repository.", wake_at=None)
+    name = RemoteHook.objects.get().remote_name
+
+    finding = one(f"hook Shop/{name} in demo/web")
+
+    assert finding.grade is Grade.WARN
+    assert "No such repository." in finding.what
+
+
+def test_a_hook_that_was_changed_in_docker_hub_is_named(webhook: DockerWebhook) -> None:
+    RemoteHook.objects.update(actual="PRESENT", drift="DOUBLED", wake_at=None)
+    assert "More than once" in one("webhook Shop/release").what
+
+
 def test_a_chore_that_fails_is_named() -> None:
     Chore.objects.filter(name="retention").update(failures=3, message="Internal error.")
 

@@ -159,6 +159,28 @@ def test_metrics_tell_how_the_hooks_in_docker_hub_stand(
     assert 'codestream_hooks{state="in_sync"} 0.0' in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({"actual": "PRESENT"}, "in_sync"),
+        ({"actual": "PRESENT", "drift": "DOUBLED"}, "drifted"),
+        ({"kept_by": "MANUAL"}, "by_hand"),
+        ({}, "pending"),
+    ],
+)
+def test_each_hook_is_counted_in_one_state(
+    scrape: Client, webhook: DockerWebhook, changes: dict[str, str], state: str
+) -> None:
+    RemoteHook.objects.update(error_code="", **changes)
+
+    text = scrape.get("/metrics").content.decode()
+
+    counted = [line for line in text.splitlines() if line.startswith("codestream_hooks{")]
+    assert [line for line in counted if line.endswith(" 1.0")] == [
+        f'codestream_hooks{{state="{state}"}} 1.0'
+    ]
+
+
 def test_requests_are_counted_by_the_name_of_their_view(scrape: Client) -> None:
     Client().get("/account/sign-in/")
     Client().get(f"/no/such/page/{uuid.uuid4()}")
