@@ -25,6 +25,8 @@ DRIVEN = (
     "rollbacks",
     "stories",
     "schedules",
+    "mirror_drift",
+    "mirror_failures",
     "work",
     "worker",
 )

@@ -108,7 +108,7 @@ def _accept(webhook: DockerWebhook, body: bytes, request: Request) -> Response:
 
 def _is_right(token: str, secrets: list[ListenerSecret]) -> bool:
     given = token.encode()
-    return any([compare_digest(row.secret.encode(), given) for row in secrets])
+    return any(compare_digest(row.secret.encode(), given) for row in secrets)
 
 
 def _secrets_of(listener_id: UUID) -> list[ListenerSecret]:
