@@ -194,6 +194,48 @@ class VariableForm(forms.Form):
         return variable
 
 
+class SecretVariableForm(VariableForm):
+    """A variable that takes in the secret of some other form, which then refers to it.
+
+    ``source`` is the id of the field that holds the secret, ``target`` of the one that gets the
+    reference.
+    """
+
+    type = forms.ChoiceField(
+        label=_("Type"),
+        choices=[
+            (kind.value, kind.label) for kind in (Variable.Type.SECRET, Variable.Type.RESTRICTED)
+        ],
+        initial=Variable.Type.SECRET,
+    )
+    value = forms.CharField(
+        label=_("Value"),
+        max_length=100_000,
+        strip=False,
+        widget=SecretTextarea(attrs=_VALUE_ATTRS),
+    )
+    description = None  # type: ignore[assignment]
+    source = forms.SlugField(required=False, max_length=100, widget=forms.HiddenInput())
+    target = forms.SlugField(required=False, max_length=100, widget=forms.HiddenInput())
+    field_order = ("project", "name", "type", "value")
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        user: User,
+        asked: Mapping[str, Any],
+    ) -> None:
+        """``asked`` says for which fields and in which project, before anything is entered."""
+        super().__init__(data, user=user)
+        # The page below the dialog has fields of the same names.
+        self.auto_id = "variable-%s"
+        given = asked if data is None else data
+        self.initial = {name: given.get(name, "") for name in ("project", "source", "target")}
+        if projects_allowing(user, Action.WRITE).filter(name=given.get("project")).exists():
+            self.fields["project"].widget = forms.HiddenInput()
+
+
 def _shown(variable: Variable | None) -> dict[str, str]:
     if variable is None:
         return {}

@@ -136,5 +136,10 @@ class Variable(Entity):
         return self.name
 
     @property
+    def reference(self) -> str:
+        """How an expression names it."""
+        return f"${{var.{self.name}}}"
+
+    @property
     def is_secret(self) -> bool:
         return self.type != self.Type.REGULAR

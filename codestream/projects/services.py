@@ -45,6 +45,11 @@ def remove_member(*, membership: Membership) -> None:
     membership.delete()
 
 
+def create_variable(*, project: Project, name: str, kind: str, value: str) -> Variable:
+    """Make a variable. Raises Refused when the project has one of that name."""
+    return save_variable(variable=Variable(project=project, name=name, type=kind, value=value))
+
+
 def save_variable(*, variable: Variable) -> Variable:
     """Keep a variable. Raises Refused when the project has another one of that name."""
     try:

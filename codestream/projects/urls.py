@@ -23,6 +23,7 @@ urlpatterns = [
     ),
     path("variables/", variable_views.variables, name="variables"),
     path("variables/new/", variable_views.new, name="new-variable"),
+    path("variables/dialog/", variable_views.dialog, name="create-variable"),
     path("variables/<uuid:pk>/", variable_views.edit, name="edit-variable"),
     path("variables/<uuid:pk>/delete/", variable_views.delete, name="delete-variable"),
 ]

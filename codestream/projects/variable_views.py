@@ -13,16 +13,17 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import trigger_client_event
 
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
-from codestream.core.pages import form_status, page, submitted
+from codestream.core.pages import form_status, page, submitted, wants_fragment
 from codestream.core.redact import MASK
 from codestream.projects.access import projects_allowing
-from codestream.projects.forms import VariableForm
+from codestream.projects.forms import SecretVariableForm, VariableForm
 from codestream.projects.models import Variable
 from codestream.projects.permissions import Action, require
-from codestream.projects.services import save_variable
+from codestream.projects.services import create_variable, save_variable
 
 ICONS = {Variable.Type.SECRET: "key", Variable.Type.RESTRICTED: "shield"}
 
@@ -84,6 +85,26 @@ def new(request: SignedInRequest) -> HttpResponse:
 @sensitive_post_parameters("value")
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+def dialog(request: SignedInRequest) -> HttpResponse:
+    """Put the secret of another form into a variable; that form gets ``${var.name}`` instead."""
+    if not projects_allowing(request.user, Action.WRITE).exists():
+        raise PermissionDenied
+    form = SecretVariableForm(submitted(request), user=request.user, asked=request.GET)
+    variable = _created(form) if form.is_valid() else None
+    if variable is None:
+        context = {"nav": "variables", "form": form}
+        template = "projects/create_variable.html"
+        return page(request, template, context, partial="dialog", status=form_status(form))
+    if wants_fragment(request):
+        return _tell_page(form, variable)
+    said = {"name": variable.name, "reference": variable.reference}
+    messages.success(request, _("Variable %(name)s saved; refer to it as %(reference)s.") % said)
+    return redirect("projects:variables")
+
+
+@sensitive_post_parameters("value")
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Change a variable; its project stays."""
     variable = _changeable(request, pk)
@@ -121,6 +142,31 @@ def _saved(request: SignedInRequest, form: VariableForm, variable: Variable) -> 
         return False
     messages.success(request, _("Variable %(name)s saved.") % {"name": variable.name})
     return True
+
+
+def _created(form: SecretVariableForm) -> Variable | None:
+    given = form.cleaned_data
+    try:
+        return create_variable(
+            project=given["project"],
+            name=given["name"],
+            kind=given["type"],
+            value=given["value"],
+        )
+    except Refused as refusal:
+        form.add_error("name", refusal.user_message)
+        return None
+
+
+def _tell_page(form: SecretVariableForm, variable: Variable) -> HttpResponse:
+    """No content, but an event for the page: which field now refers to the variable."""
+    given = form.cleaned_data
+    detail = {
+        "target": given["target"] or given["source"],
+        "reference": variable.reference,
+        "message": _("Variable %(name)s saved.") % {"name": variable.name},
+    }
+    return trigger_client_event(HttpResponse(status=204), "variable-created", detail)
 
 
 def _form_page(request: SignedInRequest, form: VariableForm) -> HttpResponse:

@@ -29,6 +29,41 @@ document.addEventListener("keydown", (event) => {
   menu.querySelector("summary").focus();
 });
 
+// "Create variable": a dialog takes the value over from the field beside its button, which then
+// holds the reference to the variable instead.
+const variablePlace = document.getElementById("variable-dialog");
+
+function openVariableDialog() {
+  const dialog = variablePlace.querySelector("dialog");
+  const value = dialog.querySelector("[name=value]");
+  const entered = document.getElementById(dialog.dataset.source)?.value ?? "";
+  if (entered && !entered.includes("${")) {
+    value.value = entered;
+    value.closest(".field").hidden = true;
+    dialog.querySelector("[data-taken]").hidden = false;
+  }
+  dialog.addEventListener("close", () => variablePlace.replaceChildren());
+  dialog.showModal();
+}
+
+function referTo({ target, reference, message }) {
+  const field = document.getElementById(target);
+  variablePlace.querySelector("dialog").close();
+  document.getElementById("announce").textContent = message;
+  if (!field) return;
+  field.value = reference;
+  if (field.type === "password") field.type = "text";
+  field.focus();
+}
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.target === variablePlace && variablePlace.firstElementChild) openVariableDialog();
+});
+document.addEventListener("variable-created", (event) => referTo(event.detail));
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-close-dialog]")) event.target.closest("dialog").close();
+});
+
 // A refused form came back inside the page: the first field in error takes the focus.
 document.addEventListener("htmx:afterSettle", (event) => {
   event.target.querySelector?.("[aria-invalid='true'], .note[role='alert'][tabindex]")?.focus();
