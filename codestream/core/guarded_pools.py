@@ -93,6 +93,24 @@ class GuardedPools(urllib3.PoolManager):
         }
 
 
+def peer_certificate(
+    guard: AddressGuard, host: str, port: int, *, server_name: str, seconds: float
+) -> bytes:
+    """The certificate that a server shows, in DER, whoever signed it; nothing is sent to it.
+
+    Raises AddressRefused and OSError.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    address = guard.addresses(host, port)[0]
+    with (
+        socket.create_connection((address, port), timeout=seconds) as connection,
+        context.wrap_socket(connection, server_hostname=server_name or host) as secured,
+    ):
+        return secured.getpeercert(binary_form=True) or b""
+
+
 @lru_cache(maxsize=64)
 def tls_context(
     *,
@@ -104,7 +122,8 @@ def tls_context(
     """What to trust and whom to appear as, made once: reading the public authorities takes longer
     than many a call.
 
-    ``ca_pem`` replaces the public authorities; ``cert_pem`` with ``key_pem`` is the client's own
+    ``ca_pem`` replaces the public authorities; a server's own certificate may stand in it, and is
+    then all that is trusted. ``cert_pem`` with ``key_pem`` is the client's own
     certificate. Raises ConfigurationError when one of them is not a certificate or a key.
     """
     try:
@@ -113,7 +132,10 @@ def tls_context(
             _load_client_certificate(context, cert_pem + b"\n" + (key_pem or b""))
     except (ssl.SSLError, UnicodeDecodeError) as error:
         raise ConfigurationError("The certificate or its key cannot be read as PEM.") from error
-    if ca_pem is None:
+    if ca_pem:
+        # The accepted certificate of a server is the end of its chain, although no authority.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    else:
         # A slim container may have no store of its own.
         context.load_verify_locations(certifi.where())
     if not verify:

@@ -32,7 +32,7 @@ from codestream.core.address_guard import (
     resolve_by_system,
 )
 from codestream.core.errors import CodeStreamError
-from codestream.core.guarded_pools import GuardedPools, tls_context
+from codestream.core.guarded_pools import GuardedPools, peer_certificate, tls_context
 from codestream.core.json_types import Json
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "origin",
     "pool_manager",
     "send",
+    "server_certificate",
     "tls_context",
 ]
 
@@ -226,6 +227,7 @@ def pool_manager(
     cert_pem: bytes | None = None,
     key_pem: bytes | None = None,
     verify: bool = True,
+    server_name: str = "",
     connect_seconds: float = CONNECT_SECONDS,
     read_seconds: float = READ_SECONDS,
     allow: Iterable[str] | None = None,
@@ -233,17 +235,49 @@ def pool_manager(
 ) -> urllib3.PoolManager:
     """Guarded connections for a library that speaks urllib3.
 
-    The certificates are those of ``tls_context``. No retries and no redirects of its own. Raises
+    The certificates are those of ``tls_context``; with ``server_name`` the server has to show one
+    for that name instead of its host's. No retries and no redirects of its own. Raises
     ConfigurationError; its calls raise urllib3's exceptions, and AddressRefused.
     """
     context = tls_context(ca_pem=ca_pem, cert_pem=cert_pem, key_pem=key_pem, verify=verify)
     return GuardedPools(
         _guard(reach, allow, resolve),
         ssl_context=context,
+        server_hostname=server_name or None,
         headers={"User-Agent": USER_AGENT},
         retries=urllib3.Retry(total=False, redirect=0),
         timeout=urllib3.Timeout(connect=connect_seconds, read=read_seconds),
     )
+
+
+def server_certificate(
+    reach: Reach,
+    url: str,
+    *,
+    server_name: str = "",
+    allow: Iterable[str] | None = None,
+    resolve: Resolver = resolve_by_system,
+) -> bytes:
+    """The certificate of the server behind an https address, in DER, for a person to judge.
+
+    Raises AddressRefused, and TransportError when none is shown.
+    """
+    parts = urlsplit(origin(url))
+    if parts.scheme != "https" or not parts.hostname or not parts.port:
+        raise TransportError("Only an address with https:// has a certificate.", retryable=False)
+    place = origin(url)
+    try:
+        return peer_certificate(
+            _guard(reach, allow, resolve),
+            parts.hostname,
+            parts.port,
+            server_name=server_name,
+            seconds=CONNECT_SECONDS,
+        )
+    except ssl.SSLError as error:
+        raise TransportError(f"{place} does not speak TLS.", retryable=False) from error
+    except (OSError, UnicodeError) as error:
+        raise TransportError(f"{place} cannot be reached.", retryable=True) from error
 
 
 def origin(url: str) -> str:

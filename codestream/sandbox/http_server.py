@@ -9,6 +9,7 @@ import json
 import re
 import signal
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -33,7 +34,10 @@ class ConnectionDropped(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request: ``path`` is still percent-encoded, ``base_url`` the origin the client used."""
+    """One request: ``path`` is still percent-encoded, ``base_url`` the origin the client used.
+
+    ``has_certificate`` says that the client showed one that the server trusts.
+    """
 
     method: str
     path: str
@@ -41,6 +45,7 @@ class Request:
     headers: Message
     body: bytes
     base_url: str
+    has_certificate: bool = False
 
     def json(self) -> Json:
         """The body as JSON. Raises ValueError when it is none."""
@@ -172,8 +177,13 @@ class _Exchange(BaseHTTPRequestHandler):
             query=dict(parse_qsl(target.query, keep_blank_values=True)),
             headers=self.headers,
             body=self.rfile.read(length),
-            base_url=f"http://{host}",
+            base_url=f"{self.server.scheme}://{host}",
+            has_certificate=self._has_certificate(),
         )
+
+    def _has_certificate(self) -> bool:
+        connection = self.connection
+        return isinstance(connection, ssl.SSLSocket) and bool(connection.getpeercert(True))
 
     def _send(self, response: Response) -> None:
         self.send_response(response.status)
@@ -224,11 +234,31 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], application: Application, log: str) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        application: Application,
+        log: str,
+        tls: ssl.SSLContext | None,
+    ) -> None:
         self.application = application
         self.log = log
+        self._tls = tls
         self._open: set[socket.socket] = set()
         super().__init__(address, _Exchange)
+
+    @property
+    def scheme(self) -> str:
+        """How its address begins."""
+        return "https" if self._tls else "http"
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a connection; its thread does the handshake, which a client may delay."""
+        connection, address = super().get_request()
+        if self._tls is None:
+            return connection, address
+        secured = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return secured, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Note the connection, then serve it in a thread of its own."""
@@ -242,7 +272,7 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no news; anything else is shown by the base class."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), (ConnectionError, ssl.SSLError)):
             super().handle_error(request, client_address)
 
     def hang_up(self) -> None:
@@ -257,13 +287,20 @@ class _Server(ThreadingHTTPServer):
 class HttpServer:
     """Serves an application on a thread of its own: ``with HttpServer(app) as server: server.url``.
 
-    Port 0 takes a free one. ``log`` is the first word of the log lines; empty means no log.
+    Port 0 takes a free one. ``log`` is the first word of the log lines; empty means no log. With
+    ``tls`` it speaks HTTPS.
     """
 
     def __init__(
-        self, application: Application, *, host: str = "127.0.0.1", port: int = 0, log: str = ""
+        self,
+        application: Application,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        log: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._server = _Server((host, port), application, log)
+        self._server = _Server((host, port), application, log, tls)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
@@ -272,7 +309,7 @@ class HttpServer:
     def url(self) -> str:
         """The base URL, without a final slash."""
         host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        return f"{self._server.scheme}://{host!s}:{port}"
 
     def start(self) -> None:
         """Begin to serve; returns at once."""
