@@ -6,8 +6,9 @@ Spoken to over HTTP only. What it assumes and leaves out is written in ``README.
 from __future__ import annotations
 
 import argparse
-import hmac
 import os
+import ssl
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 
@@ -32,6 +33,7 @@ from codestream.sandbox.kubernetes_faults import Faults
 from codestream.sandbox.kubernetes_page import cluster_page
 from codestream.sandbox.kubernetes_reading import read_body
 from codestream.sandbox.kubernetes_resources import VERSION, Target, discovery, parse_target
+from codestream.sandbox.kubernetes_rights import REVIEWS, Logins, Rights
 from codestream.sandbox.kubernetes_store import Store
 from codestream.sandbox.kubernetes_watch import watch
 from codestream.sandbox.state_file import StateFile
@@ -50,7 +52,8 @@ class KubernetesServer:
     """A whole stand-in cluster: ``with KubernetesServer(token="…") as cluster: cluster.url``.
 
     Without ``state`` nothing outlives the server. ``rollout_seconds`` is about how long a
-    rollout takes.
+    rollout takes. Besides the token, a ``user`` with its password signs in, and over ``tls`` a
+    client certificate that this trusts. The account lacks the ``forbidden`` rights.
     """
 
     def __init__(
@@ -61,13 +64,18 @@ class KubernetesServer:
         port: int = 0,
         rollout_seconds: float = ROLLOUT_SECONDS,
         log: str = "",
+        user: str = "",
+        password: str = "",
+        tls: ssl.SSLContext | None = None,
+        forbidden: Collection[str] = (),
     ) -> None:
-        self._token = token
+        self._logins = Logins(token=token, user=user, password=password)
+        self._rights = Rights(forbidden)
         self._store = Store(StateFile(state))
         self._api = Api(self._store)
         self._cluster = Cluster(self._store, rollout_seconds=rollout_seconds)
         self._faults = Faults()
-        self._http = HttpServer(self, port=port, log=log)
+        self._http = HttpServer(self, port=port, log=log, tls=tls)
 
     @property
     def url(self) -> str:
@@ -107,6 +115,8 @@ class KubernetesServer:
             return json_response({"major": major, "minor": minor, "gitVersion": VERSION})
         if request.path in OPEN_TO_ALL:
             return text_response("ok")
+        if (request.method, request.path) == ("POST", REVIEWS):
+            return json_response(self._rights.review(read_body(request.body)), 201)
         document = discovery(request.path)
         if document is not None:
             return json_response(document)
@@ -117,15 +127,16 @@ class KubernetesServer:
 
     def _check_login(self, request: Request) -> None:
         """A wrong token is refused everywhere, a missing one where something could be seen."""
-        given = request.headers.get("Authorization", "")
-        if not given and request.path in OPEN_TO_ALL:
+        is_anonymous = "Authorization" not in request.headers
+        if is_anonymous and request.path in OPEN_TO_ALL:
             return
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+        if not self._logins.accept(request):
             raise unauthorized()
 
     def _serve(self, request: Request, target: Target) -> Response:
         verb = _verb(request, target)
         self._faults.meet(verb, target.resource.name)
+        self._rights.check(verb, target)
         if verb in ("get", "list", "watch"):
             return self._read(request, target, verb)
         response = self._write(request, target, verb)

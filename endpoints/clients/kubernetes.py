@@ -44,6 +44,7 @@ from endpoints.clients.kubernetes_objects import (
     secret_values,
     text_at,
 )
+from endpoints.clients.kubernetes_rights import REVIEWS, Right, read_review, review_of
 from endpoints.clients.rollout import (
     TEMPLATE_HASH_LABEL,
     PodState,
@@ -65,6 +66,7 @@ __all__ = [
     "LiveObject",
     "ObjectRef",
     "PodState",
+    "Right",
     "Rollout",
     "RolloutState",
 ]
@@ -121,6 +123,11 @@ class Kubernetes:
         if not version:
             raise Protocol(f"{self._origin} answers, and not as a Kubernetes API server does.")
         return version
+
+    def is_allowed(self, right: Right) -> bool:
+        """Whether the account may do this, by the cluster's own word."""
+        answer = self._call("POST", REVIEWS, body=review_of(right))
+        return read_review(answer.body)
 
     def create(self, manifest: Body) -> LiveObject:
         """Create an object; a field that the cluster does not know is Invalid.
@@ -355,6 +362,7 @@ def _api_client(access: ClusterAccess) -> ApiClient:
         cert_pem=pem(access.cert_data),
         key_pem=pem(access.key_data),
         verify=access.verify,
+        server_name=access.server_name,
         connect_seconds=CONNECT_SECONDS,
         read_seconds=READ_SECONDS,
     )

@@ -16,7 +16,8 @@ from endpoints.clients.base import Invalid
 class ClusterAccess:
     """Where a cluster is and how to sign in: by token, by name and password, or by certificate.
 
-    The three ``*_data`` are PEM, plain or in base64 as a kubeconfig holds them.
+    The three ``*_data`` are PEM, plain or in base64 as a kubeconfig holds them. ``server_name`` is
+    the name in the certificate of the server, where that is not its host's.
     """
 
     url: str
@@ -26,6 +27,7 @@ class ClusterAccess:
     ca_data: str = ""
     cert_data: str = ""
     key_data: str = ""
+    server_name: str = ""
     verify: bool = True
 
     @property
@@ -49,3 +51,8 @@ def pem(text: str) -> bytes | None:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise Invalid("The certificate data of the endpoint is neither PEM nor base64.") from error
+
+
+def one_line(text: str) -> str:
+    """Base64 without line breaks; PEM as it is. Raises Invalid when it is neither."""
+    return text if pem(text) is None or "-----BEGIN" in text else "".join(text.split())
