@@ -30,11 +30,14 @@ _PREFIXES: tuple[tuple[str, ...], ...] = (
     ("v2", "namespaces"),
     ("app", "docker", "repository", "docker"),
     ("repository",),
+    ("repositories",),
     ("layers",),
     ("r",),
     ("u",),
     ("v2",),
 )
+# What people copy with the name: the command beside it on the page, and the prompt before that.
+_COMMAND = re.compile(r"\A(?:\$\s+)?docker\s+(?:image\s+)?(?:pull|push)\s+(?:(?:-a|-q|--\S+)\s+)*")
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9_.-]*[a-z0-9])?")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*")
 _EXAMPLE = "Write it like https://hub.docker.com/r/namespace/repository."
@@ -51,14 +54,20 @@ class RepositoryAddress:
     def __str__(self) -> str:
         return f"{self.namespace}/{self.repository}"
 
+    @property
+    def page(self) -> str:
+        """The address of its page: one spelling for all."""
+        return f"{self.base_url}/r/{self}"
+
 
 def parse_repository_url(text: str, *, default_base: str) -> RepositoryAddress:
     """The repository that ``text`` names, in any spelling that people paste.
 
     Docker Hub's own host names, or none, stand for ``default_base``; any other origin is the base
-    itself. Tags, digests and the tabs of a page are ignored. Raises Invalid with words.
+    itself. Tags, digests, the tabs of a page and a ``docker pull`` before it are ignored. Raises
+    Invalid with words.
     """
-    parts = _split(text.strip())
+    parts = _split(_COMMAND.sub("", text.strip(), count=1))
     names = [unquote(segment) for segment in parts.path.split("/") if segment]
     namespace, repository = _names(names, parts.hostname or "")
     _check(namespace, _NAMESPACE, "namespace")

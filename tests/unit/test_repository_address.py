@@ -38,6 +38,12 @@ def parse(text: str) -> RepositoryAddress:
         "https://hub.docker.com/layers/acme/web/1.2/images/sha256-abc",
         "https://registry.hub.docker.com/u/acme/web/",
         "HTTPS://HUB.DOCKER.COM/r/acme/web",
+        "hub.docker.com/repository/docker/acme/web",
+        "docker pull acme/web",
+        "docker pull acme/web:1.2",
+        "$ docker  image pull --platform=linux/arm64 -q acme/web@sha256:abc",
+        "docker push docker.io/acme/web:tagname",
+        "acme/web?tab=tags",
     ],
 )
 def test_every_spelling_of_a_docker_hub_repository_is_understood(text: str) -> None:
@@ -56,6 +62,26 @@ def test_every_spelling_of_a_docker_hub_repository_is_understood(text: str) -> N
 )
 def test_an_official_image_belongs_to_library(text: str) -> None:
     assert str(parse(text)) == "library/busybox"
+
+
+@pytest.mark.parametrize(
+    ("text", "page"),
+    [
+        ("docker pull acme/web:1", f"{BASE}/r/acme/web"),
+        ("_/busybox", f"{BASE}/r/library/busybox"),
+        ("registry.local:5000/demo/web", "https://registry.local:5000/r/demo/web"),
+        ("https://dtr.example.com/repositories/r/web/tags", "https://dtr.example.com/r/r/web"),
+    ],
+)
+def test_one_spelling_stands_for_all_and_means_the_same(text: str, page: str) -> None:
+    assert parse(text).page == page
+    assert parse(page) == parse(text)
+
+
+@pytest.mark.parametrize("text", ["docker run acme/web", "docker pull", "docker pull  "])
+def test_another_command_is_no_address(text: str) -> None:
+    with pytest.raises(Invalid):
+        parse(text)
 
 
 @pytest.mark.parametrize("name", ["r/web", "u/web", "repository/web", "layers/web"])
