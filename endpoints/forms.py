@@ -1,13 +1,14 @@
 """Forms of an endpoint, one class per kind; they hand on properties and credentials.
 
 Secrets are write-only: a form never shows one, and an empty secret keeps the stored one as long
-as the endpoint still points at the same system in the same way.
+as the endpoint still points at the same system in the same way. A reference to a variable is no
+secret: it is shown, and sent again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -15,23 +16,29 @@ from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
 from codestream.core.errors import CodeStreamError
-from codestream.core.widgets import SecretTextarea
+from codestream.core.references import variable_name
+from codestream.core.widgets import SecretInput, SecretTextarea
 from codestream.projects.forms import ProjectField
-from endpoints.addresses import repository_address
+from codestream.projects.models import Project, Variable
+from codestream.projects.permissions import Action, can
+from endpoints.addresses import one_spelling, registry_of
+from endpoints.clients.kubernetes_access import one_line
+from endpoints.kubeconfig import ClusterLogin
 from endpoints.models import Endpoint
+from endpoints.pasted import read_pasted
 
 COMMON = ("name", "description", "is_restricted")
 
 
 class SecretField(forms.CharField):
-    """A text that is taken in and never given back."""
+    """A text that is taken in and never given back, or a reference to a variable that holds it."""
 
     def __init__(self, *, label: Any, rows: int = 0, help_text: Any = "") -> None:
-        attrs = {"autocomplete": "off" if rows else "new-password"}
+        attrs = {"autocomplete": "off" if rows else "new-password", "data-secret": ""}
         widget = (
             SecretTextarea(attrs={**attrs, "rows": str(rows), "spellcheck": "false"})
             if rows
-            else forms.PasswordInput(attrs=attrs)
+            else SecretInput(attrs=attrs)
         )
         super().__init__(
             label=label, required=False, strip=True, widget=widget, help_text=help_text
@@ -42,12 +49,12 @@ class EndpointForm(forms.Form):
     """What every endpoint has. A subclass names its fields that go into the two JSON columns.
 
     ``property_names`` and ``credential_names`` map form fields to keys of the stored JSON;
-    ``target_names`` are the fields that say which system is meant, and how one signs in there.
+    ``certified`` is the address whose certificate a person may look at and accept.
     """
 
     property_names: ClassVar[Mapping[str, str]] = {}
     credential_names: ClassVar[Mapping[str, str]] = {}
-    target_names: ClassVar[tuple[str, ...]] = ()
+    certified: ClassVar[str] = ""
 
     project = ProjectField()
     name = forms.CharField(label=_("Name"), max_length=100)
@@ -66,9 +73,11 @@ class EndpointForm(forms.Form):
         endpoint: Endpoint | None = None,
         entered: Mapping[str, Any] | None = None,
     ) -> None:
-        """Show ``endpoint``, or what was ``entered`` for a new one before its kind changed."""
-        super().__init__(data, initial=self._initial(endpoint, entered or {}))
-        self.endpoint = endpoint
+        """Show ``endpoint``, or what was ``entered`` so far and is not yet to be judged."""
+        super().__init__(data, initial=self._stored(endpoint) | self._entered(entered or {}))
+        self.user, self.endpoint = user, endpoint
+        self.notes: list[str] = []
+        """What a person should know about what was entered, and is no error."""
         project = self.fields["project"]
         if endpoint is not None:
             del self.fields["project"]
@@ -76,28 +85,37 @@ class EndpointForm(forms.Form):
             project.offer(user)
             self._mark_secrets()
 
-    @classmethod
-    def kind_fields(cls) -> tuple[str, ...]:
-        """The names of the fields that this kind adds, in the order of the form."""
-        return tuple(name for name in cls.base_fields if name not in EndpointForm.base_fields)
+    @property
+    def project_name(self) -> str:
+        """The project of a stored endpoint; empty while a new one's may still change."""
+        return self.endpoint.project.name if self.endpoint else ""
+
+    def object_to(self, name: str, message: str) -> None:
+        """Put an error beside a field although the form is not judged as a whole yet."""
+        self.cleaned_data = {}
+        self.add_error(name, message)
 
     def _mark_secrets(self) -> None:
         """A new endpoint needs every secret that is shown; which ones, its sign-in decides."""
-        for field in self.fields.values():
-            if isinstance(field, SecretField):
-                field.widget.attrs["aria-required"] = "true"
+        for name in self.credential_names:
+            if isinstance(self.fields[name], SecretField):
+                self.fields[name].widget.attrs["aria-required"] = "true"
 
-    def _initial(self, endpoint: Endpoint | None, entered: Mapping[str, Any]) -> dict[str, object]:
+    def _stored(self, endpoint: Endpoint | None) -> dict[str, object]:
+        """What a stored endpoint shows; of its secrets, the widgets show references only."""
         if endpoint is None:
-            return {name: entered[name] for name in ("project", *COMMON) if name in entered}
+            return {}
         stored = {**endpoint.properties, **endpoint.credentials}
         keys = {**self.property_names, **self.credential_names}
-        shown = {
-            name: stored.get(key, "")
-            for name, key in keys.items()
-            if not isinstance(self.base_fields[name], SecretField)
-        }
+        shown: dict[str, object] = {name: stored.get(key, "") for name, key in keys.items()}
         return shown | {name: getattr(endpoint, name) for name in COMMON}
+
+    def _entered(self, entered: Mapping[str, Any]) -> dict[str, object]:
+        if not entered:
+            return {}
+        # A box that is not ticked is not sent.
+        ticked = {"is_restricted": "is_restricted" in entered}
+        return {name: entered[name] for name in self.base_fields if name in entered} | ticked
 
     def clean(self) -> dict[str, Any]:
         """Ask for the secrets again when the endpoint now points somewhere else."""
@@ -106,10 +124,39 @@ class EndpointForm(forms.Form):
             if name in self.errors or cleaned.get(name) or self._kept(name, cleaned):
                 continue
             self.add_error(name, ValidationError(self._missing(), code="required"))
+        project = self.endpoint.project if self.endpoint else cleaned.get("project")
+        if project is not None:
+            self._check_restriction(project, restricted=bool(cleaned.get("is_restricted")))
+            self._check_variables(project, cleaned)
         return cleaned
+
+    def _check_restriction(self, project: Project, *, restricted: bool) -> None:
+        if restricted and not can(self.user, Action.ADMINISTER, project):
+            message = _("Only an administrator marks an endpoint restricted.")
+            self.add_error("is_restricted", message)
+
+    def _check_variables(self, project: Project, cleaned: Mapping[str, Any]) -> None:
+        """A variable has to be there; a restricted one opens a restricted endpoint only."""
+        for name in self.credential_names:
+            if not (wanted := variable_name(cleaned.get(name))):
+                continue
+            variable = Variable.objects.filter(project=project, name=wanted).first()
+            if variable is None:
+                message = _("The project has no variable “%(name)s”.") % {"name": wanted}
+                self.add_error(name, message)
+            elif variable.type == Variable.Type.RESTRICTED and not cleaned.get("is_restricted"):
+                restricted = _("The variable “%(name)s” is restricted: so has the endpoint to be.")
+                self.add_error("is_restricted", restricted % {"name": wanted})
 
     def secrets_needed(self, cleaned: Mapping[str, Any]) -> tuple[str, ...]:
         """The secret fields without which one cannot sign in."""
+        raise NotImplementedError
+
+    def target(self, stored: Mapping[str, Any]) -> tuple[object, ...]:
+        """Which system is meant and how one signs in there, by the keys of the stored JSON.
+
+        Stored secrets go to no other target.
+        """
         raise NotImplementedError
 
     def _missing(self) -> str:
@@ -123,9 +170,12 @@ class EndpointForm(forms.Form):
         return bool(self.endpoint.credentials.get(self.credential_names[name]))
 
     def _same_target(self, cleaned: Mapping[str, Any]) -> bool:
+        if self.endpoint is None:
+            return False
         keys = {**self.property_names, **self.credential_names}
-        stored = {**self.endpoint.properties, **self.endpoint.credentials} if self.endpoint else {}
-        return all(cleaned.get(name) == stored.get(keys[name]) for name in self.target_names)
+        now = {key: cleaned.get(name) or "" for name, key in keys.items()}
+        before = {**self.endpoint.properties, **self.endpoint.credentials}
+        return self.target(now) == self.target(before)
 
     def properties(self) -> dict[str, str]:
         """The plain part of what was entered, under the keys of the stored JSON."""
@@ -150,7 +200,6 @@ class DockerRegistryForm(EndpointForm):
 
     property_names = {"server_type": "serverType", "repository_url": "repoURL"}
     credential_names = {"username": "username", "password": "password"}
-    target_names = ("server_type", "repository_url", "username")
 
     server_type = forms.ChoiceField(
         label=_("Server type"),
@@ -162,36 +211,52 @@ class DockerRegistryForm(EndpointForm):
     repository_url = forms.CharField(
         label=_("Repo URL"),
         max_length=500,
-        help_text=_("The page of the repository, such as https://hub.docker.com/r/acme/storefront"),
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
+        help_text=_(
+            "The page of the repository, such as https://hub.docker.com/r/acme/storefront, or just "
+            "acme/storefront."
+        ),
     )
     username = forms.CharField(label=_("Username"), max_length=200)
     password = SecretField(
-        label=_("Password"),
-        help_text=_("Better an access token; an account with two factors needs one. Never shown."),
+        label=_("Password or access token"),
+        help_text=_(
+            "An access token is better, and an account with two-factor login needs one. To manage "
+            "webhooks it needs the right to read, write and delete."
+        ),
     )
 
     def clean_repository_url(self) -> str:
-        """Refuse an address in which no repository can be found."""
+        """One spelling for all; an address in which no repository can be found is refused."""
         url: str = self.cleaned_data["repository_url"]
         _refuse_credentials_in(url)
         try:
-            repository_address(url)
+            return one_spelling(url)
         except CodeStreamError as error:
             raise ValidationError(error.user_message) from error
-        return url
 
     def secrets_needed(self, cleaned: Mapping[str, Any]) -> tuple[str, ...]:
         """Docker Hub always asks for the password."""
         return ("password",)
 
+    def target(self, stored: Mapping[str, Any]) -> tuple[object, ...]:
+        """Another repository of the same registry is no other target."""
+        return stored.get("serverType"), registry_of(stored.get("repoURL")), stored.get("username")
+
 
 class KubernetesForm(EndpointForm):
-    """An API server and one of the three ways to sign in there."""
+    """An API server and one of the three ways to sign in there, or the kubeconfig that says both.
+
+    A pasted kubeconfig fills the fields. Its secrets are not sent back to the page: as long as it
+    stays in its field, they are taken from there.
+    """
 
     property_names = {
         "cluster_url": "kubernetesURL",
         "auth_type": "authType",
         "authority": "certAuthorityData",
+        "server_name": "tlsServerName",
+        "namespace": "namespace",
     }
     credential_names = {
         "token": "token",
@@ -200,8 +265,15 @@ class KubernetesForm(EndpointForm):
         "certificate": "certData",
         "key": "certKeyData",
     }
-    target_names = ("cluster_url", "auth_type")
+    certified = "cluster_url"
 
+    kubeconfig = SecretField(
+        label=_("Kubeconfig"),
+        rows=4,
+        help_text=_("Paste one here, and the fields below are filled from it."),
+    )
+    context = forms.ChoiceField(label=_("Context"), required=False)
+    filled_from = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput())
     cluster_url = forms.URLField(
         label=_("Kubernetes cluster URL"),
         max_length=500,
@@ -214,6 +286,18 @@ class KubernetesForm(EndpointForm):
         max_length=100_000,
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
         help_text=_("Base64, as in a kubeconfig. Empty: the authorities of this system."),
+    )
+    server_name = forms.CharField(
+        label=_("TLS server name"),
+        required=False,
+        max_length=253,
+        help_text=_("The name in the certificate of the cluster, if it is not the one above."),
+    )
+    namespace = forms.SlugField(
+        label=_("Namespace"),
+        required=False,
+        max_length=63,
+        help_text=_("Where Validate looks at the rights of the account. Empty: everywhere."),
     )
     auth_type = forms.ChoiceField(
         label=_("Authentication type"),
@@ -235,11 +319,51 @@ class KubernetesForm(EndpointForm):
         label=_("Client key data"), rows=3, help_text=_("For the type Certificate; Base64.")
     )
 
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        user: User,
+        endpoint: Endpoint | None = None,
+        entered: Mapping[str, Any] | None = None,
+    ) -> None:
+        pasted = read_pasted((entered if data is None else data) or {})
+        super().__init__(
+            None if data is None else pasted.completed(data),
+            user=user,
+            endpoint=endpoint,
+            entered=pasted.shown(entered) if entered else None,
+        )
+        self.pasted = pasted
+        if len(pasted.contexts) > 1:
+            context = cast("forms.ChoiceField", self.fields["context"])
+            context.choices = [("", ""), *((name, name) for name in pasted.contexts)]
+        else:
+            del self.fields["context"]
+        if pasted.login is not None:
+            self.notes = _notes(pasted.login)
+        if data is None and pasted.problem:
+            self.object_to("kubeconfig", pasted.problem)
+
+    def clean_kubeconfig(self) -> str:
+        """Say what is wrong with what was pasted."""
+        if self.pasted.problem:
+            raise ValidationError(self.pasted.problem)
+        text: str = self.cleaned_data["kubeconfig"]
+        return text
+
     def clean_cluster_url(self) -> str:
         """Keep passwords out of the address, which is shown to everybody in the project."""
         url: str = self.cleaned_data["cluster_url"]
         _refuse_credentials_in(url)
-        return url
+        return url.rstrip("/")
+
+    def clean_authority(self) -> str:
+        """Base64 or PEM, without the breaks that copying brings into Base64."""
+        try:
+            return one_line(self.cleaned_data["authority"])
+        except CodeStreamError as error:
+            raise ValidationError(error.user_message) from error
 
     def secrets_needed(self, cleaned: Mapping[str, Any]) -> tuple[str, ...]:
         """What the chosen way of signing in cannot do without."""
@@ -250,14 +374,34 @@ class KubernetesForm(EndpointForm):
         }
         return needed.get(str(cleaned.get("auth_type")), ())
 
+    def target(self, stored: Mapping[str, Any]) -> tuple[object, ...]:
+        """Whom to trust belongs to it: an added authority could stand between."""
+        url = str(stored.get("kubernetesURL") or "").rstrip("/")
+        authority = "".join(str(stored.get("certAuthorityData") or "").split())
+        trust = (authority, stored.get("tlsServerName") or "")
+        return url, stored.get("authType"), stored.get("username") or "", *trust
+
     def clean(self) -> dict[str, Any]:
-        """Basic Auth needs a user name as well."""
-        cleaned = super().clean()
-        if cleaned.get("auth_type") != "basicAuth":
-            cleaned["username"] = ""
-        elif not cleaned.get("username"):
+        """Basic Auth needs a user name as well, and nothing else does."""
+        if self.cleaned_data.get("auth_type") != "basicAuth":
+            self.cleaned_data["username"] = ""
+        elif not self.cleaned_data.get("username"):
             self.add_error("username", ValidationError(_("This field is required.")))
-        return cleaned
+        return super().clean()
+
+
+def _notes(login: ClusterLogin) -> list[str]:
+    notes = [str(_("Leave the kubeconfig in its field until you save: its secrets stay there."))]
+    if login.skips_verification:
+        notes.append(
+            str(
+                _(
+                    "The kubeconfig switches the check of the certificate off. This is not taken "
+                    "over: look at the certificate of the cluster, and accept it."
+                )
+            )
+        )
+    return notes
 
 
 def _refuse_credentials_in(url: str) -> None:

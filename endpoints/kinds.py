@@ -12,18 +12,23 @@ from codestream.core.errors import Refused
 from endpoints.addresses import repository_address
 from endpoints.clients.dockerhub import DockerHub, RepositoryAddress
 from endpoints.clients.kubernetes import ClusterAccess, Kubernetes
+from endpoints.credentials import credentials_of
 from endpoints.forms import DockerRegistryForm, EndpointForm, KubernetesForm
 from endpoints.models import Endpoint, EndpointKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One kind of outside system. ``aliases`` are type names met in exported files, lower case."""
+    """One kind of outside system, and the ``template`` with the fields of its ``form``.
+
+    ``aliases`` are type names met in exported files, in lower case.
+    """
 
     kind: EndpointKind
     label: Promise
     icon: str
     form: type[EndpointForm]
+    template: str
     aliases: frozenset[str]
 
 
@@ -33,6 +38,7 @@ KINDS: Mapping[str, Kind] = {
         label=_("Docker Registry"),
         icon="docker",
         form=DockerRegistryForm,
+        template="endpoints/docker_registry.html",
         aliases=frozenset({"dockerregistry", "docker-registry", "docker.dockerregistry"}),
     ),
     EndpointKind.KUBERNETES: Kind(
@@ -40,6 +46,7 @@ KINDS: Mapping[str, Kind] = {
         label=_("Kubernetes"),
         icon="kubernetes",
         form=KubernetesForm,
+        template="endpoints/kubernetes.html",
         aliases=frozenset({"k8s", "kubernetes", "k8s.kubernetesserver"}),
     ),
 }
@@ -68,7 +75,7 @@ def docker_hub(endpoint: Endpoint) -> DockerHub:
     server = endpoint.properties.get("serverType", "DockerHub")
     if server.lower().replace("_", "") != "dockerhub":
         raise Refused(f"Webhooks are kept alike in DockerHub only, not in {server}.")
-    credentials = endpoint.credentials
+    credentials = credentials_of(endpoint)
     return DockerHub(
         repository_of(endpoint).base_url,
         credentials.get("username", ""),
@@ -84,7 +91,7 @@ def kubernetes(endpoint: Endpoint) -> Kubernetes:
 
 def cluster_access(endpoint: Endpoint) -> ClusterAccess:
     """How to reach the cluster and sign in, whichever spelling of the keys was imported."""
-    credentials, properties = endpoint.credentials, endpoint.properties
+    credentials, properties = credentials_of(endpoint), endpoint.properties
     return ClusterAccess(
         url=properties.get("kubernetesURL", ""),
         token=credentials.get("token", "") or credentials.get("bearerToken", ""),
@@ -93,6 +100,7 @@ def cluster_access(endpoint: Endpoint) -> ClusterAccess:
         ca_data=properties.get("certAuthorityData", ""),
         cert_data=credentials.get("certData", ""),
         key_data=credentials.get("certKeyData", ""),
+        server_name=properties.get("tlsServerName", ""),
     )
 
 

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils.translation import gettext as _
 
+from codestream.core.certificates import CertificateFacts, read_certificate
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
-from endpoints.clients.base import Forbidden
-from endpoints.kinds import docker_hub, kubernetes, repository_of
-from endpoints.models import CheckStatus, Endpoint, EndpointKind
+from codestream.core.http import Reach, server_certificate
+from endpoints.checks import check
+from endpoints.models import CheckStatus, Endpoint
+from endpoints.usage import users_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What came of a check."""
+
+    status: CheckStatus
+    message: str
+
+    @property
+    def has_passed(self) -> bool:
+        return self.status == CheckStatus.PASSED
 
 
 def save_endpoint(
@@ -41,49 +55,44 @@ def save_endpoint(
     return endpoint
 
 
+def check_endpoint(*, endpoint: Endpoint) -> CheckResult:
+    """Sign in to the real system, for an endpoint that need not be stored; writes nothing."""
+    try:
+        return CheckResult(status=CheckStatus.PASSED, message=check(endpoint))
+    except CodeStreamError as error:
+        return CheckResult(status=CheckStatus.FAILED, message=error.user_message)
+
+
 def validate_endpoint(*, endpoint: Endpoint) -> Endpoint:
     """Sign in to the real system and write down what came of it; talks outside a transaction."""
-    try:
-        status, message = CheckStatus.PASSED, _check(endpoint)
-    except CodeStreamError as error:
-        status, message = CheckStatus.FAILED, error.user_message
+    result = check_endpoint(endpoint=endpoint)
     endpoint.last_check_at = now()
-    endpoint.last_check_status, endpoint.last_check_message = status, message
+    endpoint.last_check_status, endpoint.last_check_message = result.status, result.message
     endpoint.save(update_fields=["last_check_at", "last_check_status", "last_check_message"])
     return endpoint
 
 
+def look_at_certificate(*, url: str, server_name: str) -> CertificateFacts:
+    """The certificate that the server shows now, to be accepted or not by a person.
+
+    Raises CodeStreamError when there is none to be seen. Nothing but the host's name is sent.
+    """
+    return read_certificate(server_certificate(Reach.ENDPOINT, url, server_name=server_name))
+
+
 def delete_endpoint(*, endpoint: Endpoint) -> None:
     """Delete the endpoint. Raises Refused, naming what still uses it."""
+    users = users_of(endpoint)
+    if users:
+        raise _in_use(users)
     try:
         endpoint.delete()
     except ProtectedError as error:
-        users = ", ".join(sorted(str(user) for user in error.protected_objects))
-        raise Refused(
-            _("The endpoint is in use by %(users)s. Change or delete that first.")
-            % {"users": users}
-        ) from error
+        raise _in_use(sorted(str(user) for user in error.protected_objects)) from error
 
 
-def _check_cluster(endpoint: Endpoint) -> str:
-    """Ask for the version, which needs no credentials, and for something that does."""
-    with kubernetes(endpoint) as cluster:
-        version = cluster.version()
-        # Not every account may list namespaces; being known is all that is asked for here.
-        with suppress(Forbidden):
-            cluster.list("v1", "Namespace")
-    return _("The cluster answers, Kubernetes %(version)s.") % {"version": version}
-
-
-def _check(endpoint: Endpoint) -> str:
-    if endpoint.kind == EndpointKind.KUBERNETES:
-        return _check_cluster(endpoint)
-    address = repository_of(endpoint)
-    with docker_hub(endpoint) as hub:
-        repository = hub.repository(address.namespace, address.repository)
-    if repository.can_admin is False:
-        raise Refused(
-            _("Signed in, but the account may not manage the webhooks of %(name)s.")
-            % {"name": address}
-        )
-    return _("Signed in; the repository %(name)s is there.") % {"name": address}
+def _in_use(users: list[str]) -> Refused:
+    return Refused(
+        _("The endpoint is in use by %(users)s. Change or delete that first.")
+        % {"users": ", ".join(users)}
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,15 +16,21 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from codestream.accounts.requests import SignedInRequest
-from codestream.core.errors import Refused
-from codestream.core.pages import form_status, page, submitted, wants_fragment
+from codestream.core.certificates import CertificateFacts
+from codestream.core.clock import now
+from codestream.core.errors import CodeStreamError, Refused
+from codestream.core.pages import page, wants_fragment
 from codestream.projects.access import projects_allowing
-from codestream.projects.models import Project
-from codestream.projects.permissions import Action, can, require
+from codestream.projects.permissions import Action, require
 from endpoints import services
-from endpoints.forms import EndpointForm
+from endpoints.forms import DockerRegistryForm, EndpointForm
 from endpoints.kinds import KINDS, Kind
 from endpoints.models import CheckStatus, Endpoint, EndpointKind
+from endpoints.usage import users_of
+
+FILLING = frozenset({"switch", "fill", "look", "accept"})
+"""The buttons that fill the form further: they choose a type, read a kubeconfig, look at the
+certificate of the server, accept it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +77,7 @@ def new(request: SignedInRequest) -> HttpResponse:
     """Make an endpoint; ``type`` says which kind and so which fields, ``switch`` another one."""
     if not projects_allowing(request.user, Action.WRITE).exists():
         raise PermissionDenied
-    kind = _wanted_kind(request)
-    data = None if "switch" in request.POST else submitted(request)
-    form = kind.form(data, user=request.user, entered=request.POST or request.GET)
-    if form.is_valid():
-        project = form.cleaned_data["project"]
-        endpoint = _saved(request, form, Endpoint(project=project, kind=kind.kind))
-        if endpoint is not None:
-            return redirect("endpoints:list")
-    return _form_page(request, form, kind, partial="kind")
+    return _form_view(request, _wanted_kind(request), None)
 
 
 @sensitive_post_parameters()
@@ -87,11 +86,19 @@ def new(request: SignedInRequest) -> HttpResponse:
 def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Change an endpoint; its project and its kind stay."""
     endpoint = _changeable(request, pk)
-    kind = KINDS[endpoint.kind]
-    form = kind.form(submitted(request), user=request.user, endpoint=endpoint)
-    if form.is_valid() and _saved(request, form, endpoint) is not None:
-        return redirect("endpoints:list")
-    return _form_page(request, form, kind)
+    return _form_view(request, KINDS[endpoint.kind], endpoint)
+
+
+@login_required
+@require_safe
+def address(request: SignedInRequest) -> HttpResponse:
+    """The field of the repository's address, in one spelling or with what is wrong with it."""
+    url = request.GET.get("repository_url", "")
+    form = DockerRegistryForm({"repository_url": url}, user=request.user)
+    if "repository_url" not in form.errors:
+        url = form.cleaned_data["repository_url"]
+        form = DockerRegistryForm(user=request.user, entered={"repository_url": url})
+    return page(request, "endpoints/address.html", {"form": form})
 
 
 @login_required
@@ -137,42 +144,68 @@ def _changeable(request: SignedInRequest, pk: UUID) -> Endpoint:
     return endpoint
 
 
-def _saved(request: SignedInRequest, form: EndpointForm, endpoint: Endpoint) -> Endpoint | None:
-    """Save what was entered, and check it when asked to; None leaves the error on the form."""
-    restricted = form.cleaned_data["is_restricted"]
-    if restricted and not _administers(request, endpoint.project):
-        form.add_error("is_restricted", _("Only an administrator marks an endpoint restricted."))
+def _form_view(request: SignedInRequest, kind: Kind, endpoint: Endpoint | None) -> HttpResponse:
+    """Show the form, fill it further, check what was entered or save it: as the button says."""
+    if request.method != "POST" or request.POST.keys() & FILLING:
+        return _filling_page(request, kind, endpoint)
+    form = kind.form(request.POST, user=request.user, endpoint=endpoint)
+    if not form.is_valid():
+        return _form_page(request, form, kind)
+    entered = endpoint or Endpoint(project=form.cleaned_data["project"], kind=kind.kind)
+    if "validate" in request.POST:
+        result = services.check_endpoint(endpoint=_draft_of(entered, form))
+        return _form_page(request, form, kind, result=result)
+    if not _saved(form, entered):
+        return _form_page(request, form, kind)
+    messages.success(request, _("Endpoint %(name)s saved.") % {"name": entered.name})
+    return redirect("endpoints:list")
+
+
+def _filling_page(request: SignedInRequest, kind: Kind, endpoint: Endpoint | None) -> HttpResponse:
+    """The form as far as it is filled, which is not judged yet."""
+    entered = request.POST.dict() if endpoint else (request.POST or request.GET).dict()
+    if accepted := entered.get("accept"):
+        entered["authority"] = accepted
+    form = kind.form(user=request.user, endpoint=endpoint, entered=entered)
+    if "look" not in request.POST or not form.certified:
+        return _form_page(request, form, kind)
+    return _form_page(request, form, kind, certificate=_certificate(form, entered))
+
+
+def _certificate(form: EndpointForm, entered: Mapping[str, str]) -> CertificateFacts | None:
+    """What the server shows now; None leaves the reason on the form."""
+    try:
+        return services.look_at_certificate(
+            url=entered.get(form.certified, ""), server_name=entered.get("server_name", "")
+        )
+    except CodeStreamError as error:
+        form.object_to(form.certified, error.user_message)
         return None
+
+
+def _draft_of(endpoint: Endpoint, form: EndpointForm) -> Endpoint:
+    """The endpoint as it would be, apart from the stored one."""
+    draft = Endpoint(project=endpoint.project, kind=endpoint.kind)
+    draft.name, draft.is_restricted = form.cleaned_data["name"], form.cleaned_data["is_restricted"]
+    draft.properties, draft.credentials = form.properties(), form.credentials()
+    return draft
+
+
+def _saved(form: EndpointForm, endpoint: Endpoint) -> bool:
+    """Save what was entered; a refusal is left on the form."""
     try:
         services.save_endpoint(
             endpoint=endpoint,
             name=form.cleaned_data["name"],
             description=form.cleaned_data["description"],
-            is_restricted=restricted,
+            is_restricted=form.cleaned_data["is_restricted"],
             properties=form.properties(),
             credentials=form.credentials(),
         )
     except Refused as refusal:
         form.add_error("name", refusal.user_message)
-        return None
-    if "validate" in request.POST:
-        services.validate_endpoint(endpoint=endpoint)
-    _say_saved(request, endpoint, checked="validate" in request.POST)
-    return endpoint
-
-
-def _administers(request: SignedInRequest, project: Project) -> bool:
-    return can(request.user, Action.ADMINISTER, project)
-
-
-def _say_saved(request: SignedInRequest, endpoint: Endpoint, *, checked: bool) -> None:
-    said = {"name": endpoint.name, "result": endpoint.last_check_message}
-    if not checked:
-        messages.success(request, _("Endpoint %(name)s saved.") % said)
-    elif _works(endpoint):
-        messages.success(request, _("Endpoint %(name)s saved: %(result)s") % said)
-    else:
-        messages.warning(request, _("Endpoint %(name)s saved, but: %(result)s") % said)
+        return False
+    return True
 
 
 def _works(endpoint: Endpoint) -> bool:
@@ -185,14 +218,18 @@ def _say_result(request: SignedInRequest, endpoint: Endpoint) -> None:
 
 
 def _form_page(
-    request: SignedInRequest, form: EndpointForm, kind: Kind, *, partial: str = ""
+    request: SignedInRequest, form: EndpointForm, kind: Kind, **said: object
 ) -> HttpResponse:
+    """The form, with what is ``said`` beside it: a ``result`` or a ``certificate``."""
     context = {
         "nav": "endpoints",
         "form": form,
         "endpoint": form.endpoint,
+        "users": users_of(form.endpoint) if form.endpoint else [],
         "kind": kind,
         "kinds": KINDS.values(),
-        "kind_fields": [form[name] for name in form.kind_fields()],
+        "now": now(),
+        **said,
     }
-    return page(request, "endpoints/form.html", context, partial=partial, status=form_status(form))
+    status = 422 if form.errors else 200
+    return page(request, "endpoints/form.html", context, partial="kind", status=status)

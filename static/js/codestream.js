@@ -64,9 +64,28 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("[data-close-dialog]")) event.target.closest("dialog").close();
 });
 
+// A form comes back from the server without its secrets; what was typed stays in the page.
+let typedSecrets = [];
+
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const fields = detail.requestConfig.verb === "post" ? detail.target.querySelectorAll("[data-secret]") : [];
+  typedSecrets = [...fields].map(({ id, value }) => [id, value]);
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const [id, value] of typedSecrets) {
+    const field = document.getElementById(id);
+    if (!field || field.value) continue;
+    field.value = value;
+    if (value) document.getElementById(`${id}_again`)?.remove();
+  }
+  typedSecrets = [];
+});
+
 // A refused form came back inside the page: the first field in error takes the focus.
 document.addEventListener("htmx:afterSettle", (event) => {
-  event.target.querySelector?.("[aria-invalid='true'], .note[role='alert'][tabindex]")?.focus();
+  if (event.detail.requestConfig?.triggeringEvent?.type === "change") return;
+  const place = event.detail.elt?.isConnected ? event.detail.elt : event.target;
+  place.querySelector?.("[aria-invalid='true'], [data-takes-focus], .note[role='alert'][tabindex]")?.focus();
 });
 
 // Why a part of the page could not be had is said once, until something is answered again.

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from codestream.core.references import variable_name
 from codestream.core.statuses import look_of
 from codestream.core.times import in_words, short_time
 from codestream.core.widgets import SecretTextarea
@@ -90,14 +91,22 @@ def duration(start: datetime | None, end: datetime | None = None) -> str:
 
 
 @register.inclusion_tag("look/field.html")
-def field(bound: BoundField, *, mono: bool = False) -> dict[str, object]:
-    """Label, input, hint and error of a form field, tied together for assistive technology."""
+def field(
+    bound: BoundField, *, mono: bool = False, beside: str = "", project: str = ""
+) -> dict[str, object]:
+    """Label, input, hint and error of a form field, tied together for assistive technology.
+
+    ``beside`` names a template that is shown next to the input, told its id as ``source`` and the
+    name of the ``project``, where that is settled.
+    """
     return {
         "field": bound,
         "control": _control(bound, mono=mono),
         "shape": _shape(bound),
         "required": bound.field.required or "aria-required" in bound.field.widget.attrs,
         "again": _lost(bound),
+        "beside": beside,
+        "project": project,
     }
 
 
@@ -142,9 +151,10 @@ def _in_error(form: BaseForm) -> list[str]:
 
 
 def _lost(bound: BoundField) -> bool:
-    """Whether a secret was entered that a refused form does not give back."""
+    """Whether a secret was entered that a form, shown again, does not give back."""
     secret = isinstance(bound.field.widget, (forms.PasswordInput, SecretTextarea))
-    return secret and bool(bound.form.errors and bound.data) and not bound.errors
+    entered = bound.form.is_bound and bool(bound.data) and not variable_name(bound.data)
+    return secret and entered and not bound.errors
 
 
 def _class(bound: BoundField) -> str:

@@ -1,0 +1,52 @@
+"""Signs in to the real system of an endpoint and says in words what can be done there."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from codestream.core.errors import Refused
+from endpoints.clients.base import Forbidden
+from endpoints.clients.kubernetes import Kubernetes
+from endpoints.clients.kubernetes_rights import needed_rights
+from endpoints.kinds import docker_hub, kubernetes, repository_of
+from endpoints.models import Endpoint, EndpointKind
+
+
+def check(endpoint: Endpoint) -> str:
+    """What works, in words. Raises CodeStreamError with what does not; changes nothing there."""
+    if endpoint.kind == EndpointKind.KUBERNETES:
+        return _check_cluster(endpoint)
+    return _check_registry(endpoint)
+
+
+def _check_registry(endpoint: Endpoint) -> str:
+    """Ask for the repository, and for its webhooks, which not every token may see."""
+    address = repository_of(endpoint)
+    with docker_hub(endpoint) as hub:
+        repository = hub.repository(address.namespace, address.repository)
+        if repository.can_admin is False:
+            raise Refused(
+                _("Signed in, but the account may not manage the webhooks of %(name)s.")
+                % {"name": address}
+            )
+        hub.list_webhooks(address.namespace, address.repository)
+    return _("Signed in; the repository %(name)s is there.") % {"name": address}
+
+
+def _check_cluster(endpoint: Endpoint) -> str:
+    """Ask for the version, which needs no credentials, and for the rights, which do."""
+    with kubernetes(endpoint) as cluster:
+        answers = _("The cluster answers, Kubernetes %(version)s.") % {"version": cluster.version()}
+        try:
+            missing = _missing_rights(cluster, endpoint.properties.get("namespace", ""))
+        except Forbidden:
+            return f"{answers} {_('It does not tell which rights the account has.')}"
+    if missing:
+        lacking = _("The account lacks rights that a Kubernetes task needs: %(rights)s.")
+        advice = _("Grant them, or name the namespace that the account works in.")
+        raise Refused(f"{answers} {lacking % {'rights': ', '.join(missing)}} {advice}")
+    return f"{answers} {_('The account has the rights that a Kubernetes task needs.')}"
+
+
+def _missing_rights(cluster: Kubernetes, namespace: str) -> list[str]:
+    return [str(right) for right in needed_rights(namespace) if not cluster.is_allowed(right)]
