@@ -161,8 +161,9 @@ def _created(form: SecretVariableForm) -> Variable | None:
 def _tell_page(form: SecretVariableForm, variable: Variable) -> HttpResponse:
     """No content, but an event for the page: which field now refers to the variable."""
     given = form.cleaned_data
+    # Not "target", which HTMX takes for where the event goes.
     detail = {
-        "target": given["target"] or given["source"],
+        "field": given["target"] or given["source"],
         "reference": variable.reference,
         "message": _("Variable %(name)s saved.") % {"name": variable.name},
     }

@@ -46,8 +46,8 @@ function openVariableDialog() {
   dialog.showModal();
 }
 
-function referTo({ target, reference, message }) {
-  const field = document.getElementById(target);
+function referTo({ field: id, reference, message }) {
+  const field = document.getElementById(id);
   variablePlace.querySelector("dialog").close();
   document.getElementById("announce").textContent = message;
   if (!field) return;
@@ -84,8 +84,7 @@ document.addEventListener("htmx:afterSwap", () => {
 // A refused form came back inside the page: the first field in error takes the focus.
 document.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.requestConfig?.triggeringEvent?.type === "change") return;
-  const place = event.detail.elt?.isConnected ? event.detail.elt : event.target;
-  place.querySelector?.("[aria-invalid='true'], [data-takes-focus], .note[role='alert'][tabindex]")?.focus();
+  event.target.querySelector?.("[aria-invalid='true'], [data-takes-focus], .note[role='alert'][tabindex]")?.focus();
 });
 
 // Why a part of the page could not be had is said once, until something is answered again.

@@ -32,7 +32,7 @@ def test_the_field_gets_the_reference_and_nobody_the_value(cast: Cast) -> None:
 
     told = json.loads(answer.headers["HX-Trigger"])["variable-created"]
     assert answer.status_code == 204
-    assert (told["target"], told["reference"]) == ("id_password", "${var.hub-password}")
+    assert (told["field"], told["reference"]) == ("id_password", "${var.hub-password}")
     assert SECRET not in str(answer.headers)
     assert Variable.objects.get(project=cast.project, type="SECRET").value == SECRET
 
@@ -40,7 +40,7 @@ def test_the_field_gets_the_reference_and_nobody_the_value(cast: Cast) -> None:
 def test_another_field_than_the_source_may_get_the_reference(cast: Cast) -> None:
     answer = cast.client("member").post(URL, ENTERED | {"target": "id_api_token"}, headers=HTMX)
 
-    assert json.loads(answer.headers["HX-Trigger"])["variable-created"]["target"] == "id_api_token"
+    assert json.loads(answer.headers["HX-Trigger"])["variable-created"]["field"] == "id_api_token"
 
 
 def test_the_dialog_is_a_page_where_there_is_no_script(cast: Cast) -> None:

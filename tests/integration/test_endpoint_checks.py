@@ -6,6 +6,14 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from codestream.sandbox.dockerhub import DockerHubServer
+from codestream.sandbox.http_server import (
+    Application,
+    HttpServer,
+    Request,
+    Response,
+    json_response,
+    text_response,
+)
 from codestream.sandbox.kubernetes import KubernetesServer
 from endpoints.models import Endpoint
 from endpoints.services import validate_endpoint
@@ -78,3 +86,55 @@ def test_an_address_that_is_not_allowed_is_not_called(settings: Settings) -> Non
 
     assert found == "FAILED"
     assert "OUTGOING_ALLOW" in message
+
+
+def refuse(path: str, status: int, body: str, **headers: str) -> Application:
+    """A Docker Hub that signs in and shows everything, but answers one path like this."""
+
+    def answer(request: Request) -> Response:
+        if request.path.startswith(path):
+            return text_response(body, status, headers=headers)
+        return json_response(
+            {"access_token": "a", "name": "web", "permissions": {"admin": True}, "results": []}
+        )
+
+    return answer
+
+
+REPOSITORY = "/v2/repositories/demo/web/"
+FAULTS = {
+    "wrong password": refuse("/v2/auth", 401, '{"detail": "Incorrect credentials"}'),
+    "two-factor login": refuse("/v2/auth", 401, '{"detail": "MFA", "login_2fa_token": "x"}'),
+    "token without the right": refuse(
+        f"{REPOSITORY}webhook", 403, '{"detail": "insufficient scope"}'
+    ),
+    "missing repository": refuse(REPOSITORY, 404, '{"message": "object not found"}'),
+    "rate limit": refuse(REPOSITORY, 429, "slow down", **{"Retry-After": "60"}),
+    "a proxy's page": refuse("/v2/auth", 403, "<html>Access denied</html>"),
+}
+
+
+def said_by(settings: Settings, application: Application) -> tuple[str, str]:
+    with HttpServer(application) as server:
+        url = opened(settings, server.url)
+        return check(
+            DockerRegistryFactory(
+                properties={"serverType": "DockerHub", "repoURL": f"{url}/r/demo/web"},
+                credentials={"username": "demo", "password": "right-password"},
+            )
+        )
+
+
+def test_what_is_wrong_at_docker_hub_is_told_apart_in_words(settings: Settings) -> None:
+    answers = {name: said_by(settings, application) for name, application in FAULTS.items()}
+
+    assert {status for status, _ in answers.values()} == {"FAILED"}
+    assert len({message for _, message in answers.values()}) == len(FAULTS)
+    assert all(len(message) > 40 for _, message in answers.values())
+    assert "second factor" in answers["two-factor login"][1]
+    assert "protection in front" in answers["a proxy's page"][1]
+    assert "insufficient scope" in answers["token without the right"][1]
+
+
+def test_a_hub_where_all_is_well_says_so(settings: Settings) -> None:
+    assert said_by(settings, refuse("/nowhere", 500, ""))[0] == "PASSED"

@@ -88,10 +88,10 @@ def test_json_is_read_as_well_and_a_number_may_be_a_password() -> None:
 )
 def test_what_would_run_read_or_pretend_is_refused_by_name(part: str, key: str) -> None:
     value: Any = {"command": "aws"} if key in ("exec", "auth-provider") else "/etc/passwd"
-    settings = {key: value} if part == "cluster" else {"token": "t", key: value}
+    settings: Any = {key: value} if part == "cluster" else {"token": "t", key: value}
 
     with pytest.raises(KubeconfigError, match=f"“{key}”") as refused:
-        login(kubeconfig(**{part: settings}))
+        login(kubeconfig(**dict.fromkeys([part], settings)))
 
     assert "/etc/passwd" not in refused.value.user_message
     assert len(refused.value.user_message) > 50
