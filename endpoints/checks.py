@@ -8,7 +8,7 @@ from codestream.core.errors import Refused
 from endpoints.clients.base import Forbidden
 from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_rights import needed_rights
-from endpoints.kinds import docker_hub, kubernetes, repository_of
+from endpoints.kinds import docker_hub, docker_registry, is_docker_hub, kubernetes, repository_of
 from endpoints.models import Endpoint, EndpointKind
 
 
@@ -16,10 +16,18 @@ def check(endpoint: Endpoint) -> str:
     """What works, in words. Raises CodeStreamError with what does not; changes nothing there."""
     if endpoint.kind == EndpointKind.KUBERNETES:
         return _check_cluster(endpoint)
-    return _check_registry(endpoint)
+    return _check_docker_hub(endpoint) if is_docker_hub(endpoint) else _check_registry(endpoint)
 
 
 def _check_registry(endpoint: Endpoint) -> str:
+    """Ask for the repository; the webhooks of such a registry are entered by hand."""
+    address = repository_of(endpoint)
+    with docker_registry(endpoint) as registry:
+        registry.check_repository(address.namespace, address.repository)
+    return _("Signed in; the repository %(name)s is there.") % {"name": address}
+
+
+def _check_docker_hub(endpoint: Endpoint) -> str:
     """Ask for the repository, and for its webhooks, which not every token may see."""
     address = repository_of(endpoint)
     with docker_hub(endpoint) as hub:
@@ -40,12 +48,14 @@ def _check_cluster(endpoint: Endpoint) -> str:
         try:
             missing = _missing_rights(cluster, endpoint.properties.get("namespace", ""))
         except Forbidden:
-            return f"{answers} {_('It does not tell which rights the account has.')}"
+            untold = _("It does not tell which rights the account has.")
+            return f"{answers} {untold}"
     if missing:
         lacking = _("The account lacks rights that a Kubernetes task needs: %(rights)s.")
         advice = _("Grant them, or name the namespace that the account works in.")
         raise Refused(f"{answers} {lacking % {'rights': ', '.join(missing)}} {advice}")
-    return f"{answers} {_('The account has the rights that a Kubernetes task needs.')}"
+    enough = _("The account has the rights that a Kubernetes task needs.")
+    return f"{answers} {enough}"
 
 
 def _missing_rights(cluster: Kubernetes, namespace: str) -> list[str]:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from codestream.core.errors import Refused
 from endpoints.addresses import repository_address
+from endpoints.clients.docker_registry import DockerRegistry
 from endpoints.clients.dockerhub import DockerHub, RepositoryAddress
 from endpoints.clients.kubernetes import ClusterAccess, Kubernetes
 from endpoints.credentials import credentials_of
@@ -72,8 +73,8 @@ def docker_hub(endpoint: Endpoint) -> DockerHub:
     Raises Refused for another kind or server type, and Invalid when its address is no repository.
     """
     _expect(endpoint, EndpointKind.DOCKER_REGISTRY)
-    server = endpoint.properties.get("serverType", "DockerHub")
-    if server.lower().replace("_", "") != "dockerhub":
+    if not is_docker_hub(endpoint):
+        server = endpoint.properties["serverType"]
         raise Refused(f"Webhooks are kept alike in DockerHub only, not in {server}.")
     credentials = credentials_of(endpoint)
     return DockerHub(
@@ -81,6 +82,26 @@ def docker_hub(endpoint: Endpoint) -> DockerHub:
         credentials.get("username", ""),
         credentials.get("password", "") or credentials.get("token", ""),
     )
+
+
+def docker_registry(endpoint: Endpoint) -> DockerRegistry:
+    """A client for the registry of the endpoint, where that is not Docker Hub.
+
+    Raises Refused for another kind, and Invalid when its address is no repository.
+    """
+    _expect(endpoint, EndpointKind.DOCKER_REGISTRY)
+    credentials = credentials_of(endpoint)
+    return DockerRegistry(
+        repository_of(endpoint).base_url,
+        credentials.get("username", ""),
+        credentials.get("password", "") or credentials.get("token", ""),
+    )
+
+
+def is_docker_hub(endpoint: Endpoint) -> bool:
+    """Whether the server type, in any of its spellings, is DockerHub."""
+    server = endpoint.properties.get("serverType", "DockerHub")
+    return server.lower().replace("_", "") == "dockerhub"
 
 
 def kubernetes(endpoint: Endpoint) -> Kubernetes:

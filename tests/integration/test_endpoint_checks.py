@@ -138,3 +138,20 @@ def test_what_is_wrong_at_docker_hub_is_told_apart_in_words(settings: Settings) 
 
 def test_a_hub_where_all_is_well_says_so(settings: Settings) -> None:
     assert said_by(settings, refuse("/nowhere", 500, ""))[0] == "PASSED"
+
+
+def test_a_trusted_registry_is_asked_in_its_own_way(settings: Settings) -> None:
+    def registry(request: Request) -> Response:
+        known = request.path == "/v2/demo/web/tags/list" and "Authorization" in request.headers
+        return json_response({"tags": []}) if known else json_response({}, 404)
+
+    with HttpServer(registry) as server:
+        url = opened(settings, server.url)
+        found = check(
+            DockerRegistryFactory(
+                properties={"serverType": "Docker_Trusted_Registry", "repoURL": f"{url}/demo/web"},
+                credentials={"username": "demo", "password": "right-password"},
+            )
+        )
+
+    assert found == ("PASSED", "Signed in; the repository demo/web is there.")
