@@ -100,7 +100,7 @@ def docker_registry(endpoint: Endpoint) -> DockerRegistry:
 
 def is_docker_hub(endpoint: Endpoint) -> bool:
     """Whether the server type, in any of its spellings, is DockerHub."""
-    server = endpoint.properties.get("serverType", "DockerHub")
+    server: str = endpoint.properties.get("serverType", "DockerHub")
     return server.lower().replace("_", "") == "dockerhub"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from uuid import UUID
 
 from django.db.models import PROTECT
 from django.utils.translation import gettext as _
@@ -15,7 +17,20 @@ from pipelines.models import Pipeline
 
 def users_of(endpoint: Endpoint) -> list[str]:
     """Each thing that would not work without the endpoint, by its kind and name."""
-    return [*_rows_with(endpoint), *_pipelines_naming(endpoint)]
+    return [*_rows_with(endpoint), *pipelines_naming(endpoint.project_id, endpoint.name)]
+
+
+def pipelines_naming(project_id: UUID, name: str) -> Iterator[str]:
+    """Pipelines name an endpoint in their text, so the database knows nothing of it."""
+    # A word of it: a text in quotes may write the name itself in another way.
+    word = max(re.findall(r"\w+", name), key=len, default="")
+    rows = Pipeline.objects.filter(
+        project_id=project_id, current_revision__source__contains=word
+    ).select_related("current_revision")
+    for pipeline in rows:
+        revision = pipeline.current_revision
+        if revision is not None and name in _endpoints_in(revision.source):
+            yield _("pipeline %(name)s") % {"name": pipeline.name}
 
 
 def _rows_with(endpoint: Endpoint) -> Iterator[str]:
@@ -26,17 +41,6 @@ def _rows_with(endpoint: Endpoint) -> Iterator[str]:
         rows = relation.related_model._default_manager.filter(**{relation.field.name: endpoint})
         for row in rows:
             yield f"{relation.related_model._meta.verbose_name} {row}"
-
-
-def _pipelines_naming(endpoint: Endpoint) -> Iterator[str]:
-    """Pipelines name an endpoint in their text, so the database knows nothing of it."""
-    rows = Pipeline.objects.filter(
-        project_id=endpoint.project_id, current_revision__source__contains=endpoint.name
-    )
-    for pipeline in rows.select_related("current_revision"):
-        revision = pipeline.current_revision
-        if revision is not None and endpoint.name in _endpoints_in(revision.source):
-            yield _("pipeline %(name)s") % {"name": pipeline.name}
 
 
 def _endpoints_in(source: str) -> set[str]:

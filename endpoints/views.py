@@ -26,7 +26,7 @@ from endpoints import services
 from endpoints.forms import DockerRegistryForm, EndpointForm
 from endpoints.kinds import KINDS, Kind
 from endpoints.models import CheckStatus, Endpoint, EndpointKind
-from endpoints.usage import users_of
+from endpoints.usage import pipelines_naming, users_of
 
 FILLING = frozenset({"switch", "fill", "look", "accept"})
 """The buttons that fill the form further: they choose a type, read a kubeconfig, look at the
@@ -157,7 +157,7 @@ def _form_view(request: SignedInRequest, kind: Kind, endpoint: Endpoint | None) 
         return _form_page(request, form, kind, result=result)
     if not _saved(form, entered):
         return _form_page(request, form, kind)
-    messages.success(request, _("Endpoint %(name)s saved.") % {"name": entered.name})
+    _say_saved(request, entered, before=str(form.initial.get("name") or entered.name))
     return redirect("endpoints:list")
 
 
@@ -206,6 +206,18 @@ def _saved(form: EndpointForm, endpoint: Endpoint) -> bool:
         form.add_error("name", refusal.user_message)
         return False
     return True
+
+
+def _say_saved(request: SignedInRequest, endpoint: Endpoint, *, before: str) -> None:
+    """Say so, and who still knows it by the name that it had ``before``."""
+    said = {"name": endpoint.name, "before": before}
+    if before != endpoint.name:
+        said["users"] = ", ".join(pipelines_naming(endpoint.project_id, before))
+    if said.get("users"):
+        still = _("Endpoint %(name)s saved. Still looking for %(before)s: %(users)s.")
+        messages.warning(request, still % said)
+    else:
+        messages.success(request, _("Endpoint %(name)s saved.") % said)
 
 
 def _works(endpoint: Endpoint) -> bool:

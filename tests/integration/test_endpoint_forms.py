@@ -19,6 +19,7 @@ from codestream.sandbox.kubernetes import KubernetesServer
 from endpoints.credentials import credentials_of
 from endpoints.kinds import cluster_access
 from endpoints.models import Endpoint, EndpointKind
+from endpoints.usage import users_of
 from tests.certificates import Identity, make_identity, server_context
 from tests.factories import (
     DockerRegistryFactory,
@@ -543,6 +544,30 @@ def test_a_pipeline_that_only_mentions_the_name_does_not_use_it(
     cast.client("member").post(f"{page_of(stored_cluster)}delete/")
 
     assert not Endpoint.objects.filter(pk=stored_cluster.pk).exists()
+
+
+def test_a_new_name_says_which_pipelines_look_for_the_old_one(
+    cast: Cast, stored_cluster: Endpoint
+) -> None:
+    PipelineFactory.create(project=cast.project, name="web-cd", source=SOURCE)
+    client, entered = cast.client("member"), CLUSTER | {"token": ""}
+
+    renamed = client.post(page_of(stored_cluster), entered | {"name": "renamed"}, follow=True)
+    again = client.post(page_of(stored_cluster), entered | {"name": "renamed"}, follow=True)
+
+    assert "Still looking for stored-cluster: pipeline web-cd." in renamed.text
+    assert "Still looking for" not in again.text
+
+
+@pytest.mark.parametrize("name", ["it's new", 'a "b" c', "50% più", "ünï"])
+def test_a_pipeline_is_found_whatever_the_name_looks_like(cast: Cast, name: str) -> None:
+    cluster = KubernetesFactory.create(project=cast.project, name=name)
+    document = yaml.safe_load(SOURCE)
+    document["stages"]["Deploy"]["tasks"]["apply"]["endpoints"] = {"kubernetesServer": name}
+    source = yaml.safe_dump(document, default_style="'", allow_unicode=True)
+    PipelineFactory.create(project=cast.project, name="web-cd", source=source)
+
+    assert "pipeline web-cd" in users_of(cluster)
 
 
 def test_a_webhook_that_uses_the_endpoint_is_named_on_its_page(
