@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -97,13 +98,14 @@ def parallel_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
 @contextmanager
 def new_pool() -> Iterator[None]:
     """Make a pool of connections by the settings as they are now, and forget it afterwards."""
-    connection.close()
-    connection.close_pool()
+    server: Any = connection
+    server.close()
+    server.close_pool()
     try:
         yield
     finally:
-        connection.close()
-        connection.close_pool()
+        server.close()
+        server.close_pool()
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from pipelines.models import Pipeline
 from tests.factories import PipelineFactory
 
 KIND = "COUNTED"
-LOOKS = 2
+LOOKS = 1
 
 
 class Counting:
-    """Its tasks do what their ``word`` says: ``fail``, ``look`` (again, until the second look that
-    finds nothing new), ``ask`` (a person); with any other word they are done at once.
+    """Its tasks do what their ``word`` says: ``fail``, ``look`` (twice more, the first time there
+    is nothing new), ``ask`` (a person); with any other word they are done at once.
     """
 
     def __init__(self) -> None:

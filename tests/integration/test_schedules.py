@@ -119,12 +119,13 @@ def assert_sound(execution: Execution, counting: Counting) -> None:
     held = {(task.lease_owner, task.leased_at, task.lease_until) for task in tasks}
     assert held == {(None, None, None)}
     assert all(task.wake_at is None for task in tasks), "something is left to do"
-    if not execution.is_over:
-        assert execution.status in {Status.WAITING, Status.PAUSED}
-        assert execution.status == Status.PAUSED or Status.WAITING in {t.status for t in tasks}
+    statuses = {task.status for task in tasks}
+    if execution.is_over:
+        assert statuses <= TERMINAL | {Status.NOT_STARTED}
+    elif execution.status != Status.PAUSED:
+        assert execution.status == Status.WAITING
+        assert Status.WAITING in statuses
     assert_told(execution, tasks)
-    ended = {task.status for task in tasks if execution.is_over}
-    assert ended <= TERMINAL | {Status.NOT_STARTED}
     for task in tasks:
         if task.status == Status.COMPLETED:
             assert counting.starts[str(task.pk)] >= 1
@@ -140,7 +141,7 @@ def assert_told(execution: Execution, tasks: list[TaskRun]) -> None:
     stands |= {stage.name: stage.status for stage in execution.stages.all()}
     stands |= {task.pk: task.status for task in tasks}
     told = {part: pairs[-1][1] for part, pairs in changes.items()}
-    assert told == {part: now for part, now in stands.items() if now != Status.NOT_STARTED}
+    assert told == {part: status for part, status in stands.items() if status != Status.NOT_STARTED}
     for pairs in changes.values():
         assert all(before[1] == after[0] for before, after in pairwise(pairs))
 
