@@ -49,7 +49,7 @@ class WebhookCard:
     @property
     def status(self) -> str:
         """The worst of what is inside, for the band of the card."""
-        if self.mirror.has_failed or self.mirror.has_drifted:
+        if self.mirror.needs_person:
             return self.mirror.status
         return "ENABLED" if self.webhook.enabled else "DISABLED"
 

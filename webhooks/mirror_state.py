@@ -164,7 +164,11 @@ def state_of(hook: RemoteHook) -> MirrorState:
 
 def _by_hand(hook: RemoteHook) -> tuple[str, str]:
     if hook.desired == Presence.ABSENT:
-        return "WAITING", _("The old one is to be removed from Docker Hub by hand")
+        words = (
+            _("The old one is to be removed from Docker Hub by hand"),
+            _("To be removed from Docker Hub by hand"),
+        )
+        return "WAITING", words[hook.webhook_id is None]
     if hook.actual == Presence.PRESENT:
         return "INFO", _("Kept by hand")
     return "WAITING", _("To be pasted into Docker Hub")
@@ -185,9 +189,16 @@ def _wanted(hook: RemoteHook) -> tuple[str, str]:
 
 
 def _leaving(hook: RemoteHook) -> tuple[str, str]:
+    """A webhook that is still there has another hook, so this is its old one."""
+    is_last = hook.webhook_id is None
     if hook.error_code and not _is_due(hook):
-        return "FAILED", _("The old one is not removed from Docker Hub")
-    return "PENDING", _("The old one is being removed from Docker Hub")
+        refused = _("The old one is not removed from Docker Hub"), _("Not removed from Docker Hub")
+        return "FAILED", refused[is_last]
+    moving = (
+        _("The old one is being removed from Docker Hub"),
+        _("Being removed from Docker Hub"),
+    )
+    return "PENDING", moving[is_last]
 
 
 def _drift_word(hook: RemoteHook) -> str:

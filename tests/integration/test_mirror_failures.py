@@ -152,7 +152,8 @@ def killed_at_call(number: int, *, route: str = "", before: bool = False) -> Ite
     """Kill the worker at its nth call to Docker Hub: before it is made, or when its answer is there
     and not written down. The list holds the number of the call at which it was.
     """
-    calls, fired = count(), []
+    calls = count()
+    fired: list[int] = []
     originals = {name: getattr(DockerHub, name) for name in CALLS}
 
     def wrap(name: str) -> Callable[..., Any]:
@@ -184,7 +185,8 @@ def killed_at_statement(number: int) -> Iterator[list[int]]:
     """Kill the worker before its nth statement; the ends of transactions are no places of their
     own, since nothing happens between the last statement and a commit or a rollback.
     """
-    statements, fired = count(), []
+    statements = count()
+    fired: list[int] = []
 
     def execute(run: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if not fired and "SAVEPOINT" not in sql and next(statements) == number:
