@@ -62,7 +62,9 @@ class MirrorState:
     def is_by_hand(self) -> bool:
         """Whether a person has to carry the URL to Docker Hub, or may do so meanwhile."""
         hook = self.hook
-        if hook is None or hook.desired == Presence.ABSENT:
+        if hook is None:
+            return self.status == "INFO"
+        if hook.desired == Presence.ABSENT:
             return False
         return hook.kept_by == Mode.MANUAL or (self.has_failed and hook.actual != Presence.PRESENT)
 
@@ -105,6 +107,9 @@ def mirror_state(webhook: DockerWebhook) -> MirrorState:
     """How the webhook's hooks in Docker Hub stand: the wanted one, else those that are to go."""
     hooks = sorted(webhook.remote_hooks.all(), key=lambda hook: hook.desired == Presence.ABSENT)
     states = [state_of(hook) for hook in hooks]
+    if not states and webhook.mirror_mode == Mode.MANUAL:
+        # Saved before there were rows for hooks kept by hand; the next save makes one.
+        return MirrorState(status="INFO", word=_("Kept by hand"))
     if not states:
         return MirrorState(status="PENDING", word=_("Being created in Docker Hub"))
     unsettled = (state for state in states if state.is_moving or state.needs_person)

@@ -7,19 +7,18 @@ from collections.abc import Iterator
 import pytest
 from pytest_django.fixtures import Settings
 
-from codestream.core.work import wake_all
 from codestream.sandbox.dockerhub import DockerHubServer
 from codestream.sandbox.dockerhub_failures import Mode
 from endpoints.clients.dockerhub import DockerHub, HubWebhook
 from executions.worker import drain
-from tests.factories import DockerRegistryFactory, DockerWebhookFactory, UserFactory
+from tests.factories import DockerRegistryFactory, UserFactory
+from tests.integration.hub import PASSWORD, make_webhook, work_now
 from webhooks.mirror import follow
 from webhooks.mirror_services import retry_mirror
 from webhooks.models import DockerWebhook, ListenerSecret, RemoteHook, SilentChangeError
 from webhooks.services import delete_webhook, save_webhook, set_enabled
 
 pytestmark = pytest.mark.django_db
-PASSWORD = "hub-password-of-tests"
 
 
 @pytest.fixture
@@ -32,25 +31,12 @@ def server(settings: Settings) -> Iterator[DockerHubServer]:
 
 @pytest.fixture
 def webhook(server: DockerHubServer) -> DockerWebhook:
-    """A webhook that is mirrored as soon as a worker looks."""
-    return DockerWebhookFactory(
-        name="release",
-        mirror_mode=DockerWebhook.MirrorMode.AUTO,
-        endpoint__properties={"serverType": "DockerHub", "repoURL": f"{server.url}/r/demo/web"},
-        endpoint__credentials={"username": "demo", "password": PASSWORD},
-    )
+    return make_webhook(server)
 
 
 def hooks(server: DockerHubServer, repository: str = "web") -> tuple[HubWebhook, ...]:
     with DockerHub(server.url, "demo", PASSWORD) as hub:
         return hub.list_webhooks("demo", repository)
-
-
-def work_now() -> None:
-    """Let a worker do what is due, and what would be due after a pause."""
-    drain()
-    wake_all(RemoteHook.objects.filter(wake_at__isnull=False))
-    drain()
 
 
 def test_a_saved_webhook_stands_in_docker_hub_with_its_address(

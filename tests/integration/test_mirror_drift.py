@@ -4,8 +4,9 @@ and a hook that a person keeps there is no less in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -15,6 +16,7 @@ from codestream.core.clock import now
 from codestream.core.errors import Refused
 from codestream.sandbox.dockerhub import DockerHubServer
 from codestream.sandbox.dockerhub_failures import Mode
+from endpoints.clients.dockerhub import DockerHub
 from endpoints.services import delete_endpoint
 from executions.worker import drain
 from tests.factories import DockerRegistryFactory, DockerWebhookFactory, UserFactory
@@ -290,6 +292,59 @@ def test_another_account_of_the_same_repository_takes_the_hook_over(
     work_now()
     assert [hook.slug for hook in repository(server).hooks] == before
     assert RemoteHook.objects.get().endpoint == webhook.endpoint
+
+
+def during(monkeypatch: pytest.MonkeyPatch, call: str, act: Callable[[], object]) -> None:
+    """Let a person act while a worker waits for Docker Hub's answer to its first such call."""
+    original, acts = getattr(DockerHub, call), [act]
+
+    def slow(*args: Any) -> Any:
+        answer = original(*args)
+        if acts:
+            acts.pop()()
+        return answer
+
+    monkeypatch.setattr(DockerHub, call, slow)
+
+
+def test_a_webhook_that_is_deleted_while_its_hook_is_created_leaves_none(
+    server: DockerHubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = make_webhook(server)
+    during(monkeypatch, "create_webhook", lambda: delete_webhook(webhook=webhook))
+    work_now()
+    assert urls(server) == []
+    assert not RemoteHook.objects.exists()
+
+
+def test_an_address_that_comes_back_while_its_hook_is_deleted_is_made_again(
+    webhook: DockerWebhook, server: DockerHubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = webhook.endpoint
+
+    def point_at(name: str) -> None:
+        endpoint.properties = {**endpoint.properties, "repoURL": f"{server.url}/r/demo/{name}"}
+        endpoint.save()
+
+    during(monkeypatch, "delete_webhook", lambda: point_at("web"))
+    point_at("api")
+    for _ in range(3):
+        work_now()
+
+    assert (urls(server, "api"), urls(server)) == ([], [live_url(webhook)])
+    assert RemoteHook.objects.get().is_settled
+
+
+def test_a_secret_that_is_replaced_while_the_hook_is_created_replaces_it(
+    server: DockerHubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = make_webhook(server)
+    by = UserFactory()
+    during(monkeypatch, "create_webhook", lambda: replace_secret(webhook=webhook, by=by))
+    for _ in range(3):
+        work_now()
+    assert urls(server) == [live_url(webhook)]
+    assert webhook.secrets.count() == 1
 
 
 def test_a_wrong_password_of_many_webhooks_is_tried_once(server: DockerHubServer) -> None:

@@ -96,6 +96,17 @@ def test_by_hand_the_card_shows_the_steps_until_it_is_pasted(
     assert "Let Codestream keep it" in html
 
 
+def test_a_webhook_kept_by_hand_before_that_was_written_down_shows_its_url(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    webhook.mirror_mode = MANUAL
+    webhook.save()
+    RemoteHook.objects.all().delete()
+
+    assert "Kept by hand" in get(cast, LIST)
+    assert cast.client("member").post(page_of(webhook, "url")).status_code == 200
+
+
 def test_a_refusal_offers_to_do_it_by_hand(cast: Cast, webhook: DockerWebhook) -> None:
     RemoteHook.objects.update(error_code="blocked", message="Turned away.", wake_at=None)
     html = get(cast, LIST)
