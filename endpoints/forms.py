@@ -342,15 +342,10 @@ class KubernetesForm(EndpointForm):
             del self.fields["context"]
         if pasted.login is not None:
             self.notes = _notes(pasted.login)
+        for name in pasted.secrets:
+            self.fields[name].widget.attrs["placeholder"] = _("From the kubeconfig")
         if data is None and pasted.problem:
-            self.object_to("kubeconfig", pasted.problem)
-
-    def clean_kubeconfig(self) -> str:
-        """Say what is wrong with what was pasted."""
-        if self.pasted.problem:
-            raise ValidationError(self.pasted.problem)
-        text: str = self.cleaned_data["kubeconfig"]
-        return text
+            self.object_to(pasted.faulty, pasted.problem)
 
     def clean_cluster_url(self) -> str:
         """Keep passwords out of the address, which is shown to everybody in the project."""
@@ -387,6 +382,8 @@ class KubernetesForm(EndpointForm):
             self.cleaned_data["username"] = ""
         elif not self.cleaned_data.get("username"):
             self.add_error("username", ValidationError(_("This field is required.")))
+        if self.pasted.problem:
+            self.add_error(self.pasted.faulty, self.pasted.problem)
         return super().clean()
 
 

@@ -49,6 +49,12 @@ class KubeconfigError(CodeStreamError):
     code = "kubeconfig"
 
 
+class ContextNeeded(KubeconfigError):
+    """The kubeconfig has several contexts and names none as the current one."""
+
+    code = "kubeconfig_context"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterLogin:
     """Where one context leads and what signs in there; the ``*_data`` are base64.
@@ -89,7 +95,7 @@ class Kubeconfig:
         only = self.contexts[0] if len(self.contexts) == 1 else ""
         wanted = context or self.current or only
         if not wanted:
-            raise KubeconfigError(_("The kubeconfig has several contexts: choose one."))
+            raise ContextNeeded(_("The kubeconfig has several contexts: choose one."))
         chosen = _member(self._root, "contexts", wanted, "context")
         cluster = _member(self._root, "clusters", _text(chosen, "cluster"), "cluster")
         user = _member(self._root, "users", _text(chosen, "user"), "user")

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.http import QueryDict
 
-from endpoints.kubeconfig import ClusterLogin, KubeconfigError, parse_kubeconfig
+from endpoints.kubeconfig import ClusterLogin, ContextNeeded, KubeconfigError, parse_kubeconfig
 
 SECRETS = ("token", "password", "certificate", "key")
 
@@ -22,13 +22,21 @@ class Pasted:
     context: str = ""
     login: ClusterLogin | None = None
     problem: str = ""
+    faulty: str = "kubeconfig"
+    """The field that the problem is with."""
     mark: str = ""
     """Stands in the form once it has been filled from exactly this."""
 
     def shown(self, entered: Mapping[str, Any]) -> dict[str, Any]:
-        """What was entered, with the fields as the kubeconfig fills them; without its secrets."""
+        """What was entered, with the fields as the kubeconfig fills them; without its secrets.
+
+        It fills them once, and again when asked to: in between a person may change them.
+        """
+        plain = _plain(entered)
+        if plain.get("filled_from") == self.mark and "fill" not in plain:
+            return plain
         fields = {name: value for name, value in self._fields().items() if name not in SECRETS}
-        return {**_plain(entered), **fields}
+        return {**plain, **fields}
 
     def completed(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """What was sent, with what the kubeconfig adds.
@@ -42,6 +50,12 @@ class Pasted:
             fields = {name: fields[name] for name in SECRETS if name in fields}
             fields = {name: value for name, value in fields.items() if not sent.get(name)}
         return {**sent, **fields}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secret fields that are filled from it."""
+        fields = self._fields()
+        return tuple(name for name in SECRETS if fields.get(name))
 
     def _fields(self) -> dict[str, str]:
         if self.login is None:
@@ -77,7 +91,12 @@ def read_pasted(data: Mapping[str, Any]) -> Pasted:
     try:
         login = config.login(context)
     except KubeconfigError as error:
-        return Pasted(contexts=config.contexts, context=context, problem=error.user_message)
+        return Pasted(
+            contexts=config.contexts,
+            context=context,
+            problem=error.user_message,
+            faulty="context" if isinstance(error, ContextNeeded) else "kubeconfig",
+        )
     return Pasted(contexts=config.contexts, context=context, login=login, mark=_mark(text, context))
 
 

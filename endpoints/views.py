@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -169,14 +168,15 @@ def _filling_page(request: SignedInRequest, kind: Kind, endpoint: Endpoint | Non
     form = kind.form(user=request.user, endpoint=endpoint, entered=entered)
     if "look" not in request.POST or not form.certified:
         return _form_page(request, form, kind)
-    return _form_page(request, form, kind, certificate=_certificate(form, entered))
+    return _form_page(request, form, kind, certificate=_certificate(form))
 
 
-def _certificate(form: EndpointForm, entered: Mapping[str, str]) -> CertificateFacts | None:
+def _certificate(form: EndpointForm) -> CertificateFacts | None:
     """What the server shows now; None leaves the reason on the form."""
     try:
         return services.look_at_certificate(
-            url=entered.get(form.certified, ""), server_name=entered.get("server_name", "")
+            url=str(form[form.certified].value() or ""),
+            server_name=str(form["server_name"].value() or ""),
         )
     except CodeStreamError as error:
         form.object_to(form.certified, error.user_message)

@@ -51,7 +51,7 @@ def test_a_registry_is_validated_its_password_kept_in_a_variable_and_saved(
     expect(password).to_have_value("${var.release-hub-password}")
     page.get_by_role("button", name="Create", exact=True).click()
 
-    card = page.get_by_role("article", name="release-hub")
+    card = page.get_by_role("article", name="release-hub", exact=True)
     expect(card).to_be_visible()
     card.get_by_role("button", name="Validate").click()
     expect(card).to_contain_text("Signed in")
