@@ -11,6 +11,12 @@ from django.http import HttpRequest
 from codestream.accounts.models import User
 
 
+def find_account(name: str) -> User | None:
+    """The account of this user name or e-mail address."""
+    match = User.objects.filter(Q(username=name) | Q(email__iexact=name))
+    return match.order_by("username").first()
+
+
 class NameOrEmailBackend(ModelBackend):
     """Django's own check of the password, for either spelling of who it is."""
 
@@ -22,8 +28,7 @@ class NameOrEmailBackend(ModelBackend):
         **kwargs: Any,
     ) -> User | None:
         name = username or kwargs.get("email") or ""
-        match = User.objects.filter(Q(username=name) | Q(email__iexact=name)).order_by("username")
-        found = match.first()
+        found = find_account(name)
         user = super().authenticate(
             request, username=found.username if found else name, password=password
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from django import forms
-from django.contrib.auth import authenticate
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
-from codestream.accounts.throttle import SignInThrottle
+from codestream.accounts.services import prove_account
+from codestream.core.errors import Refused
 
 
 class SignInForm(forms.Form):
@@ -33,7 +33,7 @@ class SignInForm(forms.Form):
         self.user: User | None = None
 
     def clean(self) -> dict[str, object]:
-        """Ask the password back end, unless the name rests after too many failures."""
+        """Prove the account, unless it rests after too many failures."""
         cleaned = dict(super().clean() or self.cleaned_data)
         name, password = cleaned.get("username"), cleaned.get("password")
         if isinstance(name, str) and isinstance(password, str):
@@ -41,24 +41,11 @@ class SignInForm(forms.Form):
         return cleaned
 
     def _authenticate(self, name: str, password: str) -> User:
-        throttle = SignInThrottle(name=name, address=self.request.META.get("REMOTE_ADDR", ""))
-        if throttle.rests():
-            raise forms.ValidationError(
-                _("Too many failed tries. The account rests for 15 minutes; then try again."),
-                code="rests",
-            )
-        user = authenticate(self.request, username=name, password=password)
-        if not isinstance(user, User):
-            throttle.failed()
-            raise forms.ValidationError(
-                _(
-                    "That name and password do not fit together. "
-                    "After five tries the account rests for 15 minutes."
-                ),
-                code="no_match",
-            )
-        throttle.succeeded()
-        return user
+        address = self.request.META.get("REMOTE_ADDR", "")
+        try:
+            return prove_account(name=name, password=password, address=address)
+        except Refused as refusal:
+            raise forms.ValidationError(refusal.user_message, code=refusal.code) from refusal
 
 
 class ApiTokenForm(forms.Form):

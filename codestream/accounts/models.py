@@ -53,6 +53,22 @@ class User(AbstractUser):
         return self.is_superuser or self.service_role != ServiceRole.USER
 
 
+class PasswordTry(models.Model):
+    """A try to prove who one is, kept for a while so that all processes count together.
+
+    ``key`` is a digest of what was tried from where: no name is kept.
+    """
+
+    key = models.CharField(max_length=64)
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["key", "at"], name="password_try_recent")]
+
+    def __str__(self) -> str:
+        return f"{self.key[:8]}… at {self.at}"
+
+
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     """Questions about tokens."""
 

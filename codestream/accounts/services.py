@@ -1,4 +1,4 @@
-"""What can be done with API tokens: issue, find, revoke."""
+"""What can be done with accounts and API tokens: prove who one is, issue, find, revoke."""
 
 from __future__ import annotations
 
@@ -7,11 +7,82 @@ import hashlib
 import secrets
 from datetime import datetime, timedelta
 
+from django.contrib.auth import authenticate
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from codestream.accounts.backends import find_account
 from codestream.accounts.models import ApiToken, User
+from codestream.accounts.throttle import REST, SignInThrottle, TokenThrottle
 from codestream.core.clock import now
+from codestream.core.errors import Refused
 
 TOKEN_MONTHS = 6
 LAST_USED_STEP = timedelta(minutes=1)
+
+
+class WrongPasswordError(Refused):
+    """The name and the password do not fit together."""
+
+    code = "no_match"
+
+
+class TooManyTriesError(Refused):
+    """Whoever tries has to wait for ``seconds``."""
+
+    code = "rests"
+
+    def __init__(self, user_message: str, *, seconds: int) -> None:
+        super().__init__(user_message)
+        self.seconds = seconds
+
+
+def prove_account(*, name: str, password: str, address: str) -> User:
+    """Return the account, named by user name or e-mail, whose password this is.
+
+    Raises WrongPasswordError, and TooManyTriesError after five failures from one address.
+    """
+    throttle = SignInThrottle(account=_account(name), address=address)
+    if throttle.rests():
+        raise TooManyTriesError(
+            _("Too many failed tries. The account rests for 15 minutes; then try again."),
+            seconds=int(REST.total_seconds()),
+        )
+    user = authenticate(username=name, password=password)
+    if not isinstance(user, User):
+        throttle.failed()
+        raise WrongPasswordError(
+            _(
+                "That name and password do not fit together. "
+                "After five tries the account rests for 15 minutes."
+            )
+        )
+    throttle.succeeded()
+    return user
+
+
+def generate_token(
+    *, username: str, password: str, address: str, name: str
+) -> tuple[ApiToken, str]:
+    """Make a token of the account whose password this is, as ``issue_token`` does.
+
+    Raises WrongPasswordError and TooManyTriesError; right or wrong, five tries a minute count.
+    """
+    if seconds := TokenThrottle(account=_account(username), address=address).count():
+        words = ngettext(
+            "Five tries a minute are allowed. Try again in %(seconds)s second.",
+            "Five tries a minute are allowed. Try again in %(seconds)s seconds.",
+            seconds,
+        )
+        raise TooManyTriesError(words % {"seconds": seconds}, seconds=seconds)
+    owner = prove_account(name=username, password=password, address=address)
+    return issue_token(owner=owner, name=name)
+
+
+def _account(name: str) -> str:
+    """What the tries are counted under: the account, whichever way it is named."""
+    found = find_account(name.strip())
+    return str(found.pk) if found else name.strip().casefold()
 
 
 def issue_token(*, owner: User, name: str) -> tuple[ApiToken, str]:

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
-from django.core.cache import cache
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -19,13 +17,6 @@ pytestmark = pytest.mark.django_db
 
 PASSWORD = "correct horse battery"
 SIGN_IN = "/account/sign-in/"
-
-
-@pytest.fixture(autouse=True)
-def forget_failures() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
 
 
 @pytest.fixture
