@@ -16,6 +16,7 @@ from codestream.core.metrics import EXECUTIONS
 from codestream.core.work import wake
 from executions.models import Execution, StageRun, TaskRun
 from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, ready_tasks
+from executions.restricted import restricted_behind
 from executions.run import Run, definition_of_task, load, name_of
 from executions.scopes import scope_of
 from executions.states import Status
@@ -117,9 +118,16 @@ def _precondition(run: Run, task: TaskRun) -> bool | None:
     try:
         return evaluate_condition(text, scope)
     except CodeStreamError as error:
-        message = f"Precondition: {error.user_message}"
+        message = f"Precondition: {_why_unreadable(run, error)}"
         run.change(task, failure_of(run, task), message=message)
         return None
+
+
+def _why_unreadable(run: Run, error: CodeStreamError) -> str:
+    """Nobody can resume a condition: it is decided before its task begins."""
+    if things := restricted_behind(run.execution, error):
+        return f"restricted, and not for this run: {', '.join(things)}."
+    return error.user_message
 
 
 def _carry_out(run: Run, outcome: Plan) -> None:

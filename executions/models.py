@@ -143,7 +143,8 @@ class TaskRun(Entity, Claimable):
 
     ``input`` is what the task was given and ``output`` what it gave, both without secrets;
     ``cursor`` is where its runner stands between two looks. ``answer`` is what a person said to
-    a task that is WAITING for it.
+    a task that is WAITING for it. ``held_for`` are the restricted things for whose sake it waits,
+    ``released`` those that administrators let it use.
     """
 
     stage_run = models.ForeignKey(StageRun, on_delete=models.CASCADE, related_name="tasks")
@@ -163,6 +164,8 @@ class TaskRun(Entity, Claimable):
     answer_comment = models.TextField(blank=True)
     answered_by = models.CharField(max_length=255, blank=True)
     answered_at = models.DateTimeField(null=True, blank=True)
+    held_for = models.JSONField(default=list, blank=True)
+    released = models.JSONField(default=list, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -152,6 +152,12 @@ def message_of(execution: Execution) -> str:
     return "" if said == execution.status else execution.message
 
 
+def held(stages: Iterable[StageRun]) -> list[TaskRun]:
+    """The tasks that wait for an administrator because of something restricted."""
+    tasks = [task for stage in stages for task in stage.tasks.all()]
+    return [task for task in tasks if task.status == Status.WAITING and task.held_for]
+
+
 def choose_task(stages: Sequence[StageRun], wanted: str) -> TaskRun | None:
     """The task with the key ``wanted``; without one the task that matters most now.
 

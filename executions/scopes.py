@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar
@@ -12,9 +12,8 @@ from django.conf import settings
 from codestream.core.json_types import Json, JsonObject
 from codestream.core.redact import MASK
 from codestream.projects.models import Variable
-from codestream.projects.permissions import Action, can
 from executions.models import Execution, TaskRun
-from pipelines.expressions import UnknownReference, VariableRef
+from executions.restricted import may_use_restricted, variable_named
 from pipelines.scope import RecordedScope, TaskRecord
 
 K = TypeVar("K")
@@ -42,16 +41,21 @@ class _Lazy(Mapping[K, V]):
 
 
 def scope_of(
-    execution: Execution, *, stage: str = "", task: str = "", tasks: Iterable[TaskRun] | None = None
+    execution: Execution,
+    *,
+    stage: str = "",
+    task: str = "",
+    tasks: Iterable[TaskRun] | None = None,
+    released: Collection[str] = (),
 ) -> RecordedScope:
     """Return everything by name, secrets included: for the moment of use, never to be stored.
 
-    A restricted variable is there only in a run of somebody who may use it. ``tasks`` are the
-    execution's, where they are at hand.
+    A restricted variable is there only where the run may use it, or when it is ``released``.
+    ``tasks`` are the execution's, where they are at hand.
     """
     return RecordedScope(
         inputs=execution.inputs,
-        variables=_Lazy(lambda: _variables(execution)),
+        variables=_Lazy(lambda: _variables(execution, released)),
         facts=_facts(execution, stage, task),
         tasks=_Lazy(lambda: _records(_tasks(execution) if tasks is None else tasks)),
     )
@@ -61,50 +65,24 @@ def masked(scope: RecordedScope, execution: Execution) -> RecordedScope:
     """Return the scope with stars for what is secret: what may be stored and shown."""
 
     def shown() -> dict[str, str]:
-        return {**scope.variables, **dict.fromkeys(_secret_variables(execution), MASK)}
+        return {**scope.variables, **dict.fromkeys(secret_variables(execution), MASK)}
 
     return replace(scope, variables=_Lazy(shown))
 
 
-def _secret_variables(execution: Execution) -> list[str]:
+def secret_variables(execution: Execution) -> list[str]:
+    """The names of the variables whose values are never shown."""
     rows = Variable.objects.filter(project_id=execution.project_id)
     return list(rows.exclude(type=Variable.Type.REGULAR).values_list("name", flat=True))
 
 
-def check_variable(execution: Execution, name: str) -> None:
-    """Raise UnknownReference with the reason when the run may not use the variable."""
-    variable = Variable.objects.filter(project_id=execution.project_id, name=name).first()
-    if variable and not _may_use(execution, variable):
-        raise UnknownReference(
-            VariableRef(name),
-            "Restricted: only a project administrator's run may use this variable",
-        )
-
-
-def _variables(execution: Execution) -> dict[str, str]:
-    rows = Variable.objects.filter(project_id=execution.project_id)
-    return {row.name: row.value for row in rows if _may_use(execution, row)}
-
-
-def may_use_restricted(execution: Execution) -> bool:
-    """Whether the run may use what is marked restricted.
-
-    Its identity has to be an administrator's. Where a push or a failure started it, nobody looked
-    at what the pipeline says, so who wrote that has to be one as well. A rollback may no more than
-    the execution that it rolls back, which chose its pipeline and inputs.
-    """
-    people = [execution.run_as]
-    if execution.source in {Execution.Source.PUSH, Execution.Source.ROLLBACK}:
-        people.append(execution.revision.author)
-    may = all(
-        person is not None and can(person, Action.ADMINISTER, execution.project)
-        for person in people
-    )
-    return may and (execution.parent is None or may_use_restricted(execution.parent))
-
-
-def _may_use(execution: Execution, variable: Variable) -> bool:
-    return variable.type != Variable.Type.RESTRICTED or may_use_restricted(execution)
+def _variables(execution: Execution, released: Collection[str]) -> dict[str, str]:
+    rows = list(Variable.objects.filter(project_id=execution.project_id))
+    held = {row.name for row in rows if row.is_restricted}
+    held -= {name for name in held if variable_named(name) in released}
+    if held and may_use_restricted(execution):
+        held.clear()
+    return {row.name: row.value for row in rows if row.name not in held}
 
 
 def _facts(execution: Execution, stage: str, task: str) -> JsonObject:

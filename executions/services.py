@@ -19,6 +19,9 @@ from executions.states import Status
 from pipelines.definition import PipelineDefinition, Stage, Task
 from pipelines.models import Pipeline
 
+RESUME = "RESUME"
+"""The answer to a task that waits because of something restricted."""
+
 
 def start_execution(
     *,
@@ -111,23 +114,46 @@ def resume_execution(*, execution: Execution, by: User) -> None:
 def answer_task(*, task: TaskRun, answer: str, by: User, comment: str = "") -> None:
     """Answer a task that waits for a person; the first answer counts.
 
-    Raises Refused when the task does not wait, or has its answer already.
+    Raises Refused when the task does not wait, has its answer already, or waits for an
+    administrator to release it.
     """
     with locked(task.stage_run.execution) as run:
-        asked = next(each for each in run.tasks if each.pk == task.pk)
-        if asked.status != Status.WAITING or asked.answered_at is not None:
-            raise Refused(_("This task does not wait for an answer any more."))
-        run.keep(
-            asked,
-            answer=answer,
-            answer_comment=comment,
-            answered_by=by.username,
-            answered_at=now(),
-        )
-        run.wake(asked)
-        message = f"{answer}: {comment}" if comment else answer
-        run.tell(asked, kind="request", actor=by.username, message=message)
+        asked = _asked(run, task)
+        if asked.held_for:
+            raise Refused(_("This task waits for an administrator to resume it."))
+        _answer(run, asked, answer=answer, by=by, comment=comment)
     task.refresh_from_db()
+
+
+def release_task(*, task: TaskRun, by: User) -> None:
+    """Let a task use the restricted things that it waits for, and go on; once is enough.
+
+    Raises Refused when it does not wait for any.
+    """
+    with locked(task.stage_run.execution) as run:
+        asked = _asked(run, task)
+        if not asked.held_for:
+            raise Refused(_("This task does not wait for an administrator any more."))
+        allowed = ", ".join(asked.held_for)
+        run.keep(asked, released=[*asked.released, *asked.held_for], held_for=[])
+        _answer(run, asked, answer=RESUME, by=by, comment=allowed)
+    task.refresh_from_db()
+
+
+def _asked(run: Run, task: TaskRun) -> TaskRun:
+    """The task under the lock; it has to wait for an answer."""
+    asked = next(each for each in run.tasks if each.pk == task.pk)
+    if asked.status != Status.WAITING or asked.answered_at is not None:
+        raise Refused(_("This task does not wait for an answer any more."))
+    return asked
+
+
+def _answer(run: Run, task: TaskRun, *, answer: str, by: User, comment: str) -> None:
+    given = {"answer": answer, "answer_comment": comment, "answered_by": by.username}
+    run.keep(task, **given, answered_at=now())
+    run.wake(task)
+    message = f"{answer}: {comment}" if comment else answer
+    run.tell(task, kind="request", actor=by.username, message=message)
 
 
 def _refuse_if_over(run: Run) -> None:

@@ -16,6 +16,13 @@ from endpoints.models import Endpoint
 from executions import rollbacks
 from executions.engine import advance, failure_of, timeout_of
 from executions.models import Execution, TaskRun
+from executions.restricted import (
+    RestrictedError,
+    check_use,
+    endpoint_named,
+    named_by,
+    restricted_behind,
+)
 from executions.run import Run, definition_of_task, locked
 from executions.runners import runner_for
 from executions.runners.base import (
@@ -27,9 +34,9 @@ from executions.runners.base import (
     TaskFailedError,
     Wait,
 )
-from executions.scopes import check_variable, masked, may_use_restricted, scope_of
+from executions.scopes import masked, scope_of
+from executions.services import RESUME
 from executions.states import Status
-from pipelines.expressions import UnknownReference, VariableRef
 
 LONGEST_PAUSE = timedelta(seconds=30)
 AT_WORK = frozenset(
@@ -107,6 +114,9 @@ def _step(task: TaskRun) -> Result:
         if task.status == Status.CANCELING:
             runner.cancel(context)
             return Ended(status=Status.CANCELED, message=_canceled(task.stage_run.execution))
+        if not task.cursor:
+            # Before anything is done, and all at once: who resumes it sees what they allow.
+            check_use(task, named_by(task))
         outcome = runner.poll(context) if task.cursor else runner.start(context)
     except CodeStreamError as error:
         return _after_error(task, error)
@@ -138,24 +148,17 @@ def _roll_back(task: TaskRun) -> Result:
 
 def _after_error(task: TaskRun, error: CodeStreamError) -> Result:
     message = error.user_message
-    if isinstance(error, UnknownReference) and isinstance(error.reference, VariableRef):
-        message = _why_unknown(task.stage_run.execution, error)
     if task.status == Status.CANCELING:
         return Ended(status=Status.CANCELED, message=message)
+    if things := restricted_behind(task.stage_run.execution, error):
+        message = RestrictedError(things).user_message
+        return Hold(message=message, cursor=task.cursor, held_for=tuple(things))
     if not error.retryable:
         output = error.output if isinstance(error, TaskFailedError) else None
         return Failed(message=message, output=output)
     if _is_late(task):
         return Failed(message=_timed_out(task, message))
     return TryAgain(until=_next_try(task, error), message=message, cursor=task.cursor)
-
-
-def _why_unknown(execution: Execution, error: UnknownReference) -> str:
-    try:
-        check_variable(execution, str(getattr(error.reference, "name", "")))
-    except UnknownReference as reason:
-        return reason.user_message
-    return error.user_message
 
 
 def _next_try(task: TaskRun, error: CodeStreamError) -> datetime:
@@ -192,6 +195,7 @@ def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
     is_news = result.message != task.message
     columns = _given(input=result.input, output=result.output or None)
     columns |= {"cursor": result.cursor, "attempt": task.attempt + isinstance(result, TryAgain)}
+    columns["held_for"] = list(result.held_for) if isinstance(result, Hold) else []
     if wanted is not before and before in MOVING:
         if before is Status.WAITING:  # what a person took to answer is not the task's time
             columns["deadline_at"] = now() + timeout_of(task)
@@ -230,7 +234,8 @@ def _given(**columns: object) -> dict[str, object]:
 def _context(task: TaskRun) -> TaskContext:
     execution = task.stage_run.execution
     definition = definition_of_task(task)
-    scope = scope_of(execution, stage=task.stage_run.name, task=task.name)
+    stage, released = task.stage_run.name, task.released
+    scope = scope_of(execution, stage=stage, task=task.name, released=released)
     return TaskContext(
         execution_id=str(execution.pk),
         task_id=str(task.pk),
@@ -239,29 +244,27 @@ def _context(task: TaskRun) -> TaskContext:
         scope=scope,
         shown=masked(scope, execution),
         cursor=task.cursor,
-        find_endpoint=lambda name, kind: _endpoint(execution, name, kind),
+        find_endpoint=lambda name, kind: _endpoint(task, name, kind),
         answer=_answer(task),
     )
 
 
 def _answer(task: TaskRun) -> Answer | None:
-    if task.answered_at is None:
+    if task.answered_at is None or task.answer == RESUME:
         return None
     return Answer(word=task.answer, by=task.answered_by, comment=task.answer_comment)
 
 
-def _endpoint(execution: Execution, name: str, kind: str) -> Endpoint:
-    rows = Endpoint.objects.filter(project_id=execution.project_id, name=name, kind=kind)
+def _endpoint(task: TaskRun, name: str, kind: str) -> Endpoint:
+    project = task.stage_run.execution.project_id
+    rows = Endpoint.objects.filter(project_id=project, name=name, kind=kind)
     endpoint = rows.first()
     if endpoint is None:
         raise TaskFailedError(
             _("The project has no endpoint “%(name)s” of this kind.") % {"name": name}
         )
-    if endpoint.is_restricted and not may_use_restricted(execution):
-        raise TaskFailedError(
-            _("Restricted: only a project administrator's run may use endpoint “%(name)s”.")
-            % {"name": name}
-        )
+    if endpoint.is_restricted:
+        check_use(task, [endpoint_named(name)])
     return endpoint
 
 

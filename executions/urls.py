@@ -16,4 +16,5 @@ urlpatterns = [
     path("executions/<uuid:pk>/pause/", views.pause, name="pause"),
     path("executions/<uuid:pk>/resume/", views.resume, name="resume"),
     path("executions/<uuid:pk>/rerun/", views.rerun, name="rerun"),
+    path("executions/<uuid:pk>/tasks/<uuid:task_pk>/release/", views.release, name="release"),
 ]

@@ -28,7 +28,7 @@ from codestream.projects.permissions import Action, can, require
 from executions import services
 from executions.definitions import definition_of
 from executions.forms import CancelForm, ExecutionFilter, StartForm
-from executions.models import Execution, StageRun
+from executions.models import Execution, StageRun, TaskRun
 from executions.presentation import (
     SEGMENTS,
     TaskPanel,
@@ -36,6 +36,7 @@ from executions.presentation import (
     choose_task,
     columns,
     headline,
+    held,
     image_of,
     message_of,
     progress,
@@ -88,6 +89,7 @@ def detail(request: SignedInRequest, pk: UUID) -> HttpResponse:
     task = choose_task(stages, wanted)
     if wanted and task is None:
         raise Http404
+    waiting = held(stages)
     events = execution.events.order_by("-id")[:LONGEST_TIMELINE]
     context = {
         "nav": "executions",
@@ -102,7 +104,9 @@ def detail(request: SignedInRequest, pk: UUID) -> HttpResponse:
         "push": execution.registry_events.defer("body", "headers").order_by("created_at").first(),
         "rhythm": "" if execution.is_over else WHILE_LIVE,
         "fragment": wants_fragment(request),
+        "held": waiting,
         "may_execute": can(request.user, Action.EXECUTE, execution.project),
+        "may_release": bool(waiting) and can(request.user, Action.ADMINISTER, execution.project),
         "cancel_form": CancelForm(),
     }
     return page(request, "executions/detail.html", context, partial="live")
@@ -168,6 +172,20 @@ def rerun(request: SignedInRequest, pk: UUID) -> HttpResponse:
         messages.error(request, refusal.user_message)
         return redirect("executions:detail", pk)
     return redirect("executions:detail", again.pk)
+
+
+@login_required
+@require_POST
+def release(request: SignedInRequest, pk: UUID, task_pk: UUID) -> HttpResponse:
+    """Let a task use the restricted things that it waits for, and go on."""
+    execution = _visible(request, pk)
+    require(request.user, Action.ADMINISTER, execution.project)
+    task = get_object_or_404(TaskRun, pk=task_pk, stage_run__execution=execution)
+    try:
+        services.release_task(task=task, by=request.user)
+    except Refused as refusal:
+        messages.error(request, refusal.user_message)
+    return redirect("executions:detail", pk)
 
 
 def _asked(request: SignedInRequest, pk: UUID, service: Callable[..., None]) -> HttpResponse:

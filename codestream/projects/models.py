@@ -97,6 +97,10 @@ class Membership(Entity):
 class VariableQuerySet(ProjectOwnedQuerySet["Variable"]):
     """Questions about variables."""
 
+    def restricted(self) -> Self:
+        """Those that only administrators manage and, by themselves, use."""
+        return self.filter(type=Variable.Type.RESTRICTED)
+
 
 class Variable(Entity):
     """A named value of a project; ``${var.name}`` in expressions."""
@@ -143,3 +147,7 @@ class Variable(Entity):
     @property
     def is_secret(self) -> bool:
         return self.type != self.Type.REGULAR
+
+    @property
+    def is_restricted(self) -> bool:
+        return self.type == self.Type.RESTRICTED

@@ -58,7 +58,7 @@ def variables(request: SignedInRequest) -> HttpResponse:
         "rows": [
             VariableRow(
                 variable=each,
-                may_change=each.project_id in (ruled if _is_restricted(each) else writable),
+                may_change=each.project_id in (ruled if each.is_restricted else writable),
             )
             for each in found.order_by("project__name", "name")
         ],
@@ -122,14 +122,10 @@ def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
     return redirect("projects:variables")
 
 
-def _is_restricted(variable: Variable) -> bool:
-    return variable.type == Variable.Type.RESTRICTED
-
-
 def _changeable(request: SignedInRequest, pk: UUID) -> Variable:
     found = Variable.objects.visible_to(request.user).select_related("project")
     variable = get_object_or_404(found, pk=pk)
-    action = Action.ADMINISTER if _is_restricted(variable) else Action.WRITE
+    action = Action.ADMINISTER if variable.is_restricted else Action.WRITE
     require(request.user, action, variable.project)
     return variable
 

@@ -79,13 +79,17 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """The task is WAITING for a person: look again when there is an answer, or at ``until``."""
+    """The task is WAITING for a person: look again when there is an answer, or at ``until``.
+
+    ``held_for`` is the engine's: the restricted things that an administrator has to allow.
+    """
 
     message: str
     cursor: JsonObject
     until: datetime | None = None
     output: JsonObject = field(default_factory=dict)
     input: JsonObject | None = None
+    held_for: tuple[str, ...] = ()
 
 
 Outcome = Done | Wait | Hold

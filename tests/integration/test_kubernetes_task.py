@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 from pytest_django.fixtures import Settings
 
-from codestream.accounts.models import User
 from codestream.core.json_types import Json
 from codestream.core.work import wake_all
 from codestream.sandbox.kubernetes import KubernetesServer
@@ -19,13 +18,8 @@ from endpoints.clients.kubernetes_objects import ObjectRef, value_at
 from executions.models import Execution, TaskRun
 from executions.services import start_execution
 from executions.worker import drain
-from pipelines.models import Pipeline, PipelineRevision
-from tests.factories import (
-    KubernetesFactory,
-    MembershipFactory,
-    PipelineFactory,
-    VariableFactory,
-)
+from pipelines.models import Pipeline
+from tests.factories import KubernetesFactory, PipelineFactory, VariableFactory
 
 pytestmark = pytest.mark.django_db
 TOKEN = "cluster-token-of-tests"
@@ -90,13 +84,9 @@ def pipeline_for(
     return pipeline
 
 
-def run(
-    pipeline: Pipeline, *, as_: User | None = None, source: str = "USER", **inputs: str
-) -> Execution:
+def run(pipeline: Pipeline, **inputs: str) -> Execution:
     """Start the pipeline and drive it to its end, as a worker would over some seconds."""
-    execution = start_execution(
-        pipeline=pipeline, inputs=inputs, run_as=as_, triggered_by="ann", source=source
-    )
+    execution = start_execution(pipeline=pipeline, inputs=inputs, run_as=None, triggered_by="ann")
     for _ in range(200):
         drain()
         execution.refresh_from_db()
@@ -234,31 +224,3 @@ def test_a_missing_endpoint_is_named(cluster: Kubernetes, settings: Settings) ->
 
     assert execution.status == "FAILED"
     assert "“cluster”" in execution.message
-
-
-def test_a_restricted_endpoint_is_not_for_everybody(
-    cluster: Kubernetes, settings: Settings
-) -> None:
-    pipeline = pipeline_for(cluster, settings, action="APPLY")
-    pipeline.project.endpoints.update(is_restricted=True)
-
-    execution = run(pipeline)
-
-    assert execution.status == "FAILED"
-    assert "Restricted:" in execution.message
-
-
-def test_a_push_uses_a_restricted_endpoint_only_for_a_pipeline_by_an_administrator(
-    cluster: Kubernetes, settings: Settings
-) -> None:
-    """Else a member could write a pipeline that a push runs with an administrator's token."""
-    pipeline = pipeline_for(cluster, settings, action="APPLY")
-    pipeline.project.endpoints.update(is_restricted=True)
-    administrator = MembershipFactory(project=pipeline.project, role="ADMINISTRATOR").user
-    member = MembershipFactory(project=pipeline.project).user
-    ends = {}
-    for author in (member, administrator):
-        PipelineRevision.objects.update(author=author)
-        ends[author] = run(pipeline, as_=administrator, source="PUSH").status
-
-    assert (ends[member], ends[administrator]) == ("FAILED", "COMPLETED")
