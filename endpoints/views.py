@@ -10,6 +10,8 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -135,6 +137,14 @@ def _wanted_kind(request: SignedInRequest) -> Kind:
     return kind
 
 
+def _after(request: SignedInRequest, endpoint: Endpoint) -> str:
+    """The page that asked for a new endpoint, told which one it is; else the list."""
+    target = request.GET.get("next", "")
+    if not url_has_allowed_host_and_scheme(target, {request.get_host()}):
+        return reverse("endpoints:list")
+    return f"{target}{'&' if '?' in target else '?'}endpoint={endpoint.pk}"
+
+
 def _changeable(request: SignedInRequest, pk: UUID) -> Endpoint:
     found = Endpoint.objects.visible_to(request.user).select_related("project")
     endpoint = get_object_or_404(found, pk=pk)
@@ -157,7 +167,7 @@ def _form_view(request: SignedInRequest, kind: Kind, endpoint: Endpoint | None) 
     if not _saved(form, entered):
         return _form_page(request, form, kind)
     _say_saved(request, entered, before=str(form.initial.get("name") or entered.name))
-    return redirect("endpoints:list")
+    return redirect(_after(request, entered))
 
 
 def _filling_page(request: SignedInRequest, kind: Kind, endpoint: Endpoint | None) -> HttpResponse:

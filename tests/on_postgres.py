@@ -18,6 +18,7 @@ DRIVEN = (
     "clocks",
     "concurrency_limit",
     "engine",
+    "generate_token",
     "judging",
     "kubernetes_task",
     "mirror",
@@ -27,6 +28,7 @@ DRIVEN = (
     "schedules",
     "mirror_drift",
     "mirror_failures",
+    "restricted",
     "work",
     "worker",
 )

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from codestream.core.admin import MadeElsewhereAdmin, ReadOnlyAdmin
 from webhooks.models import (
     DockerWebhook,
+    HookReveal,
     ListenerSecret,
     Push,
     RefusedDelivery,
@@ -27,7 +28,17 @@ class DockerWebhookAdmin(MadeElsewhereAdmin):
     list_select_related = ("project", "endpoint", "pipeline")
     search_fields = ("name", "image_pattern", "tag_pattern")
     exclude = ("api_token",)
-    readonly_fields = ("project", "registry_kind", "masked_url", "token_set_by", "edited_by")
+    # What a push starts is changed on the webhook's page, where the token's owner is asked for.
+    readonly_fields = (
+        "project",
+        "endpoint",
+        "pipeline",
+        "inputs",
+        "registry_kind",
+        "masked_url",
+        "token_set_by",
+        "edited_by",
+    )
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Remember who changed it."""
@@ -42,6 +53,16 @@ class ListenerSecretAdmin(ReadOnlyAdmin):
     list_display = ("webhook", "created_at", "retired_at")
     list_select_related = ("webhook",)
     fields = ("webhook", "created_at", "retired_at")
+    readonly_fields = ("created_at",)
+
+
+@admin.register(HookReveal)
+class HookRevealAdmin(ReadOnlyAdmin):
+    """Who was shown which hook URL."""
+
+    list_display = ("created_at", "webhook_name", "actor", "remote_addr")
+    search_fields = ("webhook_name", "actor")
+    fields = ("created_at", "webhook", "webhook_name", "actor", "remote_addr")
     readonly_fields = ("created_at",)
 
 

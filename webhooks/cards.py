@@ -53,11 +53,6 @@ class WebhookCard:
             return self.mirror.status
         return "ENABLED" if self.webhook.enabled else "DISABLED"
 
-    @property
-    def may_reveal(self) -> bool:
-        """Whether the person may see the URL, because somebody has to carry it to Docker Hub."""
-        return self.may_write and self.mirror.is_by_hand
-
 
 def cards_of(
     webhooks: Sequence[DockerWebhook],

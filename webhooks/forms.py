@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
-from django.urls import reverse, reverse_lazy
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.forms.boundfield import BoundField
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -26,11 +25,13 @@ from executions.definitions import definition_of
 from pipelines.definition import DefinitionError, InputParameter
 from pipelines.docker_parameters import is_docker_parameter
 from pipelines.models import Pipeline
-from webhooks.input_text import read_inputs, write_inputs
 from webhooks.models import DockerWebhook
 from webhooks.patterns import LONGEST_PATTERN, check_pattern
-from webhooks.services import resolve_token
+from webhooks.services import VARIABLE, resolve_token
 
+INPUT_PREFIX = "input-"
+LONGEST_INPUT = 10_000
+_SECRET = re.compile(r"[!-~]{20,200}")
 _SEARCHED = ("image", "tag", "digest", "message", "owner")
 _KEPT = ("name", "description", "endpoint", "pipeline", "mirror_mode")
 _PATTERNS = ("image_pattern", "tag_pattern")
@@ -48,10 +49,10 @@ class PipelineChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
     """A pipeline, with its project; those that take the Docker parameters come first."""
 
     def label_from_instance(self, obj: Pipeline) -> str:
-        """Name and project, and a word where a push would fill in nothing."""
+        """Name and project, and whether a push fills in its parameters."""
         name = f"{obj.name} ({obj.project.name})"
         if obj.injects_docker:
-            return name
+            return gettext("%(pipeline)s, Docker parameters") % {"pipeline": name}
         return gettext("%(pipeline)s, no Docker parameters") % {"pipeline": name}
 
 
@@ -77,7 +78,10 @@ class PatternField(forms.CharField):
 
 
 class WebhookForm(forms.Form):
-    """A Docker webhook. The API token is write-only: empty keeps the stored one."""
+    """A Docker webhook in the order of the manual, with one field per input of its pipeline.
+
+    The two secrets are write-only: empty keeps the stored one.
+    """
 
     project = ProjectField()
     name = forms.CharField(label=_("Name"), max_length=60)
@@ -86,6 +90,10 @@ class WebhookForm(forms.Form):
         Endpoint.objects.none(),
         label=_("Endpoint"),
         help_text=_("The Docker Registry endpoint that names the repository in Docker Hub."),
+    )
+    secret_token = SecretField(
+        label=_("Secret token"),
+        help_text=_("A part of the webhook URL, at least 20 characters. Empty: a random one."),
     )
     pipeline = PipelineChoice(
         Pipeline.objects.none(),
@@ -112,13 +120,6 @@ class WebhookForm(forms.Form):
         choices=DockerWebhook.MirrorMode.choices,
         initial=DockerWebhook.MirrorMode.AUTO,
     )
-    inputs = forms.CharField(
-        label=_("Inputs of the pipeline"),
-        required=False,
-        max_length=20_000,
-        widget=forms.Textarea(attrs={"rows": "4", "spellcheck": "false"}),
-        help_text=_("One name: value a line, for what a push does not fill in."),
-    )
 
     def __init__(
         self,
@@ -126,9 +127,10 @@ class WebhookForm(forms.Form):
         *,
         user: User,
         webhook: DockerWebhook | None = None,
-        pipeline: str = "",
+        entered: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(data, initial=_shown(webhook) if webhook else {"pipeline": pipeline})
+        """Show ``webhook``, and over it what was ``entered`` before."""
+        super().__init__(data, initial=(_shown(webhook) if webhook else {}) | dict(entered or {}))
         self.user, self.webhook = user, webhook
         projects: QuerySet[Project] = projects_allowing(user, Action.WRITE)
         project = self.fields["project"]
@@ -136,23 +138,16 @@ class WebhookForm(forms.Form):
             projects = Project.objects.filter(pk=webhook.project_id)
             del self.fields["project"]
             self.fields["api_token"].help_text = _("Empty keeps the stored token.")
+            self.fields["secret_token"].help_text = _("Empty keeps the stored one.")
         elif isinstance(project, ProjectField):
             project.offer(user)
         self.fields["api_token"].required = webhook is None
+        for name in ("api_token", "secret_token"):
+            self.fields[name].widget.attrs["autocomplete"] = "off"
         self._offer_from(projects)
-        self._link("endpoint", reverse("endpoints:new"), gettext("Create endpoint"))
-        self._link("api_token", reverse("accounts:tokens"), gettext("Generate token"))
-
-    def _link(self, name: str, url: str, words: str) -> None:
-        """Say beside a field where what it asks for is made."""
-        hint: SafeString = format_html(
-            '{} <a href="{}" target="_blank" rel="noopener">{}<span class="hide"> {}</span></a>',
-            self.fields[name].help_text,
-            url,
-            words,
-            gettext("(opens in a new tab)"),
-        )
-        self.fields[name].help_text = hint
+        self.declared = self._declared()
+        for declared in self.declared or ():
+            self.fields[INPUT_PREFIX + declared.name] = _input_field(declared)
 
     def _offer_from(self, projects: QuerySet[Project]) -> None:
         registries = Endpoint.objects.registries().filter(project__in=projects)
@@ -161,24 +156,48 @@ class WebhookForm(forms.Form):
         ordered = pipelines.order_by("-injects_docker", "name")
         offer(self, "pipeline", ordered.select_related("project", "current_revision"))
         self.fields["pipeline"].widget.attrs |= {
-            "hx-get": reverse_lazy("webhooks:new"),
+            "hx-get": "",
             "hx-target": "#declared-inputs",
             "hx-swap": "outerHTML",
         }
 
-    def clean_inputs(self) -> dict[str, str]:
-        """The text as names and values."""
-        return read_inputs(self.cleaned_data["inputs"])
+    def _declared(self) -> tuple[InputParameter, ...] | None:
+        """The inputs that the chosen pipeline leaves to the form; None while none is chosen."""
+        value = self["pipeline"].value()
+        field = cast("forms.ModelChoiceField[Pipeline]", self.fields["pipeline"])
+        try:
+            chosen = field.clean(value)
+        except ValidationError:
+            return None
+        return inputs_to_give(chosen)
+
+    @property
+    def inputs(self) -> list[BoundField]:
+        """The fields of the pipeline's inputs."""
+        return [self[INPUT_PREFIX + each.name] for each in self.declared or ()]
+
+    def clean_secret_token(self) -> str:
+        """Refuse what can be guessed or does not survive the way into Docker Hub."""
+        text: str = self.cleaned_data["secret_token"]
+        if text and not _SECRET.fullmatch(text):
+            raise ValidationError(
+                _("Use 20 to 200 letters, digits and signs without blanks, or leave it empty.")
+            )
+        return text
+
+    def clean_api_token(self) -> str:
+        """The new token; nothing where it is the stored one again."""
+        text: str = self.cleaned_data["api_token"]
+        return "" if self.webhook is not None and text == self.webhook.api_token else text
 
     def clean(self) -> dict[str, Any]:
-        """What one field cannot know by itself: the project, the token's rights, the inputs."""
+        """What one field cannot know by itself: the project, and the token's rights."""
         cleaned = super().clean() or self.cleaned_data
         project = self.webhook.project if self.webhook else cleaned.get("project")
         if project is not None:
             self._check_project(cleaned, project)
             self._check_token(cleaned.get("api_token", ""), project)
-            self._check_kept_token(cleaned, project)
-        self._check_inputs(cleaned)
+            self._check_kept_token(cleaned)
         return cleaned
 
     def _check_project(self, cleaned: Mapping[str, Any], project: Project) -> None:
@@ -195,46 +214,69 @@ class WebhookForm(forms.Form):
         if token is None:
             words = gettext("This is no valid token, or names no variable that holds one.")
             self.add_error("api_token", words)
-        elif token.owner != self.user and not can(self.user, Action.ADMINISTER, project):
+        elif token.owner != self.user and not self._may_use_tokens_of_others(project):
             words = gettext("This token belongs to %(user)s. Enter one of your own.")
             self.add_error("api_token", words % {"user": token.owner.username})
         elif not can(token.owner, Action.EXECUTE, project):
             words = gettext("%(user)s, who owns the token, may not run pipelines in this project.")
             self.add_error("api_token", words % {"user": token.owner.username})
 
-    def _check_kept_token(self, cleaned: Mapping[str, Any], project: Project) -> None:
-        """What a push does with somebody else's rights is not for everybody to change."""
+    def _may_use_tokens_of_others(self, project: Project) -> bool:
+        """Administrators may, but not to take over a webhook that runs as a third person."""
+        stored = resolve_token(self.webhook) if self.webhook else None
+        if stored is not None and stored.owner != self.user:
+            return False
+        return can(self.user, Action.ADMINISTER, project)
+
+    def _check_kept_token(self, cleaned: Mapping[str, Any]) -> None:
+        """What a push does with somebody else's rights is changed under one's own name only."""
         if self.webhook is None or cleaned.get("api_token"):
             return
         kept = resolve_token(self.webhook)
-        if (kept and kept.owner == self.user) or can(self.user, Action.ADMINISTER, project):
+        if kept is not None and kept.owner == self.user:
             return
-        names = ("endpoint", "pipeline", "inputs")
-        if any(cleaned.get(name) != getattr(self.webhook, name) for name in names):
+        if self._changes_what_runs(self.webhook, cleaned):
             words = gettext(
                 "The stored token is not yours. Enter one of your own to change the endpoint, "
                 "the pipeline or its inputs."
             )
             self.add_error("api_token", words)
 
-    def _check_inputs(self, cleaned: Mapping[str, Any]) -> None:
-        pipeline, given = cleaned.get("pipeline"), cleaned.get("inputs")
-        if pipeline is None or not given:
-            return
-        known = {each.name for each in inputs_to_give(pipeline)}
-        if unknown := sorted(given.keys() - known):
-            words = gettext("The pipeline has no such input, or a push fills it in: %(names)s.")
-            self.add_error("inputs", words % {"names": ", ".join(unknown)})
+    def _changes_what_runs(self, webhook: DockerWebhook, cleaned: Mapping[str, Any]) -> bool:
+        if any(cleaned.get(name) != getattr(webhook, name) for name in ("endpoint", "pipeline")):
+            return True
+        known = {declared.name for declared in self.declared or ()}
+        stored = {name: value for name, value in webhook.inputs.items() if name in known}
+        return _given_inputs(cleaned) != stored
 
     def apply(self, webhook: DockerWebhook) -> DockerWebhook:
         """Write what was entered into ``webhook``, without saving it."""
-        for name in (*_KEPT, *_PATTERNS, "inputs"):
+        for name in (*_KEPT, *_PATTERNS):
             setattr(webhook, name, self.cleaned_data[name])
+        webhook.inputs = _given_inputs(self.cleaned_data)
         if self.webhook is None:
             webhook.project = self.cleaned_data["project"]
         if token := self.cleaned_data["api_token"]:
             webhook.api_token, webhook.token_set_by = token, self.user
         return webhook
+
+
+class GenerateTokenForm(forms.Form):
+    """Whose token is to be made, and the proof; what comes of it is for the service."""
+
+    username = forms.CharField(
+        label=_("E-mail or user name"),
+        max_length=254,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
+        help_text=_("The token belongs to this account: pushes run with its rights."),
+    )
+    password = forms.CharField(
+        label=_("Password"),
+        max_length=4096,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+    )
+    project = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput())
 
 
 class EventFilter(ListFilter):
@@ -276,4 +318,26 @@ def inputs_to_give(pipeline: Pipeline) -> tuple[InputParameter, ...]:
 
 def _shown(webhook: DockerWebhook) -> dict[str, Any]:
     shown = {name: getattr(webhook, name) for name in (*_KEPT, *_PATTERNS)}
-    return shown | {"inputs": write_inputs(webhook.inputs)}
+    if VARIABLE.fullmatch(webhook.api_token):
+        shown["api_token"] = webhook.api_token
+    return shown | {INPUT_PREFIX + name: value for name, value in webhook.inputs.items()}
+
+
+def _input_field(declared: InputParameter) -> forms.CharField:
+    """One input; empty leaves the pipeline its own value, which is shown as the placeholder."""
+    return forms.CharField(
+        label=declared.name,
+        help_text=declared.description,
+        required=declared.mandatory and not declared.value,
+        max_length=LONGEST_INPUT,
+        strip=False,
+        widget=forms.TextInput(attrs={"placeholder": declared.value, "autocomplete": "off"}),
+    )
+
+
+def _given_inputs(cleaned: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name.removeprefix(INPUT_PREFIX): value
+        for name, value in cleaned.items()
+        if name.startswith(INPUT_PREFIX) and value
+    }

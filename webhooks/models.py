@@ -182,6 +182,23 @@ class ListenerSecret(Entity):
         return cls.objects.create(webhook=webhook, secret=text, lookup=fingerprint(text))
 
 
+class HookReveal(Entity):
+    """Who was shown a hook URL with its secret, and when; it outlives the webhook."""
+
+    webhook = models.ForeignKey(
+        DockerWebhook, null=True, on_delete=models.SET_NULL, related_name="reveals"
+    )
+    webhook_name = models.CharField(max_length=60)
+    actor = models.CharField(max_length=255)
+    remote_addr = models.GenericIPAddressField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.webhook_name}, to {self.actor}"
+
+
 class RemoteHook(Entity, Claimable):
     """A webhook in Docker Hub: what it should be and what it is. It outlives its DockerWebhook.
 

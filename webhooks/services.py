@@ -17,21 +17,61 @@ from codestream.core.metrics import EVENTS
 from codestream.core.work import announce
 from codestream.projects.models import Variable
 from webhooks.matching import Verdict
-from webhooks.models import DockerWebhook, RefusedDelivery, RegistryEvent
+from webhooks.models import (
+    DockerWebhook,
+    HookReveal,
+    ListenerSecret,
+    RefusedDelivery,
+    RegistryEvent,
+)
 
 VARIABLE = re.compile(r"\$\{var\.([A-Za-z0-9_-]+)\}")
 MOST_REFUSALS_A_MINUTE = 1000
 
 
-def save_webhook(webhook: DockerWebhook, *, by: User) -> DockerWebhook:
-    """Create or change a webhook; Docker Hub follows. Raises Refused when the name is taken."""
+class SecretTakenError(Refused):
+    """Another webhook has, or had, this secret token."""
+
+    code = "secret_taken"
+
+
+@transaction.atomic
+def save_webhook(webhook: DockerWebhook, *, by: User, secret: str = "") -> DockerWebhook:
+    """Create or change a webhook, with another secret token where one is given; Docker Hub
+    follows. Raises Refused when the name is taken, SecretTakenError for the secret.
+    """
     webhook.edited_by = by
+    if secret:
+        # First: what Docker Hub should hold is written down when the webhook is saved.
+        _change_secret(webhook, secret)
     try:
         with transaction.atomic():
             webhook.save()
     except IntegrityError as error:
         raise Refused(_("The project has a webhook with this name.")) from error
     return webhook
+
+
+def _change_secret(webhook: DockerWebhook, text: str) -> None:
+    live = webhook.secrets.filter(retired_at=None)
+    if text in [row.secret for row in live]:
+        return
+    live.update(retired_at=now())
+    try:
+        with transaction.atomic():
+            ListenerSecret.issue(webhook, text)
+    except IntegrityError as error:
+        raise SecretTakenError(_("Choose another secret token: this one is used up.")) from error
+
+
+@transaction.atomic
+def reveal_url(*, webhook: DockerWebhook, by: User, remote_addr: str | None) -> str:
+    """Return the hook URL with its secret, and remember who was shown it."""
+    secret = webhook.secrets.get(retired_at=None)
+    HookReveal.objects.create(
+        webhook=webhook, webhook_name=webhook.name, actor=by.username, remote_addr=remote_addr
+    )
+    return webhook.hook_url(secret.secret)
 
 
 def set_enabled(*, webhook: DockerWebhook, enabled: bool, by: User) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webhooks import activity_views, mirror_views, views
+from webhooks import activity_views, mirror_views, token_views, views
 
 app_name = "webhooks"
 
@@ -13,7 +13,14 @@ urlpatterns = [
     path("triggers/docker/activity/<uuid:pk>/", activity_views.event, name="event"),
     path("triggers/docker/webhooks/", views.webhook_list, name="list"),
     path("triggers/docker/webhooks/new/", views.new, name="new"),
+    path("triggers/docker/webhooks/new/endpoint/", views.create_endpoint, name="new-endpoint"),
+    path("triggers/docker/webhooks/token/", token_views.token, name="token"),
     path("triggers/docker/webhooks/<uuid:pk>/edit/", views.edit, name="edit"),
+    path(
+        "triggers/docker/webhooks/<uuid:pk>/edit/endpoint/",
+        views.create_endpoint,
+        name="edit-endpoint",
+    ),
     path("triggers/docker/webhooks/<uuid:pk>/enabled/", views.change_enabled, name="enabled"),
     path("triggers/docker/webhooks/<uuid:pk>/delete/", views.delete, name="delete"),
     path("triggers/docker/webhooks/<uuid:pk>/mirror/", mirror_views.mirror, name="mirror"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpResponse
-from django.shortcuts import redirect, render
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -20,13 +22,15 @@ from codestream.core.live import WHILE_LIVE
 from codestream.core.pages import form_status, page, submitted
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action
-from pipelines.definition import InputParameter
-from webhooks import services
+from endpoints.models import EndpointKind
+from webhooks import drafts, services
 from webhooks.cards import cards_of
 from webhooks.finding import writable_webhook
-from webhooks.forms import WebhookForm, inputs_to_give
-from webhooks.mirror_state import leftovers_for, mirror_state
+from webhooks.forms import WebhookForm
+from webhooks.mirror_state import leftovers_for
 from webhooks.models import DockerWebhook
+
+REVEALS_SHOWN = 5
 
 
 @login_required
@@ -50,30 +54,49 @@ def webhook_list(request: SignedInRequest) -> HttpResponse:
     return page(request, "webhooks/list.html", context)
 
 
-@sensitive_post_parameters("api_token")
+@sensitive_post_parameters("api_token", "secret_token")
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: SignedInRequest) -> HttpResponse:
-    """Make a webhook; it is enabled at once. ``pipeline`` chooses one beforehand."""
-    if not projects_allowing(request.user, Action.WRITE).exists():
-        raise PermissionDenied
-    chosen = request.GET.get("pipeline", "")
-    form = WebhookForm(submitted(request), user=request.user, pipeline=chosen)
-    if form.is_valid() and _saved(request, form, DockerWebhook()):
-        return redirect("webhooks:list")
+    """Make a webhook; it is enabled at once. The address may choose its pipeline and endpoint."""
+    _require_a_place(request)
+    form = WebhookForm(_sent(request), user=request.user, entered=_entered(request))
+    webhook = DockerWebhook()
+    if form.is_valid() and _saved(request, form, webhook):
+        return redirect(_card(webhook))
     return _form_page(request, form)
 
 
-@sensitive_post_parameters("api_token")
+@sensitive_post_parameters("api_token", "secret_token")
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Change a webhook; its project stays."""
     webhook = writable_webhook(request.user, pk)
-    form = WebhookForm(submitted(request), user=request.user, webhook=webhook)
+    form = WebhookForm(
+        _sent(request), user=request.user, webhook=webhook, entered=_entered(request)
+    )
     if form.is_valid() and _saved(request, form, webhook):
-        return redirect("webhooks:list")
+        return redirect(_card(webhook))
     return _form_page(request, form)
+
+
+@sensitive_post_parameters("api_token", "secret_token")
+@login_required
+@require_POST
+def create_endpoint(request: SignedInRequest, pk: UUID | None = None) -> HttpResponse:
+    """Keep the half-filled form and make an endpoint, which leads back to the form."""
+    if pk is None:
+        _require_a_place(request)
+        project, back = request.POST.get("project", ""), reverse("webhooks:new")
+    else:
+        project, back = (
+            writable_webhook(request.user, pk).project.name,
+            reverse("webhooks:edit", args=[pk]),
+        )
+    drafts.keep_draft(request.session, request.POST)
+    asked = {"type": EndpointKind.DOCKER_REGISTRY, "project": project, "next": f"{back}?draft=1"}
+    return redirect(f"{reverse('endpoints:new')}?{urlencode(asked)}")
 
 
 @login_required
@@ -100,22 +123,50 @@ def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def reveal(request: SignedInRequest, pk: UUID) -> HttpResponse:
-    """Show the hook URL with its secret, to be pasted into Docker Hub, and only then."""
+    """Show the hook URL with its secret in this one answer; who saw it is written down."""
     webhook = writable_webhook(request.user, pk)
-    secret = webhook.secrets.filter(retired_at=None).first()
-    if secret is None or not mirror_state(webhook).is_by_hand:
-        raise Http404
-    context = {"nav": "docker", "webhook": webhook, "url": webhook.hook_url(secret.secret)}
-    return render(request, "webhooks/url.html", context)
+    address = request.META.get("REMOTE_ADDR") or None
+    url = services.reveal_url(webhook=webhook, by=request.user, remote_addr=address)
+    context = {"nav": "docker", "webhook": webhook, "url": url}
+    return page(request, "webhooks/url.html", context, partial="shown")
+
+
+def _require_a_place(request: SignedInRequest) -> None:
+    """Refuse who may write in no project."""
+    if not projects_allowing(request.user, Action.WRITE).exists():
+        raise PermissionDenied
+
+
+def _sent(request: SignedInRequest) -> QueryDict | None:
+    """What the form was sent with; a draft that it goes on with adds its secrets."""
+    entered = submitted(request)
+    return None if entered is None else drafts.with_secrets(request.session, entered)
+
+
+def _entered(request: SignedInRequest) -> dict[str, str]:
+    """What the form shows before anything is sent: the draft, and what the address chooses."""
+    draft = drafts.read_draft(request.session) if "draft" in request.GET else QueryDict()
+    entered = {name: str(draft[name]) for name in draft}
+    chosen = {name: request.GET[name] for name in ("pipeline", "endpoint") if name in request.GET}
+    return entered | chosen
+
+
+def _card(webhook: DockerWebhook) -> str:
+    return f"{reverse('webhooks:list')}#hook-{webhook.pk}"
 
 
 def _saved(request: SignedInRequest, form: WebhookForm, webhook: DockerWebhook) -> bool:
     """Save what was entered; False leaves the error on the form."""
     try:
-        services.save_webhook(form.apply(webhook), by=request.user)
+        secret = form.cleaned_data["secret_token"]
+        services.save_webhook(form.apply(webhook), by=request.user, secret=secret)
+    except services.SecretTakenError as refusal:
+        form.add_error("secret_token", refusal.user_message)
+        return False
     except Refused as refusal:
         form.add_error("name", refusal.user_message)
         return False
+    drafts.forget_draft(request.session)
     messages.success(request, _("Webhook %(name)s saved.") % {"name": webhook.name})
     return True
 
@@ -125,24 +176,11 @@ def _form_page(request: SignedInRequest, form: WebhookForm) -> HttpResponse:
         "nav": "docker",
         "form": form,
         "webhook": form.webhook,
-        "declared": _declared(form),
+        "is_draft": "draft" in request.GET,
+        "draft_waits": form.webhook is None and drafts.is_kept(request.session),
+        "kept": drafts.kept_secrets(request.session) if "draft" in request.GET else (),
+        "reveals": form.webhook.reveals.all()[:REVEALS_SHOWN] if form.webhook else (),
     }
     return page(
         request, "webhooks/form.html", context, partial="declared", status=form_status(form)
     )
-
-
-def _declared(form: WebhookForm) -> tuple[InputParameter, ...] | None:
-    """The inputs that the chosen pipeline leaves to the form; None while none is chosen."""
-    field = form.fields["pipeline"]
-    value = form["pipeline"].value()
-    chosen = field.queryset.filter(pk=value).first() if _is_key(value) else None  # type: ignore[attr-defined]
-    return inputs_to_give(chosen) if chosen else None
-
-
-def _is_key(value: object) -> bool:
-    try:
-        UUID(str(value))
-    except ValueError:
-        return False
-    return True

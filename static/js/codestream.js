@@ -94,3 +94,48 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (successful) said.replaceChildren();
   else if (xhr.getResponseHeader("X-Trouble") && !said.childElementCount) said.innerHTML = xhr.responseText;
 });
+
+// "Generate token": the dialog holds the token until it is closed; nothing of it is kept.
+const tokenPlace = document.getElementById("token-dialog");
+
+function openTokenDialog() {
+  const dialog = tokenPlace.querySelector("dialog");
+  dialog.addEventListener("close", () => tokenPlace.replaceChildren());
+  dialog.showModal();
+}
+
+function use(button) {
+  const field = document.getElementById(button.dataset.into);
+  const token = document.getElementById(button.dataset.use).value;
+  button.closest("dialog").close();
+  if (!field) return;
+  field.value = token;
+  field.focus();
+}
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.target === tokenPlace && tokenPlace.firstElementChild) openTokenDialog();
+});
+document.addEventListener("variable-created", (event) => {
+  const said = tokenPlace.querySelector("[data-referred]");
+  if (!said) return;
+  said.querySelector("code").textContent = event.detail.reference;
+  said.hidden = false;
+});
+
+// "Generate" beside a secret: 20 random bytes, URL-safe, readable until the page is left.
+function generate(button) {
+  const bytes = crypto.getRandomValues(new Uint8Array(20));
+  const text = btoa(String.fromCharCode(...bytes));
+  const field = document.getElementById(button.dataset.generate);
+  field.type = "text";
+  field.value = text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  field.focus();
+}
+
+for (const button of document.querySelectorAll("[data-generate]")) button.hidden = false;
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button?.dataset.use !== undefined) use(button);
+  if (button?.dataset.generate !== undefined) generate(button);
+});

@@ -23,6 +23,7 @@ PAGES = [
     "/triggers/docker/activity/",
     "/triggers/docker/webhooks/",
     "/triggers/docker/webhooks/new/",
+    "/triggers/docker/webhooks/token/",
     "/account/tokens/",
 ]
 

@@ -10,7 +10,9 @@ from codestream.accounts.models import ApiToken
 from codestream.accounts.services import issue_token, revoke_token
 from codestream.core.clock import now
 from codestream.projects.models import Variable
+from endpoints.models import Endpoint
 from tests.factories import (
+    PIPELINE_SOURCE,
     DockerRegistryFactory,
     DockerWebhookFactory,
     PipelineFactory,
@@ -20,7 +22,7 @@ from tests.factories import (
 )
 from tests.integration.cast import Cast, get, statuses
 from webhooks.matching import Verdict
-from webhooks.models import DockerWebhook, RegistryEvent, RemoteHook
+from webhooks.models import DockerWebhook, HookReveal, RegistryEvent, RemoteHook
 
 HTMX = {"HX-Request": "true"}
 LIST = "/triggers/docker/webhooks/"
@@ -40,7 +42,7 @@ def entered(cast: Cast, token: str) -> dict[str, str]:
         "image_pattern": "demo/web",
         "tag_pattern": r"\d+\.\d+",
         "mirror_mode": "AUTO",
-        "inputs": "replicas: 3",
+        "input-replicas": "3",
     }
 
 
@@ -114,7 +116,7 @@ def test_a_saved_webhook_is_enabled_and_being_mirrored(cast: Cast, entered: dict
     assert webhook.inputs == {"replicas": "3"}
     assert webhook.token_set_by == webhook.edited_by == cast.users["member"]
     html = answer.content.decode()
-    assert answer.redirect_chain == [(LIST, 302)]
+    assert answer.redirect_chain == [(f"{LIST}#hook-{webhook.pk}", 302)]
     assert "Being created in Docker Hub" in html
     assert 'hx-trigger="every 1s"' in html
 
@@ -151,12 +153,9 @@ def test_a_refused_form_does_not_give_the_token_back(
         ("api_token", ""),
         ("api_token", "cs_rt_made_up"),
         ("api_token", "${var.absent}"),
-        ("inputs", "nonsense"),
-        ("inputs", "a: [1]"),
-        ("inputs", "replicas: 1\nreplicas: 2"),
-        ("inputs", "unknown: 1"),
-        ("inputs", "DOCKER_TAG: latest"),
-        ("inputs", "a: 'b"),
+        ("pipeline", ""),
+        ("secret_token", "too-short"),
+        ("secret_token", "twenty letters with blanks"),
     ],
 )
 def test_what_is_wrong_is_said_at_its_field(
@@ -226,14 +225,92 @@ def test_an_empty_token_keeps_the_stored_one(
     assert (webhook.name, webhook.api_token) == ("renamed", token)
 
 
-def test_the_form_names_the_inputs_that_no_push_fills(cast: Cast) -> None:
+def test_the_chosen_pipeline_brings_a_field_for_each_input_that_no_push_fills(cast: Cast) -> None:
     pipeline = PipelineFactory.create(project=cast.project)
 
     html = get(cast, f"{NEW}?pipeline={pipeline.pk}", **HTMX)
 
-    assert "<code>replicas</code> (1)" in html
+    assert 'name="input-replicas"' in html
+    assert 'placeholder="1"' in html
     assert "DOCKER_TAG" not in html
     assert "<html" not in html
+
+
+def test_no_or_a_strangers_pipeline_brings_no_field(cast: Cast) -> None:
+    stranger = PipelineFactory.create()
+
+    for chosen in ("", "nonsense", str(stranger.pk)):
+        html = get(cast, f"{NEW}?pipeline={chosen}", **HTMX)
+        assert "Choose a pipeline first." in html
+        assert "input-" not in html
+
+
+def test_a_mandatory_input_without_a_value_of_its_own_has_to_be_given(
+    cast: Cast, entered: dict[str, str]
+) -> None:
+    source = PIPELINE_SOURCE.format(name="strict").replace("replicas: '1'", "replicas: ''")
+    strict = PipelineFactory.create(
+        project=cast.project, source=source + "_inputMeta: {replicas: {mandatory: true}}\n"
+    )
+    given = {**entered, "pipeline": str(strict.pk), "input-replicas": ""}
+
+    answer = cast.client("member").post(NEW, given)
+
+    assert list(answer.context["form"].errors) == ["input-replicas"]
+
+
+def test_an_empty_input_leaves_the_pipeline_its_own_value(
+    cast: Cast, entered: dict[str, str]
+) -> None:
+    cast.client("member").post(NEW, {**entered, "input-replicas": "", "input-unknown": "1"})
+
+    assert DockerWebhook.objects.get().inputs == {}
+
+
+def test_a_stored_input_is_shown_again(cast: Cast, webhook: DockerWebhook) -> None:
+    webhook.inputs = {"replicas": "7", "gone": "x"}
+    webhook.save()
+
+    html = get(cast, page_of(webhook, "edit"))
+
+    assert 'name="input-replicas" value="7"' in html
+    assert "gone" not in html
+
+
+def test_a_chosen_secret_token_opens_the_webhook(cast: Cast, entered: dict[str, str]) -> None:
+    secret = "chosen-by-hand-and-long-enough="
+
+    cast.client("member").post(NEW, {**entered, "secret_token": secret})
+
+    webhook = DockerWebhook.objects.get()
+    assert [row.secret for row in webhook.secrets.all()] == [secret]
+    assert webhook.remote_hooks.get().hook_url == webhook.hook_url(secret)
+
+
+def test_another_secret_token_takes_the_place_of_the_old_one(
+    cast: Cast, webhook: DockerWebhook, entered: dict[str, str]
+) -> None:
+    old, new = webhook.secrets.get().secret, "x" * 20
+    changed = {**entered, "endpoint": str(webhook.endpoint_id), "api_token": ""}
+    changed["pipeline"] = str(webhook.pipeline_id)
+
+    for _ in range(2):  # the second time it is the stored one already
+        cast.client("member").post(page_of(webhook, "edit"), {**changed, "secret_token": new})
+
+    assert webhook.secrets.get(retired_at=None).secret == new
+    assert webhook.secrets.exclude(retired_at=None).get().secret == old
+    assert webhook.remote_hooks.get(desired="PRESENT").hook_url == webhook.hook_url(new)
+
+
+def test_a_secret_token_is_used_by_one_webhook(
+    cast: Cast, webhook: DockerWebhook, entered: dict[str, str]
+) -> None:
+    taken = webhook.secrets.get().secret
+
+    answer = cast.client("member").post(NEW, {**entered, "name": "other", "secret_token": taken})
+
+    assert list(answer.context["form"].errors) == ["secret_token"]
+    assert DockerWebhook.objects.count() == 1
 
 
 def test_pipelines_that_take_a_push_come_first(cast: Cast) -> None:
@@ -242,7 +319,9 @@ def test_pipelines_that_take_a_push_come_first(cast: Cast) -> None:
 
     html = get(cast, NEW)
 
-    assert html.index("deploy (Shop)") < html.index("another (Shop), no Docker parameters")
+    assert html.index("deploy (Shop), Docker parameters") < html.index(
+        "another (Shop), no Docker parameters"
+    )
 
 
 def test_a_webhook_is_switched_off_and_on(cast: Cast, webhook: DockerWebhook) -> None:
@@ -289,21 +368,127 @@ def test_the_mirror_is_asked_for_until_it_stands(cast: Cast, webhook: DockerWebh
     assert "hx-trigger" not in html
 
 
-def test_the_url_is_shown_where_it_is_carried_by_hand(cast: Cast, webhook: DockerWebhook) -> None:
-    webhook.mirror_mode = DockerWebhook.MirrorMode.MANUAL
-    webhook.save()
+def test_the_url_is_masked_until_it_is_revealed_which_is_written_down(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    secret = webhook.secrets.get().secret
+    client = cast.client("member")
 
+    assert secret not in get(cast, LIST)
+    answer = client.post(page_of(webhook, "url"), headers=HTMX)
+
+    assert webhook.hook_url(secret) in answer.text
+    assert "<html" not in answer.text
+    assert "no-store" in answer.headers["Cache-Control"]
+    seen = HookReveal.objects.get()
+    assert (seen.webhook, seen.actor, seen.remote_addr) == (webhook, "member", "127.0.0.1")
+    assert "Who saw the URL" in get(cast, page_of(webhook, "edit"))
+    assert secret not in get(cast, page_of(webhook, "edit"))
+
+
+def test_without_a_script_the_url_is_a_page(cast: Cast, webhook: DockerWebhook) -> None:
     answer = cast.client("member").post(page_of(webhook, "url"))
 
-    assert webhook.secrets.get().secret in answer.content.decode()
-    assert "no-store" in answer.headers["Cache-Control"]
+    assert "<html" in answer.text
+    assert webhook.secrets.get().secret in answer.text
 
 
-def test_the_url_of_a_mirrored_webhook_is_not_shown(cast: Cast, webhook: DockerWebhook) -> None:
-    mirror_now(webhook)
+def test_who_may_not_see_the_url_leaves_no_trace(cast: Cast, webhook: DockerWebhook) -> None:
+    cast.client("viewer").post(page_of(webhook, "url"))
 
-    assert cast.client("owner").post(page_of(webhook, "url")).status_code == 404
-    assert "Reveal URL" not in get(cast, LIST, "owner")
+    assert not HookReveal.objects.exists()
+
+
+def test_that_somebody_saw_the_url_outlives_the_webhook(cast: Cast, webhook: DockerWebhook) -> None:
+    cast.client("member").post(page_of(webhook, "url"))
+
+    cast.client("member").post(page_of(webhook, "delete"))
+
+    assert HookReveal.objects.get().webhook_name == "release"
+
+
+def create_endpoint(cast: Cast, entered: dict[str, str], url: str = f"{NEW}endpoint/") -> Client:
+    """Press *Create endpoint* in a half-filled form, and make one."""
+    client = cast.client("member")
+    answer = client.post(url, entered)
+    made = {
+        "name": "made-on-the-way",
+        "server_type": "DockerHub",
+        "repository_url": "demo/web",
+        "username": "robot",
+        "password": "hub-password",
+        "project": "Shop",
+    }
+    client.back = client.post(answer.headers["Location"], made).headers["Location"]  # type: ignore[attr-defined]
+    return client
+
+
+def test_a_new_endpoint_leads_back_to_the_form_with_everything_in_it(
+    cast: Cast, entered: dict[str, str], token: str
+) -> None:
+    half = {**entered, "endpoint": "", "secret_token": "s" * 20}
+    client = create_endpoint(cast, half)
+
+    form = client.get(client.back)  # type: ignore[attr-defined]
+
+    endpoint = Endpoint.objects.get(name="made-on-the-way")
+    for value in ("release", "demo/web", str(endpoint.pk), entered["pipeline"]):
+        assert value in form.text
+    assert 'name="input-replicas" value="3"' in form.text
+    assert token not in form.text
+    assert token not in str(dict(client.session))
+    again = {**half, "endpoint": str(endpoint.pk), "draft": "1"}
+    del again["api_token"], again["secret_token"]
+    assert client.post(client.back, again).status_code == 302  # type: ignore[attr-defined]
+    webhook = DockerWebhook.objects.get()
+    assert (webhook.endpoint, webhook.api_token) == (endpoint, token)
+    assert webhook.secrets.get().secret == "s" * 20
+    assert "webhook-draft" not in client.session
+
+
+def test_a_reference_to_a_variable_is_no_secret_of_the_draft(
+    cast: Cast, entered: dict[str, str]
+) -> None:
+    client = create_endpoint(cast, {**entered, "api_token": "${var.hub}"})
+
+    form = client.get(client.back)  # type: ignore[attr-defined]
+
+    assert "${var.hub}" in form.text
+    assert "The secrets that you entered are kept" not in form.text
+
+
+def test_a_stored_webhook_gets_a_new_endpoint_the_same_way(
+    cast: Cast, webhook: DockerWebhook, entered: dict[str, str]
+) -> None:
+    edited = {**entered, "name": "renamed", "api_token": ""}
+
+    client = create_endpoint(cast, edited, page_of(webhook, "edit/endpoint"))
+    form = client.get(client.back)  # type: ignore[attr-defined]
+
+    assert client.back.startswith(page_of(webhook, "edit"))  # type: ignore[attr-defined]
+    assert 'value="renamed"' in form.text
+
+
+def test_a_draft_is_only_gone_on_with_where_the_form_says_so(
+    cast: Cast, entered: dict[str, str]
+) -> None:
+    client = create_endpoint(cast, entered)
+
+    answer = client.post(NEW, {**entered, "api_token": ""})
+
+    assert list(answer.context["form"].errors) == ["api_token"]
+    form = client.get(NEW).text
+    assert "release" not in form
+    assert 'href="?draft=1"' in form
+
+
+def test_a_new_endpoint_leads_to_no_other_site(cast: Cast) -> None:
+    made = {"name": "x", "server_type": "DockerHub", "repository_url": "demo/web"}
+    made |= {"username": "robot", "password": "hub-password", "project": "Shop"}
+
+    answer = cast.client("member").post("/endpoints/new/?next=https://evil.example/", made)
+
+    assert answer.headers["Location"] == "/endpoints/"
 
 
 @pytest.mark.parametrize(
@@ -356,7 +541,8 @@ def administrator(db: None) -> Client:
 
 
 @pytest.mark.parametrize(
-    "model", ["listenersecret", "remotehook", "registryevent", "push", "refuseddelivery"]
+    "model",
+    ["hookreveal", "listenersecret", "remotehook", "registryevent", "push", "refuseddelivery"],
 )
 def test_the_administration_shows_and_does_not_write(
     administrator: Client, event: RegistryEvent, model: str

@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
-from codestream.accounts.models import User
+from codestream.accounts.models import ApiToken, User
 from codestream.accounts.services import issue_token
+from codestream.core.clock import now
 from codestream.projects.models import Variable
-from tests.factories import DockerWebhookFactory, PipelineFactory, VariableFactory
+from tests.factories import (
+    DockerRegistryFactory,
+    DockerWebhookFactory,
+    PipelineFactory,
+    VariableFactory,
+)
 from tests.integration.cast import Cast
 from webhooks.models import DockerWebhook
 
@@ -81,12 +87,46 @@ def test_a_member_may_not_borrow_a_token_through_a_variable(
     assert "belongs to owner" in answer.content.decode()
 
 
-def test_an_administrator_of_the_project_may_do_both(cast: Cast, webhook: DockerWebhook) -> None:
-    token = token_of(cast.users["member"])
+def test_an_administrator_may_not_point_somebody_elses_rights_either(cast: Cast) -> None:
+    webhook = DockerWebhookFactory(
+        project=cast.project, api_token=token_of(cast.users["member"]), inputs={"replicas": "2"}
+    )
 
-    answers = [
-        edit(cast, webhook, "owner", pipeline=other_pipeline(cast)).status_code,
-        edit(cast, webhook, "owner", api_token=token).status_code,
+    changes: list[dict[str, str]] = [
+        {"pipeline": other_pipeline(cast)},
+        {"endpoint": str(DockerRegistryFactory(project=cast.project).pk)},
+        {"input-replicas": "3"},
+        {},
+        {"input-replicas": "2", "api_token": token_of(cast.users["viewer"])},
     ]
+    for change in changes:
+        assert NOT_YOURS in edit(cast, webhook, "owner", **change).text or (
+            "belongs to viewer" in edit(cast, webhook, "owner", **change).text
+        )
+    own = token_of(cast.users["owner"])
+    answer = edit(cast, webhook, "owner", pipeline=other_pipeline(cast), api_token=own)
+    assert answer.status_code == 302
 
-    assert answers == [302, 302]
+
+def test_an_administrator_may_give_a_webhook_of_ones_own_the_token_of_a_robot(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    assert edit(cast, webhook, "owner", api_token=token_of(cast.users["member"])).status_code == 302
+
+
+def test_the_reference_that_is_stored_already_is_not_a_new_token(cast: Cast) -> None:
+    value = token_of(cast.users["owner"])
+    VariableFactory(project=cast.project, name="hub", type="SECRET", value=value)
+    webhook = DockerWebhookFactory(project=cast.project, api_token="${var.hub}")
+
+    assert edit(cast, webhook, name="renamed", api_token="${var.hub}").status_code == 302
+    answer = edit(cast, webhook, pipeline=other_pipeline(cast), api_token="${var.hub}")
+    assert NOT_YOURS in answer.text
+
+
+def test_whoever_keeps_a_dead_token_may_change_nothing_that_it_would_start(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    ApiToken.objects.update(revoked_at=now())
+
+    assert NOT_YOURS in edit(cast, webhook, pipeline=other_pipeline(cast)).text

@@ -92,12 +92,12 @@ def duration(start: datetime | None, end: datetime | None = None) -> str:
 
 @register.inclusion_tag("look/field.html")
 def field(
-    bound: BoundField, *, mono: bool = False, beside: str = "", project: str = ""
+    bound: BoundField, *, mono: bool = False, beside: str = "", project: str = "", address: str = ""
 ) -> dict[str, object]:
     """Label, input, hint and error of a form field, tied together for assistive technology.
 
     ``beside`` names a template that is shown next to the input, told its id as ``source`` and the
-    name of the ``project``, where that is settled.
+    name of the ``project``, where that is settled, and an ``address`` to go to.
     """
     return {
         "field": bound,
@@ -107,6 +107,7 @@ def field(
         "again": _lost(bound),
         "beside": beside,
         "project": project,
+        "address": address,
     }
 
 
