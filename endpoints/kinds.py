@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from codestream.core.errors import Refused
 from endpoints.addresses import repository_address
+from endpoints.clients import registry
 from endpoints.clients.docker_registry import DockerRegistry
 from endpoints.clients.dockerhub import DockerHub, RepositoryAddress
 from endpoints.clients.kubernetes import ClusterAccess, Kubernetes
@@ -102,6 +103,16 @@ def is_docker_hub(endpoint: Endpoint) -> bool:
     """Whether the server type, in any of its spellings, is DockerHub."""
     server: str = endpoint.properties.get("serverType", "DockerHub")
     return server.lower().replace("_", "") == "dockerhub"
+
+
+def tag_digest(endpoint: Endpoint, tag: str) -> str:
+    """The digest that a tag of the endpoint's repository stands for. Raises a ClientError."""
+    credentials = credentials_of(endpoint)
+    account = registry.RegistryAccount(
+        username=credentials.get("username", ""),
+        secret=credentials.get("password", "") or credentials.get("token", ""),
+    )
+    return registry.tag_digest(repository_of(endpoint), tag, account)
 
 
 def kubernetes(endpoint: Endpoint) -> Kubernetes:

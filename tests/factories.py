@@ -145,6 +145,7 @@ class DockerWebhookFactory(DjangoModelFactory):
     endpoint = SubFactory(DockerRegistryFactory, project=SelfAttribute("..project"))
     pipeline = SubFactory(PipelineFactory, project=SelfAttribute("..project"))
     mirror_mode = DockerWebhook.MirrorMode.MANUAL
+    pin_digest = False
     api_token = LazyAttribute(_token_of_a_member)
 
 

@@ -24,7 +24,12 @@ class WebhooksConfig(AppConfig):
             model=RegistryEvent,
             step=judge_event,
             fail=fail_event,
-            related=("webhook__endpoint", "webhook__pipeline", "webhook__project"),
+            related=(
+                "webhook__endpoint",
+                "webhook__pipeline",
+                "webhook__project",
+                "rerun_of__execution",
+            ),
             turn=in_turn,
             following=next_in_line,
         )

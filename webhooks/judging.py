@@ -4,7 +4,8 @@ when the push passes, in an execution; both in one transaction, so that a push s
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -24,12 +25,17 @@ from executions.definitions import definition_of, revision_number
 from executions.models import Execution
 from executions.services import start_execution
 from pipelines.docker_parameters import inject_docker
+from webhooks.digests import find_digest
+from webhooks.folding import Delivery, Known, Meaning, meaning_of
 from webhooks.matching import Filter, Judgement, Step, StepOutcome, Verdict, judge
 from webhooks.models import DockerWebhook, Push, RegistryEvent
 from webhooks.readers import reader_for
 from webhooks.registries.base import ImagePushed, Malformed
-from webhooks.services import resolve_token
+from webhooks.services import resolve_token, stop_webhook
 
+MOST_RUNS = 10
+RUNS_WITHIN = timedelta(minutes=1)
+"""More runs of one webhook and tag in this time are a loop: a pipeline pushes what it hears of."""
 INVALID_TOKEN = "Invalid Oauth Refresh token. Verify webhook configuration."  # noqa: S105
 
 
@@ -41,6 +47,8 @@ def judge_event(claim: Claim) -> None:
             return
     push = _read(event)
     judgement = _judgement(event, push)
+    if isinstance(push, ImagePushed) and judgement.verdict is Verdict.TRIGGERED:
+        push, judgement = _pinned(event, push, judgement)
     with finishing(claim, wake_at=None):
         if isinstance(push, ImagePushed):
             _keep_push(event, push)
@@ -91,7 +99,7 @@ def _judgement(event: RegistryEvent, push: ImagePushed | Judgement) -> Judgement
         place = repository_of(webhook.endpoint)
     except ClientError as error:
         return _ended(Verdict.FAILED, error.code, error.user_message, step="Endpoint")
-    return judge(
+    judgement = judge(
         push,
         Filter(
             enabled=webhook.enabled,
@@ -101,11 +109,41 @@ def _judgement(event: RegistryEvent, push: ImagePushed | Judgement) -> Judgement
             tag_pattern=webhook.tag_pattern,
         ),
     )
+    origin = Step(name="Secret token", outcome=StepOutcome.PASSED, detail=_ORIGINS[event.source])
+    return replace(judgement, steps=(origin, *judgement.steps))
+
+
+_ORIGINS = {
+    RegistryEvent.Source.DELIVERY: "The delivery carried the secret token of the webhook.",
+    RegistryEvent.Source.RECOVERED: "No delivery came; Codestream found the push by itself.",
+    RegistryEvent.Source.RERUN: "Not a delivery: somebody let an earlier one run again.",
+}
+
+
+def _pinned(
+    event: RegistryEvent, push: ImagePushed, judgement: Judgement
+) -> tuple[ImagePushed, Judgement]:
+    """The push with the digest that its tag stands for, where it can be had."""
+    webhook = event.webhook
+    if webhook is None:
+        return push, judgement
+    if event.rerun_of is not None and event.rerun_of.digest:
+        push = replace(push, digest=event.rerun_of.digest)
+    found = find_digest(webhook, push)
+    outcome = StepOutcome.PASSED if found.digest else StepOutcome.SKIPPED
+    return replace(push, digest=found.digest), _with(judgement, "Digest", outcome, found.why)
 
 
 def _start(
     event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed, judgement: Judgement
 ) -> Judgement:
+    meaning, known = _meaning(event, webhook, push)
+    if known is not None and meaning.is_same:
+        return _folded(event, known, push, judgement, meaning.why)
+    judgement = _passed(judgement, "Duplicate", meaning.why)
+    if _runs_in_a_loop(event, webhook, push):
+        stop_webhook(webhook=webhook, because=_LOOP % {"tag": push.tag, "runs": MOST_RUNS})
+        return _then(judgement, Verdict.IGNORED, "loop", webhook.stopped_because, step="Loop")
     token = resolve_token(webhook)
     if token is None:
         return _then(judgement, Verdict.FAILED, "token", INVALID_TOKEN, step="API token")
@@ -117,33 +155,103 @@ def _start(
         return _then(judgement, Verdict.FAILED, "identity", words, step="API token")
     note_use(token=token)
     judgement = _passed(judgement, "API token", f"Runs as {token.owner.username}.")
+    return _execute(event, webhook, push, judgement, token)
+
+
+_LOOP = (
+    "More than %(runs)s runs in a minute for the tag %(tag)s: the webhook is disabled. Does the "
+    "pipeline push the image that it listens to? Enable the webhook when that is mended."
+)
+
+
+def _meaning(
+    event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed
+) -> tuple[Meaning, RegistryEvent | None]:
+    """Whether this is a push that is known already, and the delivery that first told of it."""
+    if event.source == RegistryEvent.Source.RERUN:
+        return Meaning(is_same=False, why="Asked for by a person."), None
+    current = Push.objects.current().filter(webhook=webhook, repository=push.image, tag=push.tag)
+    first = RegistryEvent.objects.filter(push__in=current).order_by("created_at", "pk").first()
+    if first is None or first.push is None:
+        return Meaning(is_same=False, why="The first push of this tag."), None
+    known = Known(digest=first.push.digest, received_at=first.created_at, pushed_at=first.pushed_at)
+    delivery = Delivery(digest=push.digest, received_at=event.created_at, pushed_at=push.pushed_at)
+    settle = timedelta(seconds=webhook.settle_seconds)
+    return meaning_of(delivery, known, settle=settle), first
+
+
+def _folded(
+    event: RegistryEvent, known: RegistryEvent, push: ImagePushed, judgement: Judgement, why: str
+) -> Judgement:
+    """The delivery tells of a push that is known; what it knows more is kept."""
+    event.duplicate_of, event.push = known, known.push
+    if push.digest and known.push is not None and not known.push.digest:
+        Push.objects.filter(pk=known.push.pk).update(digest=push.digest)
+    return _then(judgement, Verdict.DUPLICATE, "duplicate", why, step="Duplicate")
+
+
+def _runs_in_a_loop(event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed) -> bool:
+    if event.source == RegistryEvent.Source.RERUN:
+        return False
+    lately = webhook.events.filter(
+        verdict=Verdict.TRIGGERED, created_at__gt=event.created_at - RUNS_WITHIN
+    )
+    return lately.filter(image=push.image, tag=push.tag).count() >= MOST_RUNS
+
+
+def _execute(
+    event: RegistryEvent,
+    webhook: DockerWebhook,
+    push: ImagePushed,
+    judgement: Judgement,
+    token: ApiToken,
+) -> Judgement:
+    injected = inject_docker(_declared(webhook), _parts(push))
+    given = {str(name): str(value) for name, value in webhook.inputs.items()}
     try:
-        execution = _execute(event, webhook, push, token)
+        # What cannot start is no push that a later delivery could be folded into.
+        with transaction.atomic():
+            execution = start_execution(
+                pipeline=webhook.pipeline,
+                inputs={**given, **injected},
+                run_as=token.owner,
+                triggered_by=token.owner.username,
+                source=Execution.Source.PUSH,
+                start_key=_start_key(event, webhook, push),
+                comments=f"{push.image}:{push.tag}",
+                rerun_of=event.rerun_of.execution if event.rerun_of else None,
+            )
     except CodeStreamError as error:
+        event.push = None
         return _then(judgement, Verdict.FAILED, error.code, error.user_message, step="Pipeline")
     event.execution = execution
     number = revision_number(execution.revision_id)
     revision = f"{execution.pipeline_name}, revision {number}"
     judgement = _passed(judgement, "Pipeline", revision)
+    judgement = _passed(judgement, "Inputs", _inputs_in_words(injected, given))
     judgement = _passed(judgement, "Execution", str(execution))
     return _ended(Verdict.TRIGGERED, "triggered", f"Started {execution}.", steps=judgement.steps)
 
 
-def _execute(
-    event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed, token: ApiToken
-) -> Execution:
+def _start_key(event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed) -> str:
+    """What makes the run one of a kind: its push, or the wish of a person to run it again."""
+    if event.source == RegistryEvent.Source.RERUN:
+        event.push = event.rerun_of.push if event.rerun_of else None
+        return f"event:{event.pk}"
     event.push = _new_push(webhook, push)
-    given = {str(name): str(value) for name, value in webhook.inputs.items()}
-    declared = _declared(webhook)
-    return start_execution(
-        pipeline=webhook.pipeline,
-        inputs={**given, **inject_docker(declared, _parts(push))},
-        run_as=token.owner,
-        triggered_by=token.owner.username,
-        source=Execution.Source.PUSH,
-        start_key=f"push:{event.push.pk}",
-        comments=f"{push.image}:{push.tag}",
-    )
+    return f"push:{event.push.pk}"
+
+
+def _inputs_in_words(injected: dict[str, str], given: dict[str, str]) -> str:
+    own = sorted(set(given) - set(injected))
+    parts = [
+        f"from the push: {', '.join(injected)}"
+        if injected
+        else "the pipeline takes none of a push",
+        f"from the webhook: {', '.join(own)}" if own else "",
+    ]
+    words = "; ".join(filter(None, parts))
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _declared(webhook: DockerWebhook) -> list[str]:
@@ -158,7 +266,16 @@ def _parts(push: ImagePushed) -> dict[str, str]:
         "repo_name": push.repository,
         "repo_namespace": push.namespace,
         "tag": push.tag,
+        "image_reference": f"{push.image}:{push.tag}",
+        **_pins(push),
     }
+
+
+def _pins(push: ImagePushed) -> dict[str, str]:
+    """What names this very image, whatever becomes of its tag."""
+    if not push.digest:
+        return {}
+    return {"digest": push.digest, "image_reference": f"{push.image}@{push.digest}"}
 
 
 def _new_push(webhook: DockerWebhook, push: ImagePushed) -> Push:
@@ -189,7 +306,7 @@ def _keep(event: RegistryEvent, judgement: Judgement) -> None:
     event.steps = [asdict(step) for step in judgement.steps]
     # The claim's own columns were written a moment ago; the row read before must not undo them.
     columns = "verdict reason_code message steps owner namespace repository image tag digest"
-    more = "repo_status callback_url pushed_at push execution updated_at"
+    more = "repo_status callback_url pushed_at push execution duplicate_of updated_at"
     event.save(update_fields=f"{columns} {more}".split())
 
 
@@ -214,10 +331,11 @@ def _then(
 
 
 def _passed(judgement: Judgement, name: str, detail: str) -> Judgement:
-    step = Step(name=name, outcome=StepOutcome.PASSED, detail=detail)
-    return Judgement(
-        verdict=judgement.verdict,
-        reason_code=judgement.reason_code,
-        message=judgement.message,
-        steps=(*judgement.steps, step),
+    return _with(judgement, name, StepOutcome.PASSED, detail)
+
+
+def _with(judgement: Judgement, name: str, outcome: StepOutcome, detail: str) -> Judgement:
+    return replace(
+        judgement,
+        steps=(*judgement.steps, Step(name=name, outcome=outcome, detail=detail)),
     )

@@ -124,14 +124,18 @@ def _enabled(_push: ImagePushed, filter_: Filter) -> _Finding:
     )
 
 
+def _registry(push: ImagePushed, filter_: Filter) -> _Finding:
+    if push.registry.casefold() == filter_.registry_kind.casefold():
+        return _Finding(detail=f"The push comes from {push.registry}.")
+    return _Finding(
+        detail=f"The push comes from {push.registry}, "
+        f"the endpoint is of the kind {filter_.registry_kind}.",
+        verdict=Verdict.REJECTED,
+        reason_code="other_registry",
+    )
+
+
 def _endpoint(push: ImagePushed, filter_: Filter) -> _Finding:
-    if push.registry.casefold() != filter_.registry_kind.casefold():
-        return _Finding(
-            detail=f"The push comes from {push.registry}, "
-            f"the endpoint is of the kind {filter_.registry_kind}.",
-            verdict=Verdict.REJECTED,
-            reason_code="other_registry",
-        )
     # Both spellings count: pipelines may build the image from either.
     for name in (push.image, f"{push.namespace}/{push.repository}"):
         if _canonical(name) != _canonical(filter_.endpoint_image):
@@ -189,6 +193,7 @@ def _quoted(text: str) -> str:
 
 _CHECKS: Final[tuple[tuple[str, _Check], ...]] = (
     ("Enabled", _enabled),
+    ("Server type", _registry),
     ("Endpoint", _endpoint),
     ("Image", _image),
     ("Tag", _tag),

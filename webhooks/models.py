@@ -96,7 +96,9 @@ class DockerWebhook(Entity):
         choices=MirrorMode.choices,
         default=MirrorMode.AUTO,
     )
-    settle_seconds = models.PositiveSmallIntegerField(default=10)
+    settle_seconds = models.PositiveSmallIntegerField(_("settle window"), default=10)
+    pin_digest = models.BooleanField(_("pin the digest"), default=True)
+    stopped_because = models.TextField(blank=True, editable=False)
     recovery = models.CharField(max_length=16, choices=Recovery.choices, default=Recovery.OFF)
     edited_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -275,6 +277,14 @@ class RemoteHook(Entity, Claimable):
         return self.desired == self.actual and not self.error_code and not self.drift
 
 
+class PushQuerySet(models.QuerySet["Push"]):
+    """Questions about pushes."""
+
+    def current(self) -> Self:
+        """The last one of each tag."""
+        return self.filter(is_current=True)
+
+
 class Push(Entity):
     """One new state of one tag, as one webhook saw it."""
 
@@ -283,8 +293,9 @@ class Push(Entity):
     tag = models.CharField(max_length=128)
     digest = models.CharField(max_length=255, blank=True)
     sequence = models.PositiveIntegerField()
-    settles_at = models.DateTimeField(null=True, blank=True)
     is_current = models.BooleanField(default=True)
+
+    objects = PushQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -362,6 +373,7 @@ class RegistryEvent(Entity, Claimable):
     rerun_of = models.ForeignKey(
         "self", null=True, on_delete=models.SET_NULL, related_name="reruns"
     )
+    rerun_by = models.CharField(max_length=255, blank=True)
     execution = models.ForeignKey(
         Execution, null=True, on_delete=models.SET_NULL, related_name="registry_events"
     )

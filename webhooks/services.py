@@ -76,9 +76,15 @@ def reveal_url(*, webhook: DockerWebhook, by: User, remote_addr: str | None) -> 
 
 def set_enabled(*, webhook: DockerWebhook, enabled: bool, by: User) -> None:
     """Switch the webhook on or off. Off: pushes are written down and start nothing."""
-    webhook.enabled = enabled
+    webhook.enabled, webhook.stopped_because = enabled, ""
     webhook.edited_by = by
-    webhook.save(update_fields=["enabled", "edited_by", "updated_at"])
+    webhook.save(update_fields=["enabled", "stopped_because", "edited_by", "updated_at"])
+
+
+def stop_webhook(*, webhook: DockerWebhook, because: str) -> None:
+    """Switch the webhook off without anybody's wish, and say why on its card."""
+    webhook.enabled, webhook.stopped_because = False, because
+    webhook.save(update_fields=["enabled", "stopped_because", "updated_at"])
 
 
 def delete_webhook(*, webhook: DockerWebhook) -> None:
@@ -122,6 +128,25 @@ def reject_event(
     event.save(force_insert=True)
     EVENTS.labels(event.verdict).inc()
     return event
+
+
+def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
+    """Let what an earlier delivery told of be judged again, by the webhook as it stands now.
+
+    The digest stays that of the first time. Raises Refused for a delivery that cannot be read, and
+    when its webhook is deleted.
+    """
+    if event.webhook is None:
+        raise Refused(_("The webhook of this delivery is deleted."))
+    if not event.image:
+        raise Refused(_("This delivery names no image that could run again."))
+    again = _event(event.webhook, bytes(event.body), event.headers, event.remote_addr)
+    again.source, again.registry = RegistryEvent.Source.RERUN, event.registry
+    again.rerun_of, again.rerun_by = event, by.username
+    again.wake_at = database_now()
+    again.save(force_insert=True)
+    announce(RegistryEvent, again.pk)
+    return again
 
 
 def _event(

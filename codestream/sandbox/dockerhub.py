@@ -17,6 +17,7 @@ from codestream.sandbox.dockerhub_control import HubControl
 from codestream.sandbox.dockerhub_deliveries import Deliveries
 from codestream.sandbox.dockerhub_failures import Failures
 from codestream.sandbox.dockerhub_habits import Habits
+from codestream.sandbox.dockerhub_registry import Registry
 from codestream.sandbox.dockerhub_store import Store
 from codestream.sandbox.http_server import HttpServer, Request, Response, wait_for_signal
 
@@ -44,6 +45,7 @@ class DockerHubServer:
         self.habits = Habits()
         self._deliveries = Deliveries(self.store)
         self._api = HubApi(self.store, self.failures, self.habits)
+        self._registry = Registry(self.store, self.failures)
         self._control = HubControl(self.store, self.failures, self.habits, self._deliveries)
         if username:
             with self.store.changing():
@@ -77,6 +79,8 @@ class DockerHubServer:
         self._deliveries.wait()
 
     def _answer(self, request: Request) -> Response:
+        if self._registry.serves(request.path):
+            return self._registry(request)
         application = self._api if request.path.startswith("/v2/") else self._control
         return application(request)
 

@@ -56,12 +56,17 @@ def test_a_push_that_passes_starts_the_pipeline_with_its_parameters() -> None:
     }
     assert execution.run_as == ApiToken.objects.get().owner
     assert [step["name"] for step in event.steps] == [
+        "Secret token",
         "Enabled",
+        "Server type",
         "Endpoint",
         "Image",
         "Tag",
+        "Digest",
+        "Duplicate",
         "API token",
         "Pipeline",
+        "Inputs",
         "Execution",
     ]
 
@@ -136,7 +141,7 @@ def test_a_disabled_pipeline_is_the_reason() -> None:
 
 
 def test_pushing_the_same_tag_again_is_another_push() -> None:
-    webhook = DockerWebhookFactory()
+    webhook = DockerWebhookFactory(settle_seconds=0)
 
     push(webhook)
     push(webhook)

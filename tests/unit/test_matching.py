@@ -38,6 +38,7 @@ def test_a_push_that_passes_every_step_triggers() -> None:
     assert judgement.reason_code == "matched"
     assert outcomes(judgement) == [
         ("Enabled", StepOutcome.PASSED),
+        ("Server type", StepOutcome.PASSED),
         ("Endpoint", StepOutcome.PASSED),
         ("Image", StepOutcome.PASSED),
         ("Tag", StepOutcome.PASSED),
@@ -50,6 +51,7 @@ def test_a_disabled_webhook_ignores_the_push_and_looks_no_further() -> None:
     assert (judgement.verdict, judgement.reason_code) == (Verdict.IGNORED, "disabled")
     assert outcomes(judgement) == [
         ("Enabled", StepOutcome.FAILED),
+        ("Server type", StepOutcome.SKIPPED),
         ("Endpoint", StepOutcome.SKIPPED),
         ("Image", StepOutcome.SKIPPED),
         ("Tag", StepOutcome.SKIPPED),
