@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404
-from django.views.decorators.http import require_safe
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from codestream.accounts.requests import SignedInRequest
+from codestream.core.errors import Refused
 from codestream.core.keyset import Place, read_rows
 from codestream.core.listing import Question, ask
 from codestream.core.live import NOTHING_NEW, WHILE_LIVE, rhythm, unchanged, version_of
 from codestream.core.pages import page, wants_fragment
 from codestream.core.segments import segments_of
 from codestream.projects.access import projects_allowing
-from codestream.projects.permissions import Action
+from codestream.projects.permissions import Action, can, require
+from webhooks import services
 from webhooks.forms import EventFilter
 from webhooks.matching import Verdict
 from webhooks.models import RegistryEvent
@@ -33,7 +36,7 @@ _LISTED = RegistryEvent.objects.select_related("execution").defer("body", "heade
 def activity(request: SignedInRequest) -> HttpResponse:
     """The deliveries that the person sees, newest first; live while one of them is."""
     form = EventFilter(request.GET, user=request.user)
-    shown, counts = ask(RegistryEvent.objects.all(), _question(request, form))
+    shown, counts = ask(RegistryEvent.objects.filter(form.when()), _question(request, form))
     found = read_rows(_LISTED, shown)
     segments = segments_of(request.GET, "verdict", Verdict, counts)
     version = version_of([_standing(row) for row in found], [str(s.count) for s in segments])
@@ -44,7 +47,7 @@ def activity(request: SignedInRequest) -> HttpResponse:
         "form": form,
         "segments": segments,
         "shown": shown,
-        "filtered": any(request.GET.get(name) for name in ("q", "project", "webhook", "verdict")),
+        "filtered": any(request.GET.get(name) for name in (*form.fields, "verdict")),
         "version": version,
         "rows": found,
         "rhythm": rhythm(live=any(_is_live(row) for row in found), newest=shown.newest),
@@ -59,8 +62,7 @@ def activity(request: SignedInRequest) -> HttpResponse:
 @vary_on_headers("HX-Request")
 def event(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """One delivery: the verdict, the steps that led to it, what was received."""
-    found = RegistryEvent.objects.visible_to(request.user)
-    row = get_object_or_404(found.select_related("execution", "webhook", "duplicate_of"), pk=pk)
+    row = _visible(request, pk)
     version = version_of(_standing(row))
     if unchanged(request, version):
         return HttpResponse(status=NOTHING_NEW)
@@ -71,10 +73,36 @@ def event(request: SignedInRequest, pk: UUID) -> HttpResponse:
         "body": body[:LONGEST_BODY_SHOWN].decode(errors="replace"),
         "body_size": len(body),
         "body_is_cut": len(body) > LONGEST_BODY_SHOWN,
+        "may_rerun": _may_run_again(request, row),
         "version": version,
         "rhythm": WHILE_LIVE if _is_live(row) else "",
     }
     return page(request, "webhooks/event.html", context, partial="live")
+
+
+@login_required
+@require_POST
+def rerun(request: SignedInRequest, pk: UUID) -> HttpResponse:
+    """Let what the delivery told of run again."""
+    row = _visible(request, pk)
+    if row.project is not None:
+        require(request.user, Action.EXECUTE, row.project)
+    try:
+        row = services.rerun_event(event=row, by=request.user)
+    except Refused as refusal:
+        messages.error(request, refusal.user_message)
+    return redirect("webhooks:event", row.pk)
+
+
+def _visible(request: SignedInRequest, pk: UUID) -> RegistryEvent:
+    found = RegistryEvent.objects.visible_to(request.user)
+    related = ("execution", "webhook", "project", "duplicate_of__execution", "rerun_of")
+    return get_object_or_404(found.select_related(*related), pk=pk)
+
+
+def _may_run_again(request: SignedInRequest, row: RegistryEvent) -> bool:
+    is_runnable = row.webhook is not None and row.project is not None and bool(row.image)
+    return is_runnable and can(request.user, Action.EXECUTE, row.project)  # type: ignore[arg-type]
 
 
 def _question(request: SignedInRequest, form: EventFilter) -> Question:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
+from functools import reduce
+from operator import and_
 from typing import Any, cast
 
 from django import forms
@@ -14,6 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
+from codestream.core.times import start_of
 from codestream.core.widgets import LongSelect
 from codestream.projects.access import projects_allowing
 from codestream.projects.forms import ListFilter, ProjectField, offer
@@ -32,6 +36,7 @@ from webhooks.services import VARIABLE, resolve_token
 INPUT_PREFIX = "input-"
 LONGEST_INPUT = 10_000
 _SECRET = re.compile(r"[!-~]{20,200}")
+DAY = timedelta(days=1)
 _SEARCHED = ("image", "tag", "digest", "message", "owner")
 _KEPT = ("name", "description", "endpoint", "pipeline", "mirror_mode")
 _PATTERNS = ("image_pattern", "tag_pattern")
@@ -279,6 +284,15 @@ class GenerateTokenForm(forms.Form):
     project = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput())
 
 
+class DayInput(forms.DateInput):
+    """A day as the browser's own field gives it: year, month, day."""
+
+    input_type = "date"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%d")
+
+
 class EventFilter(ListFilter):
     """Which deliveries the activity shows."""
 
@@ -289,12 +303,38 @@ class EventFilter(ListFilter):
         empty_label=_("All webhooks"),
         widget=LongSelect(attrs={"class": "select"}),
     )
+    image = forms.CharField(label=_("Image"), required=False, max_length=256)
+    tag = forms.CharField(label=_("Tag"), required=False, max_length=128)
+    since = forms.DateField(label=_("From"), required=False, widget=DayInput())
+    until = forms.DateField(label=_("Until"), required=False, widget=DayInput())
     source = "webhook"
     placeholder = _("Image, tag or digest")
 
     def __init__(self, data: Mapping[str, Any], *, user: User) -> None:
         super().__init__(data, user=user)
         offer(self, "webhook", DockerWebhook.objects.visible_to(user).only("name", "project"))
+
+    def narrow(self) -> list[forms.BoundField]:
+        """The fields that narrow the list down to an image, a tag and a time."""
+        return [self[name] for name in ("image", "tag", "since", "until")]
+
+    def when(self) -> Q:
+        """Deliveries of the chosen days, in the time zone of the person."""
+        self.is_valid()
+        since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")
+        found = Q(created_at__gte=start_of(since)) if since else Q()
+        return found & Q(created_at__lt=start_of(until + DAY)) if until else found
+
+    def mentions(self) -> Q | None:
+        """What a row has to say: the text of the search, and parts of its image and its tag."""
+        asked = [super().mentions()]
+        asked += [
+            Q(**{f"{name}__icontains": text})
+            for name in ("image", "tag")
+            if (text := self.cleaned_data.get(name))
+        ]
+        given = [each for each in asked if each is not None]
+        return reduce(and_, given) if given else None
 
     def mentioning(self, text: str) -> Q:
         """Deliveries that mention the text, or are of ``image:tag``."""

@@ -11,6 +11,7 @@ app_name = "webhooks"
 urlpatterns = [
     path("triggers/docker/activity/", activity_views.activity, name="activity"),
     path("triggers/docker/activity/<uuid:pk>/", activity_views.event, name="event"),
+    path("triggers/docker/activity/<uuid:pk>/rerun/", activity_views.rerun, name="rerun"),
     path("triggers/docker/webhooks/", views.webhook_list, name="list"),
     path("triggers/docker/webhooks/new/", views.new, name="new"),
     path("triggers/docker/webhooks/new/endpoint/", views.create_endpoint, name="new-endpoint"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -33,3 +33,8 @@ def in_words(length: timedelta) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def start_of(day: date) -> datetime:
+    """The first moment of the day, where the person is."""
+    return timezone.make_aware(datetime.combine(day, time.min))

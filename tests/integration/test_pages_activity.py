@@ -20,6 +20,45 @@ def test_who_reads_deliveries(cast: Cast, event: RegistryEvent) -> None:
     assert cast.answers("GET", f"{ACTIVITY}{event.pk}/") == statuses(200, 200, 200, 404)
 
 
+def test_who_lets_a_delivery_run_again(cast: Cast, event: RegistryEvent) -> None:
+    url = f"{ACTIVITY}{event.pk}/rerun/"
+
+    assert cast.answers("POST", url) == statuses(302, 302, 403, 404)
+    assert cast.client("member").get(url).status_code == 405
+
+
+def test_a_delivery_that_runs_again_leads_to_the_earlier_one(
+    cast: Cast, event: RegistryEvent
+) -> None:
+    html = get(cast, f"{ACTIVITY}{event.pk}/")
+    answer = cast.client("member").post(f"{ACTIVITY}{event.pk}/rerun/")
+
+    assert f'action="{ACTIVITY}{event.pk}/rerun/"' in html
+    assert f'href="{ACTIVITY}{event.pk}/"' in get(cast, answer.headers["Location"])
+
+
+def test_what_cannot_run_again_is_not_offered(cast: Cast, event: RegistryEvent) -> None:
+    assert "Re-run" not in get(cast, f"{ACTIVITY}{event.pk}/", "viewer")
+    RegistryEvent.objects.update(image="")
+
+    assert "Re-run" not in get(cast, f"{ACTIVITY}{event.pk}/")
+    answer = cast.client("member").post(f"{ACTIVITY}{event.pk}/rerun/", follow=True)
+    assert b"names no image" in answer.content
+
+
+def test_a_duplicate_leads_to_the_first_delivery_and_its_execution(
+    cast: Cast, event: RegistryEvent
+) -> None:
+    execution = ExecutionFactory.create(project=cast.project)
+    first = RegistryEventFactory.create(webhook=event.webhook, execution=execution)
+    RegistryEvent.objects.filter(pk=event.pk).update(verdict=Verdict.DUPLICATE, duplicate_of=first)
+
+    html = get(cast, f"{ACTIVITY}{event.pk}/")
+
+    assert f'href="{ACTIVITY}{first.pk}/"' in html
+    assert f'href="/executions/{execution.pk}/"' in html
+
+
 def test_the_activity_shows_a_delivery_with_its_execution(cast: Cast, event: RegistryEvent) -> None:
     execution = ExecutionFactory.create(project=cast.project, index=7)
     RegistryEvent.objects.update(verdict=Verdict.TRIGGERED, execution=execution)
@@ -68,6 +107,15 @@ def test_an_activity_that_was_seen_is_not_sent_again(cast: Cast, event: Registry
         ("verdict=IGNORED", True),
         ("verdict=FAILED", False),
         ("webhook=x", True),
+        ("image=demo", True),
+        ("image=other", False),
+        ("tag=1.2", True),
+        ("tag=1.2&image=other", False),
+        ("q=web&tag=2", True),
+        ("since=2020-01-31", True),
+        ("since=2999-01-31", False),
+        ("until=2020-01-31", False),
+        ("until=yesterday", True),
     ],
 )
 def test_the_activity_is_searched(
