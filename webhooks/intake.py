@@ -5,7 +5,6 @@ before the answer; a worker judges what was written down.
 from __future__ import annotations
 
 import logging
-from hmac import compare_digest
 from typing import Any
 from uuid import UUID
 
@@ -20,13 +19,19 @@ from codestream.core.crypto import fingerprint
 from codestream.core.log_context import logging_about
 from codestream.core.redact import redact_headers
 from webhooks.models import DockerWebhook, ListenerSecret
+from webhooks.proof import Proof, is_proven, proof_of
 from webhooks.readers import reader_for
 from webhooks.registries.base import Malformed, Reason
-from webhooks.services import count_refusal, receive_event, reject_event
+from webhooks.services import count_refusal, receive_events, reject_event
 
 MAX_BODY = 1024 * 1024
 DRAIN = 4 * MAX_BODY
 """How much of an over-long body is read and thrown away, so that the sender sees the answer."""
+TRIES_ONCE = frozenset({"dockerhub"})
+"""Registries that send a notification once. Others send one that was refused again and again, and
+hold back all that come after it, so they are answered 200 whatever they sent.
+"""
+NOT_PROVEN = "The secureToken is missing or wrong."
 logger = logging.getLogger(__name__)
 
 
@@ -43,8 +48,10 @@ class AlwaysJson(BaseContentNegotiation):
 class RegistryWebhookListener(APIView):
     """``POST …/registry-webhook-listeners/{uuid}?secureToken=…`` (contracts/code-stream, 4).
 
-    Answers 200 ``{id, verdict}`` once the delivery is committed; 400 for what is no JSON, 403 for
-    a missing or wrong token, 404 for an unknown uuid, 413 over 1 MiB, 503 while the database
+    The secret may also come as ``Authorization``, or sign the body (``X-Hub-Signature-256``).
+    Answers 200 ``{id, verdict}`` once the delivery is committed, with ``ids`` where it tells of
+    several pushes; 400 for what is no JSON (Docker Hub only), 403 for a missing or wrong secret,
+    404 for an unknown uuid, 413 over 1 MiB, 503 while the database
     writes nothing down (``codestream.api.errors``; send it again).
     """
 
@@ -55,60 +62,62 @@ class RegistryWebhookListener(APIView):
     http_method_names = ["post"]
 
     def post(self, request: Request, listener_id: UUID | None = None) -> Response:
-        token = request.query_params.get("secureToken", "")
-        address = request.META.get("REMOTE_ADDR") or None
-        secrets = _secrets_of(listener_id) if listener_id else _secrets_by(token)
-        if not _is_right(token, secrets):
-            return _refuse(listener_id, token, address)
+        proof = proof_of(request.query_params.get("secureToken", ""), request.headers)
+        secrets = _secrets_of(listener_id) if listener_id else _secrets_by(proof.token)
+        if not secrets or not (proof.needs_body or _is_proven(proof, secrets)):
+            return _refuse_stranger(request, listener_id, proof)
         webhook = secrets[0].webhook
         try:
             body = _read(request)
         except OSError:
-            count_refusal(remote_addr=address, reason="unreadable", webhook=webhook)
-            return _refused(400, "The body broke off or is not encoded as announced.")
+            words = "The body broke off or is not encoded as announced."
+            return _refuse(request, 400, "unreadable", words, webhook)
         if body is None:
-            count_refusal(remote_addr=address, reason="too_large", webhook=webhook)
-            return _refused(413, "The body is larger than 1 MiB.")
+            return _refuse(request, 413, "too_large", "The body is larger than 1 MiB.", webhook)
+        if proof.needs_body and not _is_proven(proof, secrets, body=body):
+            return _refuse(request, 403, "wrong_token", NOT_PROVEN, webhook)
         return _accept(webhook, body, request)
 
 
-def _refuse(listener_id: UUID | None, token: str, address: str | None) -> Response:
-    """Answer what does not carry the secret of a webhook, and count it."""
+def _refuse_stranger(request: Request, listener_id: UUID | None, proof: Proof) -> Response:
+    """Answer what does not carry the secret of a webhook."""
     webhook = DockerWebhook.objects.filter(listener_id=listener_id).first() if listener_id else None
     if webhook is None and listener_id:
-        count_refusal(remote_addr=address, reason="unknown_uuid")
-        return _refused(404, "There is no webhook at this address.")
-    reason = "wrong_token" if token else "missing_token"
-    count_refusal(remote_addr=address, reason=reason, webhook=webhook)
-    return _refused(403, "The secureToken is missing or wrong.")
+        return _refuse(request, 404, "unknown_uuid", "There is no webhook at this address.")
+    reason = "missing_token" if proof.is_missing else "wrong_token"
+    return _refuse(request, 403, reason, NOT_PROVEN, webhook)
 
 
 def _accept(webhook: DockerWebhook, body: bytes, request: Request) -> Response:
     headers = redact_headers({**request.headers})
-    address = request.META.get("REMOTE_ADDR") or None
-    parsed = reader_for(webhook.registry_kind).parse(body, headers)[0]
-    if isinstance(parsed, Malformed) and parsed.reason_code is Reason.NOT_JSON:
+    address = _address(request)
+    parsed = reader_for(webhook.registry_kind).parse(body, headers)
+    first = parsed[0]
+    if isinstance(first, Malformed) and first.reason_code is Reason.NOT_JSON:
         event = reject_event(
             webhook=webhook,
             body=body,
             headers=headers,
             remote_addr=address,
-            reason_code=parsed.reason_code,
-            message=parsed.reason,
+            reason_code=first.reason_code,
+            message=first.reason,
         )
         with logging_about(event=str(event.pk)):
             logger.info("A delivery for %s from %s is no JSON.", webhook, address)
-        answer = {"id": str(event.pk), "verdict": event.verdict, "message": parsed.reason}
-        return Response(answer, status=400)
-    event = receive_event(webhook=webhook, body=body, headers=headers, remote_addr=address)
-    with logging_about(event=str(event.pk)):
-        logger.info("A delivery for %s from %s is written down.", webhook, address)
-    return Response({"id": str(event.pk), "verdict": event.verdict})
+        answer = {"id": str(event.pk), "verdict": event.verdict, "message": first.reason}
+        return Response(answer, status=400 if webhook.registry_kind in TRIES_ONCE else 200)
+    events = receive_events(
+        webhook=webhook, body=body, headers=headers, remote_addr=address, parts=len(parsed)
+    )
+    for event in events:
+        with logging_about(event=str(event.pk)):
+            logger.info("A delivery for %s from %s is written down.", webhook, address)
+    answer = {"id": str(events[0].pk), "verdict": events[0].verdict}
+    return Response(answer if len(events) == 1 else {**answer, "ids": [str(e.pk) for e in events]})
 
 
-def _is_right(token: str, secrets: list[ListenerSecret]) -> bool:
-    given = token.encode()
-    return any(compare_digest(row.secret.encode(), given) for row in secrets)
+def _is_proven(proof: Proof, secrets: list[ListenerSecret], *, body: bytes = b"") -> bool:
+    return is_proven(proof, [row.secret for row in secrets], body=body)
 
 
 def _secrets_of(listener_id: UUID) -> list[ListenerSecret]:
@@ -131,6 +140,10 @@ def _secrets() -> QuerySet[ListenerSecret]:
     return secrets.only("secret", *webhook)
 
 
+def _address(request: Request) -> str | None:
+    return request.META.get("REMOTE_ADDR") or None
+
+
 def _read(request: Request) -> bytes | None:
     """Return the body, None when it is over the limit. A chunked one has no length to go by."""
     length = request.META.get("CONTENT_LENGTH")
@@ -147,5 +160,13 @@ def _read(request: Request) -> bytes | None:
     return body
 
 
-def _refused(status: int, message: str) -> Response:
+def _refuse(
+    request: Request,
+    status: int,
+    reason: str,
+    message: str,
+    webhook: DockerWebhook | None = None,
+) -> Response:
+    """Count the attempt, and answer."""
+    count_refusal(remote_addr=_address(request), reason=reason, webhook=webhook)
     return Response({"message": message, "status": status}, status=status)

@@ -82,7 +82,7 @@ def next_in_line(claim: Claim) -> UUID | None:
 
 
 def _read(event: RegistryEvent) -> ImagePushed | Judgement:
-    parsed = reader_for(event.registry).parse(bytes(event.body), event.headers)[0]
+    parsed = reader_for(event.registry).parse(bytes(event.body), event.headers)[event.part]
     if isinstance(parsed, ImagePushed):
         return parsed
     verdict = Verdict.REJECTED if isinstance(parsed, Malformed) else Verdict.IGNORED
@@ -113,7 +113,7 @@ def _judgement(event: RegistryEvent, push: ImagePushed | Judgement) -> Judgement
     return replace(judgement, steps=(origin, *judgement.steps))
 
 
-_ORIGINS = {
+_ORIGINS: dict[str, str] = {
     RegistryEvent.Source.DELIVERY: "The delivery carried the secret token of the webhook.",
     RegistryEvent.Source.RECOVERED: "No delivery came; Codestream found the push by itself.",
     RegistryEvent.Source.RERUN: "Not a delivery: somebody let an earlier one run again.",

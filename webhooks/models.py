@@ -56,7 +56,13 @@ class DockerWebhook(Entity):
     """Which pushes to one repository start which pipeline, and as whom."""
 
     class RegistryKind(models.TextChoices):
-        DOCKER_HUB = "dockerhub", _("DockerHub")
+        DOCKER_HUB = "dockerhub", "DockerHub"
+        TRUSTED_REGISTRY = "dtr", "Docker Trusted Registry"
+        DISTRIBUTION = "distribution", "Docker Distribution"
+        HARBOR = "harbor", "Harbor"
+        GITHUB = "github", "GitHub Packages"
+        QUAY = "quay", "Quay"
+        AZURE = "azure", "Azure Container Registry"
 
     class MirrorMode(models.TextChoices):
         AUTO = "AUTO", _("Codestream keeps the webhook in Docker Hub")
@@ -328,7 +334,10 @@ class RegistryEventQuerySet(models.QuerySet["RegistryEvent"]):
 
 
 class RegistryEvent(Entity, Claimable):
-    """One delivery, as it came, and how it was judged."""
+    """One delivery, as it came, and how it was judged.
+
+    One that tells of several pushes is kept once for each: ``part`` says which one it is.
+    """
 
     class Source(models.TextChoices):
         DELIVERY = "DELIVERY", _("Delivery")
@@ -351,6 +360,7 @@ class RegistryEvent(Entity, Claimable):
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.DELIVERY)
     registry = models.CharField(max_length=32)
     body = models.BinaryField()
+    part = models.PositiveSmallIntegerField(default=0)
     headers = models.JSONField(default=dict)
     remote_addr = models.GenericIPAddressField(null=True)
     verdict = models.CharField(max_length=16, choices=VERDICTS, default=Verdict.PENDING)

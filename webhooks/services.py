@@ -104,12 +104,30 @@ def resolve_token(webhook: DockerWebhook) -> ApiToken | None:
 def receive_event(
     *, webhook: DockerWebhook, body: bytes, headers: Mapping[str, str], remote_addr: str | None
 ) -> RegistryEvent:
-    """Write the delivery down; a worker judges it."""
-    event = _event(webhook, body, headers, remote_addr)
-    event.wake_at = database_now()
-    event.save(force_insert=True)
-    announce(RegistryEvent, event.pk)
+    """Write the delivery of one push down; a worker judges it."""
+    (event,) = receive_events(webhook=webhook, body=body, headers=headers, remote_addr=remote_addr)
     return event
+
+
+def receive_events(
+    *,
+    webhook: DockerWebhook,
+    body: bytes,
+    headers: Mapping[str, str],
+    remote_addr: str | None,
+    parts: int = 1,
+) -> list[RegistryEvent]:
+    """Write a delivery down, as one row for each of the pushes that it tells of."""
+    events = [_event(webhook, body, headers, remote_addr) for _ in range(parts)]
+    for part, event in enumerate(events):
+        event.part, event.wake_at = part, database_now()
+    if parts == 1:
+        events[0].save(force_insert=True)
+    else:
+        RegistryEvent.objects.bulk_create(events)
+    for event in events:
+        announce(RegistryEvent, event.pk)
+    return events
 
 
 def reject_event(
@@ -142,7 +160,7 @@ def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
         raise Refused(_("This delivery names no image that could run again."))
     again = _event(event.webhook, bytes(event.body), event.headers, event.remote_addr)
     again.source, again.registry = RegistryEvent.Source.RERUN, event.registry
-    again.rerun_of, again.rerun_by = event, by.username
+    again.part, again.rerun_of, again.rerun_by = event.part, event, by.username
     again.wake_at = database_now()
     again.save(force_insert=True)
     announce(RegistryEvent, again.pk)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import uuid
 from io import BytesIO
@@ -190,7 +192,7 @@ def test_other_methods_are_not_for_this_address(webhook: DockerWebhook) -> None:
 def test_a_busy_database_asks_to_send_again(webhook: DockerWebhook) -> None:
     token = secret_of(webhook)
     locked = database_failure(LockNotAvailable("canceling statement due to lock timeout"))
-    with patch("webhooks.intake.receive_event", side_effect=locked):
+    with patch("webhooks.intake.receive_events", side_effect=locked):
         answer = deliver(webhook, token=token)
 
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
@@ -232,3 +234,64 @@ def test_every_recorded_body_is_accepted_or_refused_with_a_reason(webhook: Docke
     assert len(answers) == len(bodies)
     assert not RegistryEvent.objects.filter(message="").exists()
     assert not RegistryEvent.objects.filter(verdict="PENDING").exists()
+
+
+def post(webhook: DockerWebhook, body: bytes, **headers: str) -> Any:
+    """Deliver without a token in the address."""
+    return Client().post(
+        webhook.listener_path, body, content_type="application/json", headers=headers
+    )
+
+
+def payload(name: str) -> bytes:
+    return (OWN.parent / f"{name}.json").read_bytes()
+
+
+@pytest.mark.parametrize("form", ["Bearer {}", "{}"])
+def test_the_secret_may_come_as_a_header(form: str) -> None:
+    webhook = DockerWebhookFactory(registry_kind="distribution")
+    body = payload("distribution/push")
+
+    right = post(webhook, body, Authorization=form.format(secret_of(webhook)))
+    wrong = post(webhook, body, Authorization=form.format("wrong"))
+
+    assert (right.status_code, wrong.status_code) == (200, 403)
+    assert secret_of(webhook) not in json.dumps(RegistryEvent.objects.get().headers)
+
+
+def test_the_secret_may_sign_the_body() -> None:
+    webhook = DockerWebhookFactory(registry_kind="github")
+    body = payload("github/package-published")
+    signature = hmac.new(secret_of(webhook).encode(), body, hashlib.sha256).hexdigest()
+
+    right = post(webhook, body, **{"X-Hub-Signature-256": f"sha256={signature}"})
+    changed = post(webhook, body + b" ", **{"X-Hub-Signature-256": f"sha256={signature}"})
+    empty = post(webhook, body, **{"X-Hub-Signature-256": "sha256="})
+
+    assert (right.status_code, changed.status_code, empty.status_code) == (200, 403, 403)
+    assert signature not in json.dumps(RegistryEvent.objects.get().headers)
+
+
+def test_a_delivery_of_several_pushes_is_kept_once_for_each() -> None:
+    webhook = DockerWebhookFactory(registry_kind="distribution")
+
+    answer = deliver(webhook, payload("distribution/two-repositories-and-a-pull"))
+
+    drain()
+    rows = RegistryEvent.objects.order_by("part")
+    assert [(row.part, row.image) for row in rows] == [
+        (0, "acme/storefront"),
+        (1, "acme/tools/kettle"),
+    ]
+    assert answer.json()["ids"] == [str(row.pk) for row in rows]
+
+
+@pytest.mark.parametrize("body", [b"no json", b"{}", payload("distribution/delete")])
+def test_a_registry_that_would_send_it_for_ever_is_answered_200(body: bytes) -> None:
+    webhook = DockerWebhookFactory(registry_kind="distribution")
+
+    answer = deliver(webhook, body)
+
+    drain()
+    assert answer.status_code == 200
+    assert RegistryEvent.objects.get().verdict in {"REJECTED", "IGNORED"}

@@ -6,11 +6,16 @@ for ``webhooks.matching`` to say.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Later times are not dates of a push, and close to the year 9999 no time zone can show them.
+_LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 class Reason(StrEnum):
@@ -23,6 +28,7 @@ class Reason(StrEnum):
     UNSTORABLE_TEXT = "unstorable_text"
     NO_REPOSITORY = "no_repository"
     NO_TAG = "no_tag"
+    NO_PUSH = "no_push"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +83,8 @@ LONGEST: Mapping[str, int] = {
     "repo_status": 64,
 }
 """The most characters that each text of an ``ImagePushed`` may have; columns can be as wide."""
+MOST_ENTRIES = 100
+"""The most entries that are read of one notification."""
 
 
 class Registry(Protocol):
@@ -105,6 +113,116 @@ def malformed(reason_code: Reason, reason: str) -> UnreadableError:
 def ignored(reason_code: Reason, reason: str) -> UnreadableError:
     """Return the error that ends the parsing as ``Ignored``."""
     return UnreadableError(Ignored(reason_code=reason_code, reason=reason))
+
+
+def read_utf8(body: bytes) -> str:
+    """Return the body as text. Raises UnreadableError."""
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise malformed(Reason.NOT_JSON, "The body is not UTF-8 text.") from None
+
+
+def read_document(text: str) -> Mapping[str, object]:
+    """Return the JSON object that the text holds. Raises UnreadableError."""
+    try:
+        # As floats, numbers of any length are harmless; an int of 5,000 digits would be refused.
+        document = json.loads(text, parse_int=float)
+    except RecursionError:
+        raise malformed(Reason.TOO_DEEP, "The body is nested too deeply to be read.") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise malformed(Reason.NOT_JSON, f"The body is not JSON ({where}).") from None
+    if not isinstance(document, dict):
+        raise ignored(
+            Reason.NO_REPOSITORY, "The body is JSON but not an object that names a repository."
+        )
+    return document
+
+
+def read_seconds(seconds: object) -> datetime | None:
+    """Return the time of ``seconds`` since 1970, or None where that is not a plausible time."""
+    if isinstance(seconds, float) and 0 < seconds < (_LATEST - _EPOCH).total_seconds():
+        return _EPOCH + timedelta(seconds=seconds)
+    return None
+
+
+def read_moment(text: object) -> datetime | None:
+    """Return the time of an ISO 8601 text, or None where that is not a plausible time."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return moment if _EPOCH < moment < _LATEST else None
+
+
+def read_objects(parent: Mapping[str, object], key: str) -> tuple[Mapping[str, object], ...]:
+    """Return the objects of the list under ``key``, empty when it is absent or null.
+
+    Raises UnreadableError when something else stands there, or more than ``MOST_ENTRIES``.
+    """
+    value = parent.get(key)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise malformed(Reason.WRONG_TYPE, f'"{key}" is expected to be a list of objects.')
+    if len(value) > MOST_ENTRIES:
+        raise malformed(
+            Reason.TOO_LONG, f'"{key}" has {len(value)} entries; at most {MOST_ENTRIES} are read.'
+        )
+    return tuple(value)
+
+
+def push_of(
+    registry: str,
+    path: str,
+    tag: str,
+    *,
+    owner: str = "",
+    digest: str = "",
+    media_type: str = "",
+    pushed_at: datetime | None = None,
+) -> ImagePushed:
+    """Return the push to the repository ``path``, which may have any number of parts.
+
+    Raises UnreadableError where the repository or the tag is missing.
+    """
+    namespace, _, repository = path.strip("/").rpartition("/")
+    if not repository:
+        raise ignored(Reason.NO_REPOSITORY, "The notification names no repository.")
+    if not tag.strip():
+        raise ignored(
+            Reason.NO_TAG, "The notification names no tag, so there is no image to deploy."
+        )
+    return ImagePushed(
+        registry=registry,
+        owner=owner,
+        namespace=checked_text("namespace", namespace, longest=LONGEST["namespace"]),
+        repository=checked_text("repository", repository, longest=LONGEST["repository"]),
+        image=checked_text("image", path.strip("/"), longest=LONGEST["image"]),
+        tag=tag,
+        digest=digest,
+        media_type=media_type,
+        pushed_at=pushed_at,
+    )
+
+
+def read_entries(
+    entries: Iterable[Mapping[str, object]], read: Callable[[Mapping[str, object]], ImagePushed]
+) -> tuple[Parsed, ...]:
+    """Read every entry of an envelope: its pushes, or where there is none, the first refusal."""
+    pushes: list[ImagePushed] = []
+    refusals: list[Ignored | Malformed] = []
+    for entry in entries:
+        try:
+            pushes.append(read(entry))
+        except UnreadableError as error:
+            refusals.append(error.refusal)
+    nothing = Ignored(reason_code=Reason.NO_PUSH, reason="The notification tells of no push.")
+    return tuple(pushes) or tuple(refusals[:1]) or (nothing,)
 
 
 def read_object(parent: Mapping[str, object], key: str) -> Mapping[str, object]:

@@ -6,10 +6,8 @@ receiver has already checked the address it came to.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -21,16 +19,15 @@ from webhooks.registries.base import (
     UnreadableError,
     checked_text,
     ignored,
-    malformed,
+    read_document,
     read_object,
+    read_seconds,
     read_text,
+    read_utf8,
 )
 
 OFFICIAL_NAMESPACE: Final = "library"
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# Later times are not dates of a push, and close to the year 9999 no time zone can show them.
-_LATEST_SECONDS: Final = 4_102_444_800  # 2100-01-01
 _FORM_FIELD: Final = "payload"
 
 
@@ -61,7 +58,7 @@ class DockerHub:
             repository=repository.name,
             image=repository.image,
             tag=_read_tag(event),
-            pushed_at=_moment(event.get("pushed_at")),
+            pushed_at=read_seconds(event.get("pushed_at")),
             callback_url=_read(document, "callback_url", "callback_url"),
             media_type=_read(event, "media_type", "media_type"),
             repo_status=_read(about, "status", "repo_status"),
@@ -109,24 +106,9 @@ def _read(parent: Mapping[str, object], key: str, field: str) -> str:
     return read_text(parent, key, longest=LONGEST[field])
 
 
-def _moment(seconds: object) -> datetime | None:
-    """Return the time of ``seconds`` since 1970, or None where that is not a plausible time."""
-    if isinstance(seconds, float) and 0 < seconds < _LATEST_SECONDS:
-        return _EPOCH + timedelta(seconds=seconds)
-    return None
-
-
 def _read_body(body: bytes) -> Mapping[str, object]:
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise malformed(Reason.NOT_JSON, "The body is not UTF-8 text.") from None
-    document = _read_json(_payload_of_form(text) or text)
-    if not isinstance(document, dict):
-        raise ignored(
-            Reason.NO_REPOSITORY, "The body is JSON but not an object that names a repository."
-        )
-    return document
+    text = read_utf8(body)
+    return read_document(_payload_of_form(text) or text)
 
 
 def _payload_of_form(text: str) -> str:
@@ -134,14 +116,3 @@ def _payload_of_form(text: str) -> str:
     if not text.startswith(f"{_FORM_FIELD}="):
         return ""
     return "".join(parse_qs(text.partition("&")[0]).get(_FORM_FIELD, ()))
-
-
-def _read_json(text: str) -> object:
-    try:
-        # As floats, numbers of any length are harmless; an int of 5,000 digits would be refused.
-        return json.loads(text, parse_int=float)
-    except RecursionError:
-        raise malformed(Reason.TOO_DEEP, "The body is nested too deeply to be read.") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise malformed(Reason.NOT_JSON, f"The body is not JSON ({where}).") from None

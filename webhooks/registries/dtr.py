@@ -1,0 +1,53 @@
+"""Reads the notifications of Docker Trusted Registry (Mirantis Secure Registry): ``TAG_PUSH``.
+
+Contract: https://docs.mirantis.com/msr/2.9/ops/manage-webhooks.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from webhooks.registries.base import (
+    LONGEST,
+    ImagePushed,
+    Parsed,
+    Reason,
+    UnreadableError,
+    ignored,
+    push_of,
+    read_document,
+    read_moment,
+    read_object,
+    read_text,
+    read_utf8,
+)
+
+
+class TrustedRegistry:
+    """Docker Trusted Registry's reader."""
+
+    name: str = "dtr"
+
+    def parse(self, body: bytes, _headers: Mapping[str, str], /) -> tuple[Parsed, ...]:
+        """Return the tag that was pushed, or why there is none."""
+        try:
+            return (self._push(read_document(read_utf8(body))),)
+        except UnreadableError as error:
+            return (error.refusal,)
+
+    def _push(self, document: Mapping[str, object]) -> ImagePushed:
+        kind = read_text(document, "type", longest=64)
+        if kind != "TAG_PUSH":
+            raise ignored(Reason.NO_PUSH, f'The event is "{kind}", not TAG_PUSH.')
+        contents = read_object(document, "contents")
+        names = (
+            read_text(contents, name, longest=LONGEST[name]) for name in ("namespace", "repository")
+        )
+        return push_of(
+            self.name,
+            "/".join(names),
+            read_text(contents, "tag", longest=LONGEST["tag"]),
+            owner=read_text(contents, "author", longest=LONGEST["owner"]),
+            digest=read_text(contents, "digest", longest=LONGEST["digest"]),
+            pushed_at=read_moment(document.get("createdAt")),
+        )

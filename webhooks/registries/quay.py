@@ -1,0 +1,48 @@
+"""Reads the notifications "Push to repository" of Quay: the tags that changed, without digests.
+
+Contract: https://docs.quay.io/guides/notifications.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from webhooks.registries.base import (
+    LONGEST,
+    MOST_ENTRIES,
+    ImagePushed,
+    Parsed,
+    Reason,
+    UnreadableError,
+    malformed,
+    push_of,
+    read_document,
+    read_entries,
+    read_text,
+    read_utf8,
+)
+
+
+class Quay:
+    """Quay's reader."""
+
+    name: str = "quay"
+
+    def parse(self, body: bytes, _headers: Mapping[str, str], /) -> tuple[Parsed, ...]:
+        """Return every tag that was pushed, or why there is none."""
+        try:
+            return self._pushes(read_document(read_utf8(body)))
+        except UnreadableError as error:
+            return (error.refusal,)
+
+    def _pushes(self, document: Mapping[str, object]) -> tuple[Parsed, ...]:
+        path = read_text(document, "repository", longest=LONGEST["image"])
+        tags = document.get("updated_tags")
+        names = list(tags) if isinstance(tags, dict) else tags or []
+        if not isinstance(names, list) or len(names) > MOST_ENTRIES:
+            raise malformed(Reason.WRONG_TYPE, '"updated_tags" is expected to be a list of tags.')
+
+        def push(entry: Mapping[str, object]) -> ImagePushed:
+            return push_of(self.name, path, read_text(entry, "tag", longest=LONGEST["tag"]))
+
+        return read_entries(({"tag": name} for name in names), push)
