@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from codestream.core.clock import now
 from endpoints.clients.base import ClientError, Unreachable
 from endpoints.clients.registry import registry_url
 from endpoints.kinds import repository_of, tag_digest
@@ -14,8 +16,10 @@ from webhooks.registries.base import ImagePushed
 
 REST_SECONDS = 30.0
 """How long a registry that did not answer is left alone: pushes shall not wait for it in a row."""
-_lock = threading.Lock()
-_resting: dict[str, float] = {}
+CLOCKS_APART = timedelta(seconds=1)
+"""How far the clocks of two machines may be apart."""
+MOST_KEPT = 1000
+Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,40 +30,82 @@ class Found:
     why: str
 
 
-def find_digest(webhook: DockerWebhook, push: ImagePushed) -> Found:
+class _Memory:
+    """What this process heard from registries lately."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._resting: dict[str, float] = {}
+        self._answers: dict[Key, tuple[datetime, Found]] = {}
+
+    def rests(self, registry: str) -> bool:
+        """Whether the registry was silent a moment ago."""
+        with self._lock:
+            return time.monotonic() < self._resting.get(registry, 0.0)
+
+    def let_rest(self, registry: str) -> None:
+        """Note that the registry was silent."""
+        with self._lock:
+            self._resting[registry] = time.monotonic() + REST_SECONDS
+
+    def answer(self, key: Key, received_at: datetime) -> Found | None:
+        """What was said of the tag, if it was asked for after the delivery had come."""
+        with self._lock:
+            asked_at, found = self._answers.get(key, (received_at, None))
+        return found if asked_at > received_at + CLOCKS_APART else None
+
+    def keep(self, key: Key, asked_at: datetime, found: Found) -> None:
+        """Keep what was said; the oldest answers go."""
+        with self._lock:
+            self._answers.pop(key, None)
+            self._answers[key] = (asked_at, found)
+            while len(self._answers) > MOST_KEPT:
+                del self._answers[next(iter(self._answers))]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._resting.clear()
+            self._answers.clear()
+
+
+_memory = _Memory()
+
+
+def find_digest(webhook: DockerWebhook, push: ImagePushed, *, received_at: datetime) -> Found:
     """The digest of the pushed tag: from the notification, else asked at the registry.
 
-    Takes a few seconds at most, and never fails: without a digest the run goes on with the tag.
+    One answer serves all deliveries of the tag that had come before the question: a burst of them
+    asks once. Takes a few seconds at most, and never fails: without a digest the run goes on with
+    the tag.
     """
     if push.digest:
         return Found(digest=push.digest, why=f"{push.digest}, as the registry said.")
     if not webhook.pin_digest:
         return Found(digest="", why="Not looked for: this webhook does not pin.")
     registry = registry_url(repository_of(webhook.endpoint).base_url)
-    if _rests(registry):
+    if _memory.rests(registry):
         words = f"{registry} did not answer a moment ago; the run goes on with the tag."
         return Found(digest="", why=words)
+    # Two endpoints may ask with different rights.
+    key, asked_at = (str(webhook.endpoint_id), push.image, push.tag), now()
+    found = _memory.answer(key, received_at)
+    if found is None:
+        found = _ask(webhook, push, registry)
+        _memory.keep(key, asked_at, found)
+    return found
+
+
+def _ask(webhook: DockerWebhook, push: ImagePushed, registry: str) -> Found:
     try:
         digest = tag_digest(webhook.endpoint, push.tag)
-    except Unreachable as error:
-        _let_rest(registry)
-        return Found(digest="", why=f"{error.user_message} The run goes on with the tag.")
     except ClientError as error:
+        if isinstance(error, Unreachable):
+            _memory.let_rest(registry)
         return Found(digest="", why=f"{error.user_message} The run goes on with the tag.")
     return Found(digest=digest, why=f"{digest}, as {registry} says now.")
 
 
-def forget_silence() -> None:
-    """Ask every registry again, whether it answered lately or not."""
-    with _lock:
-        _resting.clear()
-
-
-def _rests(registry: str) -> bool:
-    with _lock:
-        return time.monotonic() < _resting.get(registry, 0.0)
-
-
-def _let_rest(registry: str) -> None:
-    with _lock:
-        _resting[registry] = time.monotonic() + REST_SECONDS
+def forget() -> None:
+    """Ask every registry anew."""
+    _memory.clear()

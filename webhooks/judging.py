@@ -129,7 +129,7 @@ def _pinned(
         return push, judgement
     if event.rerun_of is not None and event.rerun_of.digest:
         push = replace(push, digest=event.rerun_of.digest)
-    found = find_digest(webhook, push)
+    found = find_digest(webhook, push, received_at=event.created_at)
     outcome = StepOutcome.PASSED if found.digest else StepOutcome.SKIPPED
     return replace(push, digest=found.digest), _with(judgement, "Digest", outcome, found.why)
 

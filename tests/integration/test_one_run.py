@@ -28,6 +28,8 @@ from tests.factories import (
 from webhooks import digests
 from webhooks.judging import MOST_RUNS
 from webhooks.models import DockerWebhook, Push, RegistryEvent
+from webhooks.readers import reader_for
+from webhooks.registries.base import ImagePushed
 from webhooks.services import receive_event, rerun_event, set_enabled
 
 pytestmark = pytest.mark.django_db
@@ -38,14 +40,16 @@ PINNED = PIPELINE_SOURCE.replace(
 
 def deliver(webhook: DockerWebhook, tag: str = "1.2.3", **push_data: object) -> RegistryEvent:
     """Judge one delivery of a tag."""
+    body = payload(tag, **push_data)
+    return judged(receive_event(webhook=webhook, body=body, headers={}, remote_addr="127.0.0.1"))
+
+
+def payload(tag: str, **push_data: object) -> bytes:
     body = {
         "push_data": {"pusher": "ann", "tag": tag, **push_data},
         "repository": {"repo_name": "demo/web", "name": "web", "namespace": "demo"},
     }
-    event = receive_event(
-        webhook=webhook, body=json.dumps(body).encode(), headers={}, remote_addr="127.0.0.1"
-    )
-    return judged(event)
+    return json.dumps(body).encode()
 
 
 def judged(event: RegistryEvent) -> RegistryEvent:
@@ -70,7 +74,7 @@ def hub(settings: Settings) -> Iterator[DockerHubServer]:
     with DockerHubServer(username="demo", password="hub-password") as server:
         settings.OUTGOING_ALLOW = [urlsplit(server.url).netloc]
         settings.DOCKER_HUB_URL = server.url
-        digests.forget_silence()
+        digests.forget()
         yield server
 
 
@@ -205,8 +209,22 @@ def test_a_registry_that_is_silent_is_left_alone_for_a_while(
     deliver(pinned, "1")
 
     assert "a moment ago" in step(deliver(pinned, "1.2.3"), "Digest")["detail"]
-    digests.forget_silence()
+    digests.forget()
     assert step(deliver(pinned, "1.2.3"), "Digest")["outcome"] == "PASSED"
+
+
+def test_one_answer_serves_all_deliveries_that_came_before_the_question(
+    hub: DockerHubServer, pinned: DockerWebhook
+) -> None:
+    hub.push("demo/web", "1.2.3")
+    push = reader_for("dockerhub").parse(payload("1.2.3"), {})[0]
+    assert isinstance(push, ImagePushed)
+    early, late = now() - timedelta(minutes=1), now() + timedelta(minutes=1)
+    first = digests.find_digest(pinned, push, received_at=early)
+    hub.push("demo/web", "1.2.3")
+
+    assert digests.find_digest(pinned, push, received_at=early) == first
+    assert digests.find_digest(pinned, push, received_at=late).digest != first.digest
 
 
 def test_a_delivery_can_run_again(hub: DockerHubServer, pinned: DockerWebhook) -> None:
