@@ -14,9 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -83,30 +81,23 @@ def _verdicts(product: Running) -> Counter[str]:
 
 
 @pytest.mark.parametrize("options", [(), ("--postgres",)], ids=["sqlite", "postgres"])
-def test_each_push_runs_once(options: tuple[str, ...]) -> None:
+def test_each_push_runs_once(options: tuple[str, ...], folder: Path) -> None:
     if options and not is_installed():
         pytest.skip("PostgreSQL is not installed")
-    with product_in_a_new_folder(*options) as product:
+    with running_product(folder, *options) as product:
         counts = run(product, deliveries(10, 12, seed=7))
 
     assert counts == {"answered": 120, "TRIGGERED": 10, "DUPLICATE": 110}
 
 
-@contextmanager
-def product_in_a_new_folder(*options: str) -> Iterator[Running]:
-    """A product whose data folder PostgreSQL's own user can reach."""
-    with tempfile.TemporaryDirectory(prefix="codestream-shuffled-") as name:
-        Path(name).chmod(0o711)
-        with running_product(Path(name), *options) as product:
-            yield product
-
-
 def main() -> int:
     """Do it at full size; the exit code says whether every push ran once."""
-    with product_in_a_new_folder(*sys.argv[1:]) as product:
-        started = time.monotonic()
-        counts = run(product, deliveries(200, 25, seed=11), kill=True)
-        print(dict(counts), f"{time.monotonic() - started:.0f} s")
+    with tempfile.TemporaryDirectory(prefix="codestream-shuffled-") as name:
+        Path(name).chmod(0o711)
+        with running_product(Path(name), *sys.argv[1:]) as product:
+            started = time.monotonic()
+            counts = run(product, deliveries(200, 25, seed=11), kill=True)
+            print(dict(counts), f"{time.monotonic() - started:.0f} s")
     stored = sum(counts[name] for name in ("TRIGGERED", "DUPLICATE"))
     return 0 if counts["TRIGGERED"] == 200 and stored >= 5000 else 1
 
