@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from datetime import timedelta
 from pathlib import Path
 
 import environ
@@ -43,6 +44,7 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS_DIR)
 
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 DOCKER_HUB_URL = env.str("DOCKER_HUB_URL", default="https://hub.docker.com").rstrip("/")
+RECOVERY_EVERY = timedelta(minutes=env.int("RECOVERY_MINUTES", default=15))
 OUTGOING_ALLOW = env.list("OUTGOING_ALLOW", default=[])
 WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 # Where a worker serves /metrics and the probes, for machines without a web process; 0 is nowhere.

@@ -141,6 +141,9 @@ def _start(
     if known is not None and meaning.is_same:
         return _folded(event, known, push, judgement, meaning.why)
     judgement = _passed(judgement, "Duplicate", meaning.why)
+    if _is_for_the_record(event, webhook):
+        words = "The webhook only records pushes that came without a delivery. Re-run starts it."
+        return _then(judgement, Verdict.IGNORED, "record_only", words, step="Recovery")
     if _runs_in_a_loop(event, webhook, push):
         stop_webhook(webhook=webhook, because=_LOOP % {"tag": push.tag, "runs": MOST_RUNS})
         return _then(judgement, Verdict.IGNORED, "loop", webhook.stopped_because, step="Loop")
@@ -162,6 +165,11 @@ _LOOP = (
     "More than %(runs)s runs in a minute for the tag %(tag)s: the webhook is disabled. Does the "
     "pipeline push the image that it listens to? Enable the webhook when that is mended."
 )
+
+
+def _is_for_the_record(event: RegistryEvent, webhook: DockerWebhook) -> bool:
+    is_found = event.source == RegistryEvent.Source.RECOVERED
+    return is_found and webhook.recovery != DockerWebhook.Recovery.ON
 
 
 def _meaning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from datetime import datetime
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -14,6 +15,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
+from codestream.core.clock import now
 from codestream.core.crypto import fingerprint
 from codestream.core.errors import CodeStreamError
 from codestream.core.fields import EncryptedTextField
@@ -41,6 +43,17 @@ class SilentChangeError(CodeStreamError):
 
 class DockerWebhookQuerySet(ProjectOwnedQuerySet["DockerWebhook"]):
     """Questions about webhooks. Changes go through ``save`` and ``delete``, which are mirrored."""
+
+    def to_look_for(self, moment: datetime) -> Self:
+        """Those whose pushes are looked for in Docker Hub now."""
+        looking = self.filter(
+            enabled=True, registry_kind=DockerWebhook.RegistryKind.DOCKER_HUB, look_at__lte=moment
+        )
+        return looking.exclude(recovery=DockerWebhook.Recovery.OFF).order_by("look_at")
+
+    def note_look(self, webhook: DockerWebhook, *, look_at: datetime, message: str) -> None:
+        """Write down what a look came to; nothing that Docker Hub would have to hear of."""
+        models.QuerySet.update(self.filter(pk=webhook.pk), look_at=look_at, look_message=message)
 
     def update(self, **kwargs: Any) -> int:
         raise SilentChangeError("Save webhooks one by one: a bulk update is not mirrored.")
@@ -105,7 +118,15 @@ class DockerWebhook(Entity):
     settle_seconds = models.PositiveSmallIntegerField(_("settle window"), default=10)
     pin_digest = models.BooleanField(_("pin the digest"), default=True)
     stopped_because = models.TextField(blank=True, editable=False)
-    recovery = models.CharField(max_length=16, choices=Recovery.choices, default=Recovery.OFF)
+    recovery = models.CharField(
+        _("pushes without a delivery"),
+        max_length=16,
+        choices=Recovery.choices,
+        default=Recovery.OFF,
+    )
+    recover_since = models.DateTimeField(null=True, editable=False)
+    look_at = models.DateTimeField(null=True, editable=False)
+    look_message = models.TextField(blank=True, editable=False)
     edited_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -139,6 +160,7 @@ class DockerWebhook(Entity):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save, and in the same transaction write down what Docker Hub should hold (signals)."""
+        self._begin_to_look()
         with transaction.atomic():
             super().save(*args, **kwargs)
 
@@ -146,6 +168,13 @@ class DockerWebhook(Entity):
         """Delete, and in the same transaction write down that Docker Hub should forget it."""
         with transaction.atomic():
             return super().delete(*args, **kwargs)
+
+    def _begin_to_look(self) -> None:
+        """Pushes of before somebody wished so are not looked for."""
+        if self.recovery == self.Recovery.OFF:
+            self.recover_since = self.look_at = None
+        elif self.recover_since is None:
+            self.recover_since = self.look_at = now()
 
     @property
     def listener_path(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -118,7 +119,7 @@ def receive_events(
     parts: int = 1,
 ) -> list[RegistryEvent]:
     """Write a delivery down, as one row for each of the pushes that it tells of."""
-    events = [_event(webhook, body, headers, remote_addr) for _ in range(parts)]
+    events = [new_event(webhook, body, headers, remote_addr) for _ in range(parts)]
     for part, event in enumerate(events):
         event.part, event.wake_at = part, database_now()
     if parts == 1:
@@ -140,7 +141,7 @@ def reject_event(
     message: str,
 ) -> RegistryEvent:
     """Write down a delivery that cannot even be read, with its verdict."""
-    event = _event(webhook, body, headers, remote_addr)
+    event = new_event(webhook, body, headers, remote_addr)
     event.verdict, event.reason_code, event.message = Verdict.REJECTED, reason_code, message
     event.steps = [{"name": "Body", "outcome": "FAILED", "detail": message}]
     event.save(force_insert=True)
@@ -158,7 +159,7 @@ def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
         raise Refused(_("The webhook of this delivery is deleted."))
     if not event.image:
         raise Refused(_("This delivery names no image that could run again."))
-    again = _event(event.webhook, bytes(event.body), event.headers, event.remote_addr)
+    again = new_event(event.webhook, bytes(event.body), event.headers, event.remote_addr)
     again.source, again.registry = RegistryEvent.Source.RERUN, event.registry
     again.part, again.rerun_of, again.rerun_by = event.part, event, by.username
     again.wake_at = database_now()
@@ -167,9 +168,13 @@ def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
     return again
 
 
-def _event(
-    webhook: DockerWebhook, body: bytes, headers: Mapping[str, str], remote_addr: str | None
+def new_event(
+    webhook: DockerWebhook,
+    body: bytes,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    remote_addr: str | None = None,
 ) -> RegistryEvent:
+    """A delivery to the webhook, not written down yet."""
     return RegistryEvent(
         webhook=webhook,
         webhook_name=webhook.name,

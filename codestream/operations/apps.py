@@ -20,8 +20,9 @@ class OperationsConfig(AppConfig):
         from codestream.core import work
         from codestream.operations import chores, retention
         from codestream.operations.models import Chore
+        from codestream.operations.recovery import LOST_PUSHES
 
-        for chore in retention.CHORES:
+        for chore in (*retention.CHORES, LOST_PUSHES):
             chores.register(chore)
         work.register(
             work.WorkKind(name="chore", model=Chore, step=chores.run_chore, fail=chores.fail_chore)

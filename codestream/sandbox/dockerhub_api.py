@@ -112,7 +112,12 @@ class HubApi:
             if found is None:
                 return self._not_found()
             rows = [
-                {"name": name, "digest": tag.digest, "last_updated": tag.last_updated}
+                {
+                    "name": name,
+                    "digest": tag.digest,
+                    "last_updated": tag.last_updated,
+                    "tag_last_pushed": tag.last_updated,
+                }
                 for name, tag in found.tags.items()
             ]
             return _page(request, sorted(rows, key=lambda row: row["last_updated"], reverse=True))

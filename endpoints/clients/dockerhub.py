@@ -15,10 +15,12 @@ from codestream.core.json_types import Json
 from endpoints.clients.base import NotFound, Protocol, ServerFault
 from endpoints.clients.dockerhub_answers import (
     HubRepository,
+    HubTag,
     HubWebhook,
     ask,
     read_object,
     read_repository,
+    read_tags,
     read_webhook,
     refusal,
 )
@@ -29,6 +31,7 @@ from endpoints.clients.repository_address import RepositoryAddress, parse_reposi
 __all__ = [
     "DockerHub",
     "HubRepository",
+    "HubTag",
     "HubWebhook",
     "RepositoryAddress",
     "parse_repository_url",
@@ -115,6 +118,12 @@ class DockerHub:
         wish = f"show the repository {namespace}/{repository}"
         body = self._get(self._repository_url(namespace, repository), wish)
         return read_repository(body, repository)
+
+    def latest_tags(self, namespace: str, repository: str) -> tuple[HubTag, ...]:
+        """The tags that were pushed last, at most a page of them, in one call."""
+        url = f"{self._repository_url(namespace, repository)}tags/"
+        query = f"?page_size={PAGE_SIZE}&ordering=last_updated"
+        return read_tags(self._get(f"{url}{query}", f"list the tags of {namespace}/{repository}"))
 
     def close(self) -> None:
         """Close the connections; the token stays for the next client of this account."""

@@ -138,6 +138,37 @@ def read_object(response: Response, wish: str) -> dict[str, Json]:
     return body
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubTag:
+    """A tag of a repository, and when it was pushed last."""
+
+    name: str
+    digest: str
+    pushed_at: datetime
+
+
+def read_tags(body: dict[str, Json]) -> tuple[HubTag, ...]:
+    """The tags of a page that say when they were pushed. Raises Protocol without a list."""
+    results = body.get("results")
+    if not isinstance(results, list):
+        raise Protocol("Docker Hub's list of tags has no results.")
+    found = (_read_tag(each) for each in results if isinstance(each, dict))
+    return tuple(tag for tag in found if tag is not None)
+
+
+def _read_tag(about: dict[str, Json]) -> HubTag | None:
+    name, moment = about.get("name"), about.get("tag_last_pushed") or about.get("last_updated")
+    if not isinstance(name, str) or not isinstance(moment, str):
+        return None
+    try:
+        pushed_at = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    if pushed_at.tzinfo is None:
+        pushed_at = pushed_at.replace(tzinfo=UTC)
+    return HubTag(name=name, digest=str(about.get("digest") or ""), pushed_at=pushed_at)
+
+
 def read_webhook(value: Json) -> HubWebhook:
     """A webhook out of a create or list answer. Raises Protocol without a slug."""
     record = value if isinstance(value, dict) else {}

@@ -38,7 +38,11 @@ def test_chores_are_made_once_and_are_not_due_at_a_start() -> None:
     ensure_chores(using="default")
     ensure_chores(using="default")
 
-    assert sorted(Chore.objects.values_list("name", flat=True)) == ["logs", "retention"]
+    assert sorted(Chore.objects.values_list("name", flat=True)) == [
+        "logs",
+        "lost pushes",
+        "retention",
+    ]
     assert not Chore.objects.filter(wake_at__lte=now()).exists()
 
 

@@ -17,6 +17,7 @@ from codestream.sandbox.dockerhub_failures import Mode
 from executions.models import Execution
 from executions.worker import drain
 from pipelines.models import Pipeline
+from tests.contracts.dockerhub.test_registry import REFUSALS
 from tests.factories import (
     PIPELINE_SOURCE,
     DockerRegistryFactory,
@@ -187,7 +188,7 @@ def test_an_older_digest_that_comes_back_is_a_new_push(
     assert verdicts == ["TRIGGERED"] * 3
 
 
-@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("mode", REFUSALS)
 def test_a_registry_that_refuses_does_not_hold_up_the_run(
     hub: DockerHubServer, pinned: DockerWebhook, mode: Mode
 ) -> None:

@@ -1,0 +1,192 @@
+"""A push whose delivery never came is found at Docker Hub, once, and judged like all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from codestream.core.clock import now
+from codestream.operations.recovery import LOST_PUSHES
+from codestream.sandbox.dockerhub import DockerHubServer
+from codestream.sandbox.dockerhub_failures import Mode
+from executions.models import Execution
+from executions.worker import drain
+from tests.factories import DockerRegistryFactory, DockerWebhookFactory, UserFactory
+from webhooks import digests
+from webhooks.models import DockerWebhook, RegistryEvent
+from webhooks.recovery import look_for_pushes
+from webhooks.services import receive_event, rerun_event
+
+pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def hub(settings: Settings) -> Iterator[DockerHubServer]:
+    with DockerHubServer(username="demo", password="hub-password") as server:
+        settings.OUTGOING_ALLOW = [urlsplit(server.url).netloc]
+        settings.DOCKER_HUB_URL = server.url
+        digests.forget()
+        yield server
+
+
+@pytest.fixture
+def webhook(hub: DockerHubServer) -> DockerWebhook:
+    """A webhook that has looked for lost pushes for an hour."""
+    webhook = DockerWebhookFactory.create(recovery=DockerWebhook.Recovery.ON, pin_digest=True)
+    DockerRegistryFactory._meta.model.objects.update(
+        credentials={"username": "demo", "password": "hub-password"}
+    )
+    webhook.endpoint.refresh_from_db()
+    webhook.recover_since = now() - HOUR
+    webhook.save()
+    return webhook
+
+
+def pushed(hub: DockerHubServer, tag: str, *, ago: timedelta) -> str:
+    """Push without a delivery, some time ago; return the digest."""
+    held = hub.store.add_repository("demo", "web").push(tag)
+    held.last_updated = (now() - ago).isoformat().replace("+00:00", "Z")
+    return held.digest
+
+
+def found(webhook: DockerWebhook) -> list[RegistryEvent]:
+    """Look, judge, and return everything that is written down, oldest first."""
+    webhook.refresh_from_db()
+    look_for_pushes(webhook=webhook)
+    drain()
+    return list(RegistryEvent.objects.order_by("created_at"))
+
+
+def test_a_lost_push_runs_once(hub: DockerHubServer, webhook: DockerWebhook) -> None:
+    digest = pushed(hub, "1.2.3", ago=HOUR / 2)
+
+    (event,) = found(webhook)
+
+    assert (event.source, event.verdict, event.digest) == ("RECOVERED", "TRIGGERED", digest)
+    assert Execution.objects.get().inputs["DOCKER_TAG"] == "1.2.3"
+    assert found(webhook) == [event]
+
+
+def test_a_delivery_that_comes_after_all_is_a_duplicate(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    pushed(hub, "1.2.3", ago=HOUR / 2)
+    (event,) = found(webhook)
+
+    receive_event(webhook=webhook, body=bytes(event.body), headers={}, remote_addr=None)
+    drain()
+
+    assert RegistryEvent.objects.get(source="DELIVERY").duplicate_of == event
+    assert Execution.objects.count() == 1
+
+
+def test_a_push_whose_delivery_came_is_not_lost(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    pushed(hub, "1.2.3", ago=HOUR / 2)
+    (event,) = found(webhook)
+    RegistryEvent.objects.update(source="DELIVERY", created_at=now() - HOUR / 2)
+
+    assert found(webhook) == [event]
+
+
+def test_a_newer_push_of_a_tag_that_is_known_is_found(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    pushed(hub, "latest", ago=HOUR / 2)
+    found(webhook)
+    RegistryEvent.objects.update(created_at=now() - HOUR / 2)
+    pushed(hub, "latest", ago=HOUR / 4)
+
+    assert [event.verdict for event in found(webhook)] == ["TRIGGERED", "TRIGGERED"]
+
+
+@pytest.mark.parametrize("ago", [timedelta(seconds=10), 2 * HOUR])
+def test_what_may_still_come_and_what_was_before_the_wish_are_left_alone(
+    hub: DockerHubServer, webhook: DockerWebhook, ago: timedelta
+) -> None:
+    pushed(hub, "1.2.3", ago=ago)
+
+    assert found(webhook) == []
+
+
+def test_nothing_is_looked_for_while_a_delivery_waits(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    pushed(hub, "1.2.3", ago=HOUR / 2)
+    receive_event(webhook=webhook, body=b"{}", headers={}, remote_addr=None)
+
+    assert look_for_pushes(webhook=webhook) == 0
+
+
+def test_record_only_starts_nothing_until_somebody_says_so(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    webhook.recovery = DockerWebhook.Recovery.RECORD
+    webhook.save()
+    pushed(hub, "1.2.3", ago=HOUR / 2)
+
+    (event,) = found(webhook)
+
+    assert (event.verdict, event.reason_code) == ("IGNORED", "record_only")
+    rerun_event(event=event, by=UserFactory.create())
+    drain()
+    assert Execution.objects.count() == 1
+
+
+def test_the_patterns_hold_for_found_pushes_too(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    webhook.tag_pattern = "2.*"
+    webhook.save()
+    pushed(hub, "1.2.3", ago=HOUR / 2)
+
+    (event,) = found(webhook)
+
+    assert (event.verdict, event.reason_code) == ("IGNORED", "tag_pattern")
+
+
+@pytest.mark.parametrize("mode", [Mode.RATE_LIMIT, Mode.FAULT_HTML, Mode.NOT_JSON, Mode.FORBIDDEN])
+def test_a_look_that_failed_says_why_and_comes_again(
+    hub: DockerHubServer, webhook: DockerWebhook, mode: Mode
+) -> None:
+    pushed(hub, "1.2.3", ago=HOUR / 2)
+    hub.failures.fail("tags", mode)
+
+    assert found(webhook) == []
+    webhook.refresh_from_db()
+    assert webhook.look_message
+    assert webhook.look_at is not None
+    assert webhook.look_at > now()
+    assert len(found(webhook)) == 1
+
+
+def test_the_chore_looks_when_it_is_time(
+    hub: DockerHubServer, webhook: DockerWebhook, settings: Settings
+) -> None:
+    off = DockerWebhookFactory.create()
+    DockerWebhookFactory.create(recovery="ON", enabled=False)
+    pushed(hub, "1.2.3", ago=HOUR / 2)
+
+    first, second = (LOST_PUSHES.run(lambda: False).message for _ in range(2))
+
+    assert first == "1 repositories looked at, 1 pushes found."
+    assert second == "0 repositories looked at, 0 pushes found."
+    off.refresh_from_db()
+    assert off.recover_since is None
+
+
+def test_switching_it_off_and_on_begins_anew(webhook: DockerWebhook) -> None:
+    webhook.recovery = DockerWebhook.Recovery.OFF
+    webhook.save()
+    assert webhook.recover_since is None
+
+    webhook.recovery = DockerWebhook.Recovery.ON
+    webhook.save()
+    assert webhook.recover_since is not None
+    assert webhook.recover_since > now() - timedelta(minutes=1)

@@ -1,0 +1,89 @@
+"""Finds pushes whose delivery never came: Docker Hub does not send one again.
+
+One call a repository tells when each tag was pushed last. What has no delivery is written down as
+a recovered one and judged like all others; if the delivery comes after all, it is a duplicate.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from codestream.core.clock import database_now, now
+from codestream.core.errors import CodeStreamError
+from codestream.core.work import announce
+from endpoints.clients.base import ClientError
+from endpoints.clients.dockerhub import HubTag
+from endpoints.kinds import docker_hub, repository_of
+from webhooks.models import DockerWebhook, RegistryEvent
+from webhooks.services import new_event
+
+ON_THE_WAY = timedelta(minutes=2)
+"""How long a delivery may take, and how far Docker Hub's clock may be from ours."""
+
+
+def look_for_pushes(*, webhook: DockerWebhook) -> int:
+    """Look once at the tags of the webhook's repository; return how many pushes were found.
+
+    Never raises for Docker Hub: what went wrong stands on the card, and the next look comes when
+    Docker Hub allows it.
+    """
+    if RegistryEvent.objects.pending().filter(webhook=webhook).exists():
+        # What waits for its verdict has not said yet which tag it is about.
+        soon = now() + ON_THE_WAY
+        DockerWebhook.objects.note_look(webhook, look_at=soon, message=webhook.look_message)
+        return 0
+    next_look = now() + settings.RECOVERY_EVERY
+    try:
+        place = repository_of(webhook.endpoint)
+        with docker_hub(webhook.endpoint) as hub:
+            tags = hub.latest_tags(place.namespace, place.repository)
+    except CodeStreamError as error:
+        retry_at = error.retry_at if isinstance(error, ClientError) else None
+        next_look = max(next_look, retry_at or next_look)
+        DockerWebhook.objects.note_look(webhook, look_at=next_look, message=error.user_message)
+        return 0
+    with transaction.atomic():
+        lost = [tag for tag in tags if _is_lost(webhook, tag)]
+        for tag in lost:
+            _write_down(webhook, str(place), tag)
+        message = f"{len(tags)} tags looked at, {len(lost)} without a delivery."
+        DockerWebhook.objects.note_look(webhook, look_at=next_look, message=message)
+    return len(lost)
+
+
+def _is_lost(webhook: DockerWebhook, tag: HubTag) -> bool:
+    since = webhook.recover_since
+    if since is None or not since < tag.pushed_at < now() - ON_THE_WAY:
+        return False
+    known = RegistryEvent.objects.filter(webhook=webhook, tag=tag.name)
+    if known.filter(created_at__gte=tag.pushed_at - ON_THE_WAY).exists():
+        return False
+    return not (tag.digest and known.filter(digest=tag.digest).exists())
+
+
+def _write_down(webhook: DockerWebhook, image: str, tag: HubTag) -> None:
+    event = new_event(webhook, _body(image, tag))
+    event.source, event.wake_at = RegistryEvent.Source.RECOVERED, database_now()
+    # Known before it is judged, so that the next look does not find it again.
+    event.tag, event.digest = tag.name, tag.digest
+    event.save(force_insert=True)
+    announce(RegistryEvent, event.pk)
+
+
+def _body(image: str, tag: HubTag) -> bytes:
+    """What Docker Hub would have sent, as far as it is known."""
+    namespace, _, name = image.partition("/")
+    return json.dumps(
+        {
+            "push_data": {"tag": tag.name, "pushed_at": _seconds(tag.pushed_at)},
+            "repository": {"repo_name": image, "namespace": namespace, "name": name},
+        }
+    ).encode()
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
