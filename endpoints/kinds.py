@@ -10,8 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from codestream.core.errors import Refused
 from endpoints.addresses import repository_address
-from endpoints.clients import registry
-from endpoints.clients.docker_registry import DockerRegistry
+from endpoints.clients.docker_registry import SECONDS, DockerRegistry
 from endpoints.clients.dockerhub import DockerHub, RepositoryAddress
 from endpoints.clients.kubernetes import ClusterAccess, Kubernetes
 from endpoints.credentials import credentials_of
@@ -85,8 +84,8 @@ def docker_hub(endpoint: Endpoint) -> DockerHub:
     )
 
 
-def docker_registry(endpoint: Endpoint) -> DockerRegistry:
-    """A client for the registry of the endpoint, where that is not Docker Hub.
+def docker_registry(endpoint: Endpoint, *, seconds: float = SECONDS) -> DockerRegistry:
+    """A client for the registry that holds the images of the endpoint.
 
     Raises Refused for another kind, and Invalid when its address is no repository.
     """
@@ -96,6 +95,7 @@ def docker_registry(endpoint: Endpoint) -> DockerRegistry:
         repository_of(endpoint).base_url,
         credentials.get("username", ""),
         credentials.get("password", "") or credentials.get("token", ""),
+        seconds=seconds,
     )
 
 
@@ -103,16 +103,6 @@ def is_docker_hub(endpoint: Endpoint) -> bool:
     """Whether the server type, in any of its spellings, is DockerHub."""
     server: str = endpoint.properties.get("serverType", "DockerHub")
     return server.lower().replace("_", "") == "dockerhub"
-
-
-def tag_digest(endpoint: Endpoint, tag: str) -> str:
-    """The digest that a tag of the endpoint's repository stands for. Raises a ClientError."""
-    credentials = credentials_of(endpoint)
-    account = registry.RegistryAccount(
-        username=credentials.get("username", ""),
-        secret=credentials.get("password", "") or credentials.get("token", ""),
-    )
-    return registry.tag_digest(repository_of(endpoint), tag, account)
 
 
 def kubernetes(endpoint: Endpoint) -> Kubernetes:

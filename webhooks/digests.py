@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from codestream.core.clock import now
-from endpoints.clients.base import ClientError, Unreachable
-from endpoints.clients.registry import registry_url
-from endpoints.kinds import repository_of, tag_digest
+from codestream.core.errors import CodeStreamError
+from endpoints.clients.base import Unreachable
+from endpoints.clients.docker_registry import registry_url
+from endpoints.kinds import docker_registry, repository_of
 from webhooks.models import DockerWebhook
 from webhooks.registries.base import ImagePushed
 
+ASK_SECONDS = 3.0
+"""How long a run waits for the digest of its image."""
 REST_SECONDS = 30.0
 """How long a registry that did not answer is left alone: pushes shall not wait for it in a row."""
 CLOCKS_APART = timedelta(seconds=1)
@@ -97,9 +100,11 @@ def find_digest(webhook: DockerWebhook, push: ImagePushed, *, received_at: datet
 
 
 def _ask(webhook: DockerWebhook, push: ImagePushed, registry: str) -> Found:
+    place = repository_of(webhook.endpoint)
     try:
-        digest = tag_digest(webhook.endpoint, push.tag)
-    except ClientError as error:
+        with docker_registry(webhook.endpoint, seconds=ASK_SECONDS) as client:
+            digest = client.tag_digest(place.namespace, place.repository, push.tag)
+    except CodeStreamError as error:
         if isinstance(error, Unreachable):
             _memory.let_rest(registry)
         return Found(digest="", why=f"{error.user_message} The run goes on with the tag.")

@@ -1,15 +1,17 @@
-"""The client of a registry that is not Docker Hub, such as a Docker Trusted Registry: it signs in.
+"""The client of a registry itself, Docker Hub's or any other: signs in, and says whether an account
+may pull and which digest a tag stands for at this moment.
 
-Speaks the distribution's HTTP API V2, with a password in each call or with a token, as the
-registry demands: https://distribution.github.io/distribution/spec/auth/token/
+Speaks the distribution's HTTP API V2, anonymously, with a password in each call or with a token,
+as the registry demands: https://distribution.github.io/distribution/spec/auth/token/
 """
 
 from __future__ import annotations
 
 import base64
 import re
+import time
 from types import TracebackType
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from codestream.core.http import Reach, Response, TransportError, open_session, origin, send
 from codestream.core.json_types import Json
@@ -24,8 +26,18 @@ from endpoints.clients.base import (
     Unauthorized,
     Unreachable,
 )
+from endpoints.clients.repository_address import DOCKER_HUB_HOSTS
 
+DOCKER_HUB_REGISTRY = "https://registry-1.docker.io"
+SECONDS = 10.0
+MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+_DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
 _REFUSALS: dict[int, type[ClientError]] = {
     401: Unauthorized,
     403: Forbidden,
@@ -34,13 +46,27 @@ _REFUSALS: dict[int, type[ClientError]] = {
 }
 
 
-class DockerRegistry:
-    """A registry at ``base_url``. Every method raises a ClientError, or AddressRefused."""
+def registry_url(base_url: str) -> str:
+    """Where the registry behind an endpoint's address answers: Docker Hub's has its own host."""
+    host = urlsplit(base_url).hostname or ""
+    return DOCKER_HUB_REGISTRY if host in DOCKER_HUB_HOSTS else base_url.rstrip("/")
 
-    def __init__(self, base_url: str, username: str, secret: str) -> None:
-        self._base_url = base_url.rstrip("/")
-        self._basic = base64.b64encode(f"{username}:{secret}".encode()).decode()
+
+class DockerRegistry:
+    """The registry behind ``base_url``; without a user name it is asked anonymously.
+
+    All calls of one client have ``seconds`` together. Every method raises a ClientError, or
+    AddressRefused.
+    """
+
+    def __init__(
+        self, base_url: str, username: str = "", secret: str = "", *, seconds: float = SECONDS
+    ) -> None:
+        self._base_url = registry_url(base_url)
+        pair = base64.b64encode(f"{username}:{secret}".encode()).decode()
+        self._basic = f"Basic {pair}" if username or secret else ""
         self._session = open_session(Reach.ENDPOINT)
+        self._until = time.monotonic() + seconds
 
     def __enter__(self) -> DockerRegistry:
         return self
@@ -55,42 +81,76 @@ class DockerRegistry:
 
     def check_repository(self, namespace: str, repository: str) -> None:
         """Make sure that the account may pull from the repository, and that it is there."""
-        path = f"{quote(namespace, safe='')}/{quote(repository, safe='')}"
-        response = self._get(f"{self._base_url}/v2/{path}/tags/list?n=1")
+        response = self._ask("GET", namespace, repository, "tags/list?n=1")
         if response.status != 200:
             raise self._refusal(response, f"show the repository {namespace}/{repository}")
         if not isinstance(_json(response), dict):
             raise Protocol(f"{self._base_url} answers, and not as a registry does.")
 
-    def _get(self, url: str) -> Response:
-        response = self._call(url, f"Basic {self._basic}")
+    def tag_digest(self, namespace: str, repository: str, tag: str) -> str:
+        """The digest that the tag stands for, as ``sha256:…``; no pull is counted for it.
+
+        Raises NotFound for a tag that is not there.
+        """
+        response = self._ask("HEAD", namespace, repository, f"manifests/{quote(tag, safe='')}")
+        if response.status != 200:
+            raise self._refusal(response, f"say what {namespace}/{repository}:{tag} stands for")
+        digest = response.headers.get("docker-content-digest", "")
+        if not _DIGEST.fullmatch(digest):
+            raise Protocol("The registry's answer names no digest.")
+        return digest
+
+    def _ask(self, method: str, namespace: str, repository: str, what: str) -> Response:
+        """Ask about a repository; sign in when the registry asks for it."""
+        name = quote(f"{namespace}/{repository}".strip("/"), safe="/")
+        url = f"{self._base_url}/v2/{name}/{what}"
+        response = self._call(method, url, self._basic)
         challenge = response.headers.get("www-authenticate", "")
         if response.status == 401 and challenge.lower().startswith("bearer "):
-            return self._call(url, f"Bearer {self._token(challenge)}")
+            return self._call(method, url, f"Bearer {self._token(challenge)}")
         return response
 
     def _token(self, challenge: str) -> str:
-        """A token for what was asked, from where the registry says; the password stays at home."""
+        """A token for what was asked, from where the registry says."""
         given = dict(_PARAMETER.findall(challenge))
         realm = given.pop("realm", "")
-        if origin(realm) != origin(self._base_url):
-            raise Blocked(
-                "The registry has its tokens made at another address, where the password "
-                "of the endpoint is not sent.",
-                advice="Enter the address of a registry that signs in by itself.",
-            )
         given.pop("error", None)
-        response = self._call(realm, f"Basic {self._basic}", params=given)
+        response = self._call("GET", realm, self._basic_for(realm), params=given)
         body = _json(response)
         token = (body.get("token") or body.get("access_token")) if isinstance(body, dict) else None
         if response.status != 200 or not isinstance(token, str):
             raise self._refusal(response, "sign in")
         return token
 
-    def _call(self, url: str, authorization: str, params: dict[str, str] | None = None) -> Response:
-        headers = {"Accept": "application/json", "Authorization": authorization}
+    def _basic_for(self, realm: str) -> str:
+        """The password, where it may go: to the registry itself, or over TLS to where it says."""
+        if self._basic and origin(realm) != origin(self._base_url) and _is_plain(realm):
+            raise Blocked(
+                "The registry has its tokens made at another address without TLS, where the "
+                "password of the endpoint is not sent.",
+                advice="Enter the address of a registry that signs in by itself.",
+            )
+        return self._basic
+
+    def _call(
+        self, method: str, url: str, authorization: str, params: dict[str, str] | None = None
+    ) -> Response:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise Unreachable(f"{origin(self._base_url)} took too long to answer.")
+        headers = {"Accept": ", ".join(MANIFESTS) if method == "HEAD" else "application/json"}
+        if authorization:
+            headers["Authorization"] = authorization
         try:
-            return send(self._session, "GET", url, headers=headers, params=params)
+            return send(
+                self._session,
+                method,
+                url,
+                headers=headers,
+                params=params,
+                connect_seconds=left,
+                read_seconds=left,
+            )
         except TransportError as error:
             raise Unreachable(error.user_message, retry_at=error.retry_at) from error
 
@@ -102,6 +162,10 @@ class DockerRegistry:
         if response.status >= 500:
             return ServerFault(what)
         return _REFUSALS.get(response.status, Protocol)(what)
+
+
+def _is_plain(url: str) -> bool:
+    return urlsplit(url).scheme != "https"
 
 
 def _json(response: Response) -> Json:
