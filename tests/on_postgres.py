@@ -20,6 +20,8 @@ DRIVEN = (
     "engine",
     "generate_token",
     "judging",
+    "one_run",
+    "recovery",
     "kubernetes_task",
     "mirror",
     "pausing",

@@ -106,6 +106,7 @@ executions/<uuid:pk>/rerun/                           POST 302 302 403 302 404 3
 executions/<uuid:pk>/tasks/<uuid:task_pk>/release/    POST 302 403 403 403 404 302
 triggers/docker/activity/                             GET  200 200 200 200 200 302
 triggers/docker/activity/<uuid:pk>/                   GET  200 200 200 200 404 302
+triggers/docker/activity/<uuid:pk>/rerun/             POST 302 302 403 302 404 302
 triggers/docker/webhooks/                             GET  200 200 200 200 200 302
 triggers/docker/webhooks/new/                         GET  200 200 403 403 403 302
 triggers/docker/webhooks/new/                         POST 422 422 403 403 403 302

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('webhooks', '0003_mirror_check'),
+        ('webhooks', '0004_hook_reveals'),
     ]
 
     operations = [
