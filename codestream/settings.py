@@ -107,9 +107,10 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "codestream.operations.middleware.identify",
     "codestream.operations.middleware.probes_first",
-    "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "codestream.operations.middleware.measure",
+    "django.middleware.security.SecurityMiddleware",
+    "webhooks.middleware.deliveries_first",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -6,12 +6,13 @@ from django.views.generic import RedirectView
 
 import executions.api_urls
 import webhooks.api_urls
+import webhooks.receiver_urls
 from codestream.api.views import nothing_here
 
 api = [*executions.api_urls.urlpatterns, *webhooks.api_urls.urlpatterns]
 
 urlpatterns = [
-    *webhooks.api_urls.receivers,
+    *webhooks.receiver_urls.urlpatterns,
     path("codestream/api/", include(api)),
     path("pipeline/api/", include(api)),
     re_path(r"^(?:codestream|pipeline)/api/", nothing_here),
