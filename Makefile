@@ -7,7 +7,7 @@ export DATA_DIR ?= $(CURDIR)/data
 IMAGE ?= demo/web
 TAG ?= 1.0.0
 
-.PHONY: help run run-postgres push demo-password doctor test lint types format unit locks clean
+.PHONY: help run run-postgres push demo-password doctor test test-cluster lint types format unit locks clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ test: $(VENV)/.installed-dev lint types ## Everything that CI runs
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m tests.on_postgres
 	@$(BIN)/pytest -n auto --dist loadgroup -q --cov --cov-report=term:skip-covered
+
+test-cluster: $(VENV)/.installed-dev ## The Kubernetes tests on a real API server: KUBECONFIG's, or built once
+	@$(BIN)/python -m tests.cluster
 
 unit: $(VENV)/.installed-dev ## The fast tests only
 	@$(BIN)/pytest -q tests/unit

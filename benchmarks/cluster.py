@@ -43,6 +43,7 @@ class InstantCluster:
         self.calls: list[Call] = []
         self._ready = ready
         self._objects: dict[str, Body] = {}
+        self.connections: set[asyncio.BaseTransport] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -58,10 +59,17 @@ class InstantCluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._loop.call_soon_threadsafe(self._server.close)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._hang_up)
         self._thread.join()
         self._loop.close()
+
+    def _hang_up(self) -> None:
+        """Close what clients keep open, too."""
+        self._server.close()
+        for connection in tuple(self.connections):
+            connection.close()
+        # What was closed above is let go of in the next round.
+        self._loop.call_soon(self._loop.stop)
 
     @property
     def place(self) -> str:
@@ -117,6 +125,10 @@ class _Exchange(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._cluster.connections.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cluster.connections.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         arrived = time.time()

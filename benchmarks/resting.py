@@ -14,12 +14,14 @@ from codestream.core.clock import now
 from codestream.core.work import kind_named
 from codestream.operations.collector import oldest_due
 from executions.models import Execution, StageRun, TaskRun
-from executions.runners.kubernetes import LOOK_EVERY
+from executions.runners.kubernetes_actions import pause_after, seal
 from executions.states import Status
 from pipelines.models import Pipeline, PipelineRevision
 
 BATCH = 1000
 FAR = timedelta(days=1)
+LOOKS = 1000
+"""So often each rollout has been looked at, which makes the pauses between looks their longest."""
 REPORT = {
     "ref": "deployment/web",
     "apiVersion": "apps/v1",
@@ -45,9 +47,10 @@ def roll_out(number: int) -> None:
     """Let all of them follow a rollout, their next looks dealt over the time between two looks."""
 
     def wakes_at(place: int) -> datetime:
-        return now() + LOOK_EVERY * (place / number)
+        return now() + pause_after(LOOKS) * (place / number)
 
-    _fill(number, Status.RUNNING, wakes_at, cursor={"objects": [REPORT]})
+    cursor = {"objects": [REPORT], "next": 1, "before": seal([]), "looks": LOOKS}
+    _fill(number, Status.RUNNING, wakes_at, cursor=cursor)
 
 
 def count() -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 
@@ -30,13 +32,14 @@ from executions.runners.base import (
     Done,
     Hold,
     Outcome,
+    PastTask,
     TaskContext,
     TaskFailedError,
     Wait,
 )
 from executions.scopes import masked, scope_of
 from executions.services import RESUME
-from executions.states import Status
+from executions.states import TERMINAL, Status
 
 LONGEST_PAUSE = timedelta(seconds=30)
 AT_WORK = frozenset(
@@ -245,6 +248,7 @@ def _context(task: TaskRun) -> TaskContext:
         shown=masked(scope, execution),
         cursor=task.cursor,
         find_endpoint=lambda name, kind: _endpoint(task, name, kind),
+        find_task=lambda past, stage, name: _past_task(execution, past, stage, name),
         answer=_answer(task),
     )
 
@@ -266,6 +270,36 @@ def _endpoint(task: TaskRun, name: str, kind: str) -> Endpoint:
     if endpoint.is_restricted:
         check_use(task, [endpoint_named(name)])
     return endpoint
+
+
+def _past_task(execution: Execution, past: str, stage: str, name: str) -> PastTask:
+    rows = TaskRun.objects.filter(
+        stage_run__execution__project_id=execution.project_id,
+        stage_run__name=stage,
+        name=name,
+        status__in=TERMINAL | {Status.ROLLING_BACK},
+    )
+    key = _uuid(past)
+    found = rows.filter(stage_run__execution=key).first() if key else None
+    if found is None:
+        raise TaskFailedError(
+            _("The project has no task “%(task)s” of execution %(execution)s that is over.")
+            % {"task": f"{stage}.{name}", "execution": past}
+        )
+    return PastTask(
+        id=str(found.pk),
+        kind=found.kind,
+        input=found.input,
+        output=found.output,
+        cursor=found.cursor,
+    )
+
+
+def _uuid(text: str) -> UUID | None:
+    """The key that a person has typed, None where it cannot be one."""
+    with suppress(ValueError):
+        return UUID(text)
+    return None
 
 
 def _is_late(task: TaskRun) -> bool:

@@ -5,6 +5,7 @@ Field names follow the original product's K8S task; any case of an action is acc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,11 +29,14 @@ _KEYS = (
     "filePath",
     "scmConstants",
     "continueOnConflict",
+    "force",
     "filterByLabel",
     "resourceType",
     "resourceName",
     "namespace",
     "revision",
+    "execution",
+    "task",
 )
 _LATER = "is not available yet"
 
@@ -45,14 +49,40 @@ class KubernetesAction(StrEnum):
     APPLY = "APPLY"
     DELETE = "DELETE"
     ROLLBACK = "ROLLBACK"
+    UNDO = "UNDO"
 
 
-RUNNABLE = (KubernetesAction.CREATE, KubernetesAction.APPLY)
+ROLLED_BACK = ("Deployment", "StatefulSet", "DaemonSet")
+REVISION = re.compile(r"(n-)?[0-9]{1,9}|.*\$\{.*", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackTarget:
+    """What a rollback rolls back, and to where; ``name`` to ``revision`` may hold expressions.
+
+    ``revision`` is a number, or ``n-1`` for the one before the present one.
+    """
+
+    kind: str
+    name: str
+    namespace: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoTarget:
+    """The task whose changes are undone, by execution; both may hold expressions."""
+
+    execution: str
+    task: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesTask:
-    """A task that can run. ``endpoint`` is the name of a Kubernetes endpoint of the project."""
+    """A task that can run. ``endpoint`` is the name of a Kubernetes endpoint of the project.
+
+    ``filter_by_label`` may hold expressions. A rollback and an undo have no manifests.
+    """
 
     action: KubernetesAction
     endpoint: str
@@ -60,7 +90,10 @@ class KubernetesTask:
     timeout_minutes: int = DEFAULT_TIMEOUT_MINUTES
     source: str = "LOCAL"
     continue_on_conflict: bool = False
+    force: bool = False
     filter_by_label: str = ""
+    target: RollbackTarget | None = None
+    undone: UndoTarget | None = None
 
 
 def parse(input: Mapping[str, Json], endpoints: Mapping[str, str]) -> KubernetesTask:  # noqa: A002
@@ -71,13 +104,20 @@ def parse(input: Mapping[str, Json], endpoints: Mapping[str, str]) -> Kubernetes
     """
     problems = Problems()
     _check_keys(input, problems)
+    action = _action(input, problems)
+    label = _text(input, "filterByLabel", problems)
+    is_rollback, is_undo = action is KubernetesAction.ROLLBACK, action is KubernetesAction.UNDO
+    is_search = action is KubernetesAction.GET and bool(label)
     task = KubernetesTask(
-        action=_action(input, problems),
+        action=action,
         endpoint=_endpoint(endpoints, problems),
-        manifests=_manifests(input, problems),
+        manifests=() if is_rollback or is_undo else _manifests(input, problems, nameless=is_search),
         timeout_minutes=_timeout(input, problems),
         continue_on_conflict=_flag(input, "continueOnConflict", problems),
-        filter_by_label=_text(input, "filterByLabel", problems),
+        force=_flag(input, "force", problems),
+        filter_by_label=label,
+        target=_target(input, problems) if is_rollback else None,
+        undone=_undone(input, problems) if is_undo else None,
     )
     problems.raise_if_any()
     return task
@@ -96,17 +136,50 @@ def _check_keys(values: Mapping[str, Json], problems: Problems) -> None:
 def _action(values: Mapping[str, Json], problems: Problems) -> KubernetesAction:
     written = _text(values, "action", problems)
     names = tuple(action.value.capitalize() for action in KubernetesAction)
+    choice = f"; use {', '.join(names)}"
     if not written:
-        problems.add("input.action", "an action is missing; use Create or Apply")
+        problems.add("input.action", f"an action is missing{choice}")
     elif written.upper() not in KubernetesAction.__members__:
-        hint = nearest(written, names) or "; use Create or Apply"
+        hint = nearest(written, names) or choice
         problems.add("input.action", f'there is no action "{written}"{hint}')
-    elif KubernetesAction(written.upper()) not in RUNNABLE:
-        name = written.capitalize()
-        problems.add("input.action", f"action {name} {_LATER}; use Create or Apply")
     else:
         return KubernetesAction(written.upper())
     return KubernetesAction.APPLY
+
+
+def _target(values: Mapping[str, Json], problems: Problems) -> RollbackTarget:
+    written = _text(values, "resourceType", problems)
+    kinds = {kind.casefold(): kind for kind in ROLLED_BACK}
+    kind = kinds.get(written.casefold(), "")
+    if not kind:
+        message = f"only these are rolled back: {', '.join(ROLLED_BACK)}"
+        problems.add("input.resourceType", message)
+    name = _text(values, "resourceName", problems)
+    if not name:
+        problems.add("input.resourceName", "the name of what is rolled back is missing")
+    revision = _revision(values.get("revision"))
+    if not REVISION.fullmatch(revision):
+        problems.add("input.revision", "a revision is a number, or n-1 for the one before")
+    return RollbackTarget(
+        kind=kind,
+        name=name,
+        namespace=_text(values, "namespace", problems),
+        revision=revision,
+    )
+
+
+def _undone(values: Mapping[str, Json], problems: Problems) -> UndoTarget:
+    execution, task = _text(values, "execution", problems), _text(values, "task", problems)
+    if not execution:
+        message = "the id of the execution is missing, in a rollback that of its ${executionId}"
+        problems.add("input.execution", message)
+    if "." not in task and "${" not in task:
+        problems.add("input.task", "the task is missing; write it as Stage.Task")
+    return UndoTarget(execution=execution, task=task)
+
+
+def _revision(value: Json) -> str:
+    return "n-1" if value in (None, "") else str(value).strip()
 
 
 def _endpoint(endpoints: Mapping[str, str], problems: Problems) -> str:
@@ -120,7 +193,9 @@ def _endpoint(endpoints: Mapping[str, str], problems: Problems) -> str:
     return name
 
 
-def _manifests(values: Mapping[str, Json], problems: Problems) -> tuple[Manifest, ...]:
+def _manifests(
+    values: Mapping[str, Json], problems: Problems, *, nameless: bool
+) -> tuple[Manifest, ...]:
     source = values.get("yaml")
     if not isinstance(source, str):
         written = 'the YAML has to be a text; write "yaml: |" and indent it below'
@@ -128,7 +203,7 @@ def _manifests(values: Mapping[str, Json], problems: Problems) -> tuple[Manifest
         problems.add("input.yaml", message)
         return ()
     try:
-        return parse_manifests(source)
+        return parse_manifests(source, nameless=nameless)
     except ManifestError as error:
         for problem in error.problems:
             problems.add("input.yaml", problem.message, Position(problem.line, problem.column))

@@ -7,6 +7,7 @@ a value holds can never change the shape of the manifest. Sending manifests is l
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -36,6 +37,37 @@ from pipelines.yaml_nodes import (
 from pipelines.yaml_source import YamlError, compose
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
+_FIRST = (
+    "Namespace",
+    "CustomResourceDefinition",
+    "PriorityClass",
+    "StorageClass",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "ServiceAccount",
+    "Secret",
+    "ConfigMap",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+    "Service",
+)
+# These call what the workloads serve, or are called before anything else is admitted.
+_LAST = (
+    "Ingress",
+    "HorizontalPodAutoscaler",
+    "APIService",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+)
+_MIDDLE = len(_FIRST)
+_RANKS = {kind: rank for rank, kind in enumerate(_FIRST)} | {
+    kind: _MIDDLE + 1 + rank for rank, kind in enumerate(_LAST)
+}
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -65,10 +97,11 @@ class Manifest:
 
 
 @lru_cache(maxsize=256)
-def parse_manifests(text: str) -> tuple[Manifest, ...]:
+def parse_manifests(text: str, *, nameless: bool = False) -> tuple[Manifest, ...]:
     """Read documents separated by ``---``; empty ones are skipped, a ``List`` gives its items.
 
-    The same text is read once: every step of a task asks for it again.
+    The same text is read once: every step of a task asks for it again. With ``nameless`` an object
+    may do without a name: it then stands for all of its kind.
 
     Raises ManifestError with everything that is wrong.
     """
@@ -81,11 +114,16 @@ def parse_manifests(text: str) -> tuple[Manifest, ...]:
         documents = ()
     for number, node in enumerate(documents, start=1):
         if not is_null(node):
-            manifests.extend(_read(node, number, problems))
+            manifests.extend(_read(node, number, problems, nameless))
     if not manifests and not problems:
         problems.add("", "there is no object in it")
     _raise_if_any(problems)
     return tuple(manifests)
+
+
+def in_order(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
+    """What others need comes first: namespaces, definitions of kinds, secrets; else as written."""
+    return tuple(sorted(manifests, key=lambda manifest: _RANKS.get(manifest.kind, _MIDDLE)))
 
 
 def references(manifest: Manifest) -> tuple[Reference, ...]:
@@ -111,20 +149,21 @@ def dump(tree: Json) -> str:
     )
 
 
-def _read(node: Node, number: int, problems: Problems) -> list[Manifest]:
+def _read(node: Node, number: int, problems: Problems, nameless: bool) -> list[Manifest]:
     path = f"document {number}"
     if not isinstance(node, MapNode):
         problems.add(path, f"document {number} is not an object", node.position)
         return []
     items = node.get("items")
     if _text(node, "kind") == "List" and isinstance(items, ListNode):
-        return [found for item in items.items for found in _read(item, number, problems)]
+        parts = (_read(item, number, problems, nameless) for item in items.items)
+        return [found for part in parts for found in part]
     before = len(problems.found)
-    _check(node, path, problems)
+    _check(node, path, problems, nameless)
     return [_manifest(node, number)] if len(problems.found) == before else []
 
 
-def _check(root: MapNode, path: str, problems: Problems) -> None:
+def _check(root: MapNode, path: str, problems: Problems, nameless: bool) -> None:
     metadata = root.get("metadata")
     required = {
         "apiVersion": _text(root, "apiVersion"),
@@ -132,7 +171,7 @@ def _check(root: MapNode, path: str, problems: Problems) -> None:
         "metadata.name": _text(metadata, "name"),
     }
     for name, value in required.items():
-        if not value:
+        if not value and not (nameless and name == "metadata.name"):
             problems.add(path, f"{path} has no {name}", root.position)
     for key_path, key in duplicate_keys(root):
         problems.add(path, f"{key_path} stands twice in {path}", key.position)
@@ -225,6 +264,7 @@ __all__ = [
     "ManifestError",
     "Problem",
     "dump",
+    "in_order",
     "parse_manifests",
     "references",
     "render",

@@ -22,6 +22,7 @@ DRIVEN = (
     "judging",
     "one_run",
     "recovery",
+    "kubernetes_actions",
     "kubernetes_task",
     "mirror",
     "pausing",

@@ -230,10 +230,11 @@ def pool_manager(
     server_name: str = "",
     connect_seconds: float = CONNECT_SECONDS,
     read_seconds: float = READ_SECONDS,
+    connections: int = 1,
     allow: Iterable[str] | None = None,
     resolve: Resolver = resolve_by_system,
 ) -> urllib3.PoolManager:
-    """Guarded connections for a library that speaks urllib3.
+    """Guarded connections for a library that speaks urllib3; so many to one host are kept open.
 
     The certificates are those of ``tls_context``; with ``server_name`` the server has to show one
     for that name instead of its host's. No retries and no redirects of its own. Raises
@@ -242,6 +243,7 @@ def pool_manager(
     context = tls_context(ca_pem=ca_pem, cert_pem=cert_pem, key_pem=key_pem, verify=verify)
     return GuardedPools(
         _guard(reach, allow, resolve),
+        maxsize=connections,
         ssl_context=context,
         server_hostname=server_name or None,
         headers={"User-Agent": USER_AGENT},

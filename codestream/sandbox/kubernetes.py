@@ -31,8 +31,9 @@ from codestream.sandbox.kubernetes_api import Api
 from codestream.sandbox.kubernetes_cluster import Cluster
 from codestream.sandbox.kubernetes_faults import Faults
 from codestream.sandbox.kubernetes_page import cluster_page
+from codestream.sandbox.kubernetes_pods import pod_log
 from codestream.sandbox.kubernetes_reading import read_body
-from codestream.sandbox.kubernetes_resources import VERSION, Target, discovery, parse_target
+from codestream.sandbox.kubernetes_resources import PODS, VERSION, Target, discovery, parse_target
 from codestream.sandbox.kubernetes_rights import REVIEWS, Logins, Rights
 from codestream.sandbox.kubernetes_store import Store
 from codestream.sandbox.kubernetes_watch import watch
@@ -120,10 +121,22 @@ class KubernetesServer:
         document = discovery(request.path)
         if document is not None:
             return json_response(document)
+        if request.path.endswith("/log"):
+            return self._log(request)
         target = parse_target(request.path)
         if target is None:
             raise unknown_path()
         return self._serve(request, target)
+
+    def _log(self, request: Request) -> Response:
+        """The log of a pod; ``tailLines`` is all that is heeded."""
+        target = parse_target(request.path.removesuffix("/log"))
+        if target is None or target.resource != PODS:
+            raise unknown_path()
+        self._faults.meet("log", target.resource.name)
+        lines = pod_log(self._api.get(target)).splitlines(keepends=True)
+        wanted = int(request.query.get("tailLines") or len(lines))
+        return text_response("".join(lines[-wanted:]))
 
     def _check_login(self, request: Request) -> None:
         """A wrong token is refused everywhere, a missing one where something could be seen."""
@@ -154,6 +167,9 @@ class KubernetesServer:
         query = request.query
         if verb == "delete":
             # With a body, the options in the query string count for nothing.
+            options = read_body(request.body) if request.body else {}
+            wanted = options.get("preconditions", {}).get("uid", "")
+            self._api.check_uid(target, wanted)
             return json_response(self._api.delete(target, {} if request.body else query))
         body = read_body(request.body)
         agent = request.headers.get("User-Agent", "")

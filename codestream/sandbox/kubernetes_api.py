@@ -121,6 +121,18 @@ class Api:
             record_update(before, after, shape, _updater(resource, query, agent))
             return self._put(target, after, before, query)
 
+    def check_uid(self, target: Target, wanted: str) -> None:
+        """The precondition of a delete."""
+        found = self.get(target)["metadata"]["uid"]
+        if wanted and wanted != found:
+            raise ApiError(
+                409,
+                "Conflict",
+                f'Operation cannot be fulfilled on {target.resource.kind} "{target.name}": the UID '
+                f"in the precondition ({wanted}) does not match the UID in record ({found}). "
+                "The object might have been deleted and then recreated",
+            )
+
     def delete(self, target: Target, query: Query) -> Body:
         """Take an object away; a namespace is Terminating first and answers as it then is."""
         with self._store.lock:

@@ -12,6 +12,7 @@ import time
 
 from codestream.sandbox.kubernetes_events import emit
 from codestream.sandbox.kubernetes_pods import (
+    event_of,
     is_ready,
     is_settled,
     pod_status,
@@ -137,18 +138,9 @@ class Cluster:
         before = waiting_reason(pod)
         status = pod_status(pod, age, started_at=pod["metadata"]["creationTimestamp"])
         pod = self._store.put(target_of(PODS, pod), pod | {"status": status})
-        reason, message = waiting_reason(pod)
-        if (reason, message) != before:
-            self._tell(pod, reason, message)
-
-    def _tell(self, pod: Body, reason: str, message: str) -> None:
-        if not reason:
-            emit(self._store, pod, "Started", "Started container")
-        elif reason == "ContainerCreating":
-            emit(self._store, pod, "Scheduled", "Successfully assigned the pod to a node")
-        else:
-            word = "BackOff" if reason == "ImagePullBackOff" else "Failed"
-            emit(self._store, pod, word, message, kind="Warning")
+        if waiting_reason(pod) != before:
+            kind, reason, message = event_of(pod)
+            emit(self._store, pod, reason, message, kind=kind)
 
     def _collect_orphans(self) -> None:
         owners = {

@@ -16,6 +16,7 @@ SET = re.compile(r"(?P<key>[\w./-]+)\s+(?P<word>in|notin)\s*\((?P<values>[^)]*)\
 EQUAL = re.compile(r"(?P<key>[\w./-]+)\s*(?P<word>==|=|!=)\s*(?P<value>[\w.-]*)")
 EXISTS = re.compile(r"(?P<absent>!?)\s*(?P<key>[\w./-]+)")
 COMMA_OUTSIDE_PARENTHESES = re.compile(r",(?![^(]*\))")
+FIELDS = ("metadata.name", "metadata.namespace", "involvedObject.name", "involvedObject.kind")
 
 Test = Callable[[Mapping[str, str]], bool]
 
@@ -25,14 +26,13 @@ class Selector:
     """What a list or watch asks for."""
 
     labels: tuple[Test, ...]
-    name: str = ""
+    fields: Mapping[str, str]
 
     def accepts(self, body: Body) -> bool:
         """Whether an object is asked for."""
-        meta = body["metadata"]
-        if self.name and meta["name"] != self.name:
+        if any(_field(body, path) != value for path, value in self.fields.items()):
             return False
-        labels = meta.get("labels") or {}
+        labels = body["metadata"].get("labels") or {}
         return all(test(labels) for test in self.labels)
 
 
@@ -40,12 +40,18 @@ def parse_selector(query: Mapping[str, str]) -> Selector:
     """Read ``labelSelector`` and ``fieldSelector``. Raises ApiError 400 for what is not known."""
     parts = COMMA_OUTSIDE_PARENTHESES.split(query.get("labelSelector", ""))
     tests = tuple(_test(part.strip()) for part in parts if part.strip())
-    name = ""
-    if field := query.get("fieldSelector", ""):
-        key, _, name = field.partition("=")
-        if key != "metadata.name":
-            raise bad_request(f"field label not supported: {key}")
-    return Selector(labels=tests, name=name.lstrip("="))
+    fields = {}
+    for part in filter(None, query.get("fieldSelector", "").split(",")):
+        path, _, value = part.partition("=")
+        if path not in FIELDS:
+            raise bad_request(f"field label not supported: {path}")
+        fields[path] = value.lstrip("=")
+    return Selector(labels=tests, fields=fields)
+
+
+def _field(body: Body, path: str) -> str:
+    outer, _, inner = path.partition(".")
+    return str((body.get(outer) or {}).get(inner, ""))
 
 
 def _test(text: str) -> Test:

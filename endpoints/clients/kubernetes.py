@@ -1,13 +1,15 @@
-"""The one door to Kubernetes clusters: create, apply, get, list, watch, delete, look at a rollout.
+"""The one door to Kubernetes clusters: create, apply, patch, get, list, watch, delete, read logs.
 
 Uses the package ``kubernetes`` for login and wire only, over guarded connections; the API paths
 come from discovery, so every kind that the cluster serves works, custom resources too. Takes and
-returns plain objects, never waits for a rollout and never repeats a call.
+returns plain objects, never waits for a rollout and never repeats a call. Threads may share a
+client, and with it its connections and what discovery told.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -16,21 +18,23 @@ from typing import Any
 
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError, NameResolutionError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 from urllib3.exceptions import TimeoutError as TimedOut
 
 from codestream.core.http import USER_AGENT, Reach, origin, pool_manager
 from codestream.core.json_types import Json
-from endpoints.clients.base import Invalid, NotFound, Protocol, Unreachable
+from endpoints.clients.base import ClientError, Invalid, NotFound, Protocol, Unreachable
 from endpoints.clients.kubernetes_access import ClusterAccess, pem
 from endpoints.clients.kubernetes_discovery import (
     API_VERSION,
     Resource,
+    Served,
     group_path,
     is_path_safe,
+    minor_version,
     resources_of,
 )
-from endpoints.clients.kubernetes_errors import error_of
+from endpoints.clients.kubernetes_errors import UNKNOWN_FIELD, FieldsHeld, error_of
 from endpoints.clients.kubernetes_objects import (
     CLUSTER_DEFAULT_NAMESPACE,
     Applied,
@@ -39,36 +43,23 @@ from endpoints.clients.kubernetes_objects import (
     LiveObject,
     ObjectRef,
     is_same_content,
+    manager_times,
     objects_at,
     ref_of,
     secret_values,
     text_at,
 )
 from endpoints.clients.kubernetes_rights import REVIEWS, Right, read_review, review_of
-from endpoints.clients.rollout import (
-    TEMPLATE_HASH_LABEL,
-    PodState,
-    Rollout,
-    RolloutState,
-    is_observed,
-    judge,
-    label_selector,
-    newest_template_hash,
-    pod_state,
-    with_pods,
-)
 
 __all__ = [
     "Applied",
     "Change",
     "ClusterAccess",
+    "FieldsHeld",
     "Kubernetes",
     "LiveObject",
     "ObjectRef",
-    "PodState",
     "Right",
-    "Rollout",
-    "RolloutState",
 ]
 
 FIELD_MANAGER = "codestream"
@@ -77,7 +68,14 @@ READ_SECONDS = 15.0
 MAX_ANSWER = 32 * 1024 * 1024
 PIECE = 64 * 1024
 
+LOG_BYTES = 64 * 1024
+# As many as a worker has threads; further ones are opened and closed again.
+CONNECTIONS = 16
+# The minor version whose server heeds fieldValidation by default.
+FIRST_STRICT = 25
+
 JSON_BODY = "application/json"
+MERGE_BODY = "application/merge-patch+json"
 # https://kubernetes.io/docs/reference/using-api/server-side-apply/; JSON is YAML as well.
 APPLY_BODY = "application/apply-patch+yaml"
 
@@ -100,7 +98,8 @@ class Kubernetes:
         if not self._origin.startswith(("http://", "https://")):
             raise Invalid("The cluster address must begin with https:// or http://.")
         self._api = _api_client(access)
-        self._resources: dict[str, dict[str, Resource]] = {}
+        self._served: dict[str, Served] = {}
+        self._version: str | None = None
 
     def __enter__(self) -> Kubernetes:
         return self
@@ -135,6 +134,8 @@ class Kubernetes:
         Raises Conflict when it exists, and NotFound when its namespace does not.
         """
         ref, resource = self._placed(ref_of(manifest))
+        if not self._is_strict():
+            self._check_fields(manifest, ref, resource)
         query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
         path = resource.path(ref.namespace)
         answer = self._call("POST", path, query, body=_for(manifest, ref))
@@ -143,19 +144,39 @@ class Kubernetes:
     def apply(self, manifest: Body, *, force: bool = False) -> Applied:
         """Server-side apply as field manager ``codestream``, and what it changed.
 
-        Raises Conflict when another manager holds a field at another value, unless ``force``.
+        Raises FieldsHeld, a Conflict, when another manager holds a field at another value, unless
+        ``force``. What ``patch`` left behind is no other manager's.
         """
         ref, resource = self._placed(ref_of(manifest))
         path = resource.path(ref.namespace, ref.name)
         before: Body = {}
         with suppress(NotFound):
             before = self._call("GET", path).body
-        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
-        answer = self._call("PATCH", path, query, body=_for(manifest, ref), content_type=APPLY_BODY)
+        try:
+            answer = self._apply(path, manifest, ref, force=force)
+        except FieldsHeld as error:
+            if set(error.held.values()) != {FIELD_MANAGER}:
+                raise FieldsHeld(error.held, manager_times(before)) from error
+            answer = self._apply(path, manifest, ref, force=True)
         change = Change.CREATED if answer.status == 201 else Change.CONFIGURED
         if change is Change.CONFIGURED and is_same_content(before, answer.body):
             change = Change.UNCHANGED
         return Applied(object=self._live(resource, answer.body), change=change)
+
+    def patch(self, ref: ObjectRef, changes: Body, *, version: str = "") -> LiveObject:
+        """Merge ``changes`` into an object, null taking a field away; whole lists are replaced.
+
+        With ``version`` (a resourceVersion) raises Conflict when the object is no longer that one.
+        """
+        ref, resource = self._placed(ref)
+        metadata = changes.get("metadata")
+        given = metadata if isinstance(metadata, dict) else {}
+        locked = {**given, "resourceVersion": version} if version else given
+        body = {**changes, "metadata": locked} if locked else dict(changes)
+        path = resource.path(ref.namespace, ref.name)
+        query = {"fieldManager": FIELD_MANAGER}
+        answer = self._call("PATCH", path, query, body=body, content_type=MERGE_BODY)
+        return self._live(resource, answer.body)
 
     def get(self, ref: ObjectRef) -> LiveObject:
         """The object as it is now. Raises NotFound."""
@@ -163,8 +184,21 @@ class Kubernetes:
         answer = self._call("GET", resource.path(ref.namespace, ref.name))
         return self._live(resource, answer.body)
 
-    def delete(self, ref: ObjectRef) -> None:
-        """Delete an object and, in the background, what it owns; one that is gone is fine."""
+    def find(self, ref: ObjectRef) -> LiveObject | None:
+        """The object as it is now, or None where there is none."""
+        with suppress(NotFound):
+            return self.get(ref)
+        return None
+
+    def knows(self, ref: ObjectRef) -> bool:
+        """Whether the cluster serves objects of this kind."""
+        return self._find_resource(ref.api_version, ref.kind) is not None
+
+    def delete(self, ref: ObjectRef, *, uid: str = "") -> None:
+        """Delete an object and, in the background, what it owns; one that is gone is fine.
+
+        With ``uid`` raises Conflict when the object of this name is another one by now.
+        """
         ref, resource = self._placed(ref)
         # In the query string these options have no effect as soon as there is a body.
         options: dict[str, Json] = {
@@ -172,15 +206,24 @@ class Kubernetes:
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
         }
+        if uid:
+            options["preconditions"] = {"uid": uid}
         with suppress(NotFound):
             self._call("DELETE", resource.path(ref.namespace, ref.name), body=options)
 
     def list(
-        self, api_version: str, kind: str, *, namespace: str = "", label_selector: str = ""
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
     ) -> tuple[LiveObject, ...]:
         """All objects of a kind, in one namespace or in all of them."""
         resource = self._resource(api_version, kind)
-        query = {"labelSelector": label_selector} if label_selector else {}
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        query = {name: value for name, value in selectors.items() if value}
         answer = self._call("GET", resource.path(namespace), query)
         return tuple(self._live(resource, item) for item in objects_at(answer.body, "items"))
 
@@ -213,28 +256,39 @@ class Kubernetes:
                     raise error_of(_code(body), json.dumps(body).encode())
                 yield text_at(event, "type"), self._live(resource, body)
 
-    def rollout(self, ref: ObjectRef) -> Rollout:
-        """Look once at the rollout of an object. Raises NotFound."""
-        live = self.get(ref)
-        seen = judge(live.body)
-        is_deployment = (live.ref.api_version, live.ref.kind) == ("apps/v1", "Deployment")
-        if seen.state is RolloutState.READY or not is_deployment or not is_observed(live.body):
-            return seen
-        return with_pods(seen, self._new_pods(live))
+    def log(
+        self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False
+    ) -> str:
+        """The last lines that a container wrote, or with ``previous`` the one before it."""
+        resource = self._resource("v1", "Pod")
+        if not is_path_safe(pod) or not is_path_safe(namespace):
+            raise Invalid(f"{pod} in namespace {namespace!r}: this cannot be a name.")
+        query = {"container": container, "tailLines": str(lines), "limitBytes": str(LOG_BYTES)}
+        if previous:
+            query["previous"] = "true"
+        raw, _ = self._read("GET", f"{resource.path(namespace, pod)}/log", query)
+        return raw.decode(errors="replace")
 
-    def _new_pods(self, deployment: LiveObject) -> tuple[PodState, ...]:
-        """The pods of the Deployment's newest revision."""
-        namespace, selector = deployment.ref.namespace, label_selector(deployment.body)
-        uid = text_at(deployment.body, "metadata", "uid")
-        replica_sets = self.list(
-            "apps/v1", "ReplicaSet", namespace=namespace, label_selector=selector
-        )
-        newest = newest_template_hash((item.body for item in replica_sets), uid)
-        if not newest:
-            return ()
-        own = ",".join(filter(None, (selector, f"{TEMPLATE_HASH_LABEL}={newest}")))
-        pods = self.list("v1", "Pod", namespace=namespace, label_selector=own)
-        return tuple(pod_state(pod.body) for pod in pods)
+    def _apply(self, path: str, manifest: Body, ref: ObjectRef, *, force: bool) -> _Answer:
+        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
+        return self._call("PATCH", path, query, body=_for(manifest, ref), content_type=APPLY_BODY)
+
+    def _check_fields(self, manifest: Body, ref: ObjectRef, resource: Resource) -> None:
+        """Let an apply that leaves nothing behind refuse what a create would silently drop."""
+        query = {"fieldManager": FIELD_MANAGER, "force": "true", "dryRun": "All"}
+        path = resource.path(ref.namespace, ref.name)
+        try:
+            self._call("PATCH", path, query, body=_for(manifest, ref), content_type=APPLY_BODY)
+        except ClientError as error:
+            # Whatever else is wrong, the create itself tells better.
+            if UNKNOWN_FIELD in error.user_message:
+                raise
+
+    def _is_strict(self) -> bool:
+        """Whether the server refuses unknown fields in a create; older ones drop them."""
+        if self._version is None:
+            self._version = self.version()
+        return minor_version(self._version) >= FIRST_STRICT
 
     def _placed(self, ref: ObjectRef) -> tuple[ObjectRef, Resource]:
         """The address with the namespace that its kind needs, and the kind's resource."""
@@ -247,15 +301,20 @@ class Kubernetes:
         return replace(ref, namespace=namespace), resource
 
     def _resource(self, api_version: str, kind: str) -> Resource:
-        if api_version not in self._resources:
-            self._resources[api_version] = self._discover(api_version)
-        found = self._resources[api_version].get(kind)
+        found = self._find_resource(api_version, kind)
         if found is None:
             raise Invalid(
                 f"The cluster does not know kind {kind} in apiVersion {api_version}.",
                 advice="Correct the manifest, or install what defines the kind first.",
             )
         return found
+
+    def _find_resource(self, api_version: str, kind: str) -> Resource | None:
+        served = self._served.get(api_version)
+        if served is None or not served.is_fresh(kind, time.monotonic()):
+            served = Served(kinds=self._discover(api_version), at=time.monotonic())
+            self._served[api_version] = served
+        return served.kinds.get(kind)
 
     def _discover(self, api_version: str) -> dict[str, Resource]:
         if not API_VERSION.fullmatch(api_version):
@@ -279,8 +338,21 @@ class Kubernetes:
         body: dict[str, Json] | None = None,
         content_type: str = JSON_BODY,
     ) -> _Answer:
-        """Make one call and read its whole answer."""
-        response = self._open(method, path, query or {}, body, content_type, READ_SECONDS)
+        """Make one call that is answered with an object."""
+        raw, status = self._read(method, path, query or {}, body=body, content_type=content_type)
+        return _Answer(status=status, body=_json_object(raw, self._origin))
+
+    def _read(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        body: dict[str, Json] | None = None,
+        content_type: str = JSON_BODY,
+    ) -> tuple[bytes, int]:
+        """Make one call and read its whole answer; with it the status, which is a success."""
+        response = self._open(method, path, query, body, content_type, READ_SECONDS)
         try:
             raw = response.read(MAX_ANSWER + 1)
         except HTTPError as error:
@@ -293,7 +365,7 @@ class Kubernetes:
             retry_after = response.headers.get("Retry-After", "")
             secrets = secret_values(body or {})
             raise error_of(response.status, raw, retry_after=retry_after, secrets=secrets)
-        return _Answer(status=response.status, body=_json_object(raw, self._origin))
+        return raw, response.status
 
     def _lines(
         self, path: str, query: Mapping[str, str], *, read_seconds: float
@@ -343,7 +415,9 @@ class Kubernetes:
             return Unreachable(f"{self._origin}: the TLS connection or certificate is not good.")
         if isinstance(error, NameResolutionError):
             return Unreachable(f"{self._origin} has a host name that is not known.")
-        if isinstance(error, TimedOut):
+        # It counts as a time-out too, for historical reasons of the library.
+        refused = isinstance(error, NewConnectionError)
+        if isinstance(error, TimedOut) and not refused:
             return Unreachable(f"{self._origin} did not answer in time.")
         return Unreachable(f"{self._origin} cannot be reached or closed the connection.")
 
@@ -365,6 +439,7 @@ def _api_client(access: ClusterAccess) -> ApiClient:
         server_name=access.server_name,
         connect_seconds=CONNECT_SECONDS,
         read_seconds=READ_SECONDS,
+        connections=CONNECTIONS,
     )
     return client
 

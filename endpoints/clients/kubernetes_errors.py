@@ -7,7 +7,8 @@ Pure but for the clock. The body is a ``Status`` object
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from codestream.core.clock import now
@@ -27,13 +28,38 @@ from endpoints.clients.base import (
 )
 from endpoints.clients.kubernetes_objects import objects_at, text_at
 
-# A real API server answers a typo in a server-side apply with 500 (seen on v1.20 and v1.36).
-# Trying that again would never end.
-FINAL_FAULTS = ("failed to create typed patch object", "field not declared in schema")
+UNKNOWN_FIELD = "field not declared in schema"
+# A real API server answers a typo in a server-side apply with 500 (seen on v1.20 and v1.36), and
+# so a value that cannot be decoded. Trying that again would never end.
+FINAL_FAULTS = (
+    "failed to create typed patch object",
+    UNKNOWN_FIELD,
+    "unable to convert unstructured object",
+)
+CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 LONGEST_WAIT = timedelta(hours=1)
 LONGEST_MESSAGE = 2000
 # What a Status never leaves out, and a page of something in front of the cluster never has.
 STATUS_KIND = "Status"
+
+
+class FieldsHeld(Conflict):
+    """Other field managers hold fields of the object at other values.
+
+    ``held`` names the manager of each field, ``since`` when each manager last wrote.
+    """
+
+    def __init__(self, held: Mapping[str, str], since: Mapping[str, str] | None = None) -> None:
+        times = since or {}
+        fields = "; ".join(
+            f'{field} is held by "{manager}"' + _since(times.get(manager, ""))
+            for field, manager in held.items()
+        )
+        super().__init__(
+            f"Other field managers hold fields of this object: {fields}.",
+            advice="Leave these fields out of the manifest, or let the task force the apply.",
+        )
+        self.held = dict(held)
 
 
 def error_of(
@@ -78,18 +104,17 @@ def _client_fault(status: int, what: str) -> ClientError:
 
 def _conflict(told: Json, what: str) -> Conflict:
     """Fields that another manager holds are named with it; else the server's own words."""
-    causes = [
-        cause
+    held = {
+        text_at(cause, "field"): _manager(text_at(cause, "message"))
         for cause in objects_at(told, "details", "causes")
         if cause.get("reason") == "FieldManagerConflict"
-    ]
-    if not causes:
-        return Conflict(what)
-    fields = "; ".join(f"{text_at(c, 'field')}: {text_at(c, 'message')}" for c in causes)
-    return Conflict(
-        f"Other field managers hold fields of this object: {fields}.",
-        advice="Leave these fields out of the manifest, or force the apply.",
-    )
+    }
+    return FieldsHeld(held) if held else Conflict(what)
+
+
+def _manager(message: str) -> str:
+    found = CONFLICT.search(message)
+    return found["manager"] if found else message
 
 
 def _status_object(body: bytes) -> Json:
@@ -102,3 +127,7 @@ def _status_object(body: bytes) -> Json:
 
 def _sentence(message: str) -> str:
     return message if message.endswith((".", "!", "?")) else f"{message}."
+
+
+def _since(time: str) -> str:
+    return f" since {time}" if time else ""

@@ -16,6 +16,16 @@ Body: TypeAlias = Mapping[str, Json]
 
 CLUSTER_DEFAULT_NAMESPACE = "default"
 CLUSTER_WRITTEN = frozenset({"resourceVersion", "managedFields", "generation"})
+NEVER_GIVEN = CLUSTER_WRITTEN | {
+    "uid",
+    "creationTimestamp",
+    "selfLink",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+}
+# Controllers number their revisions here, by themselves.
+COUNTERS = ("deployment.kubernetes.io/", "deprecated.daemonset.template.generation")
+JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +77,13 @@ class Applied:
     change: Change
 
 
+def manager_times(body: Body) -> dict[str, str]:
+    """When each field manager of an object last wrote, by its name."""
+    entries = objects_at(body, "metadata", "managedFields")
+    ordered = sorted(entries, key=lambda entry: text_at(entry, "time"))
+    return {text_at(entry, "manager"): text_at(entry, "time") for entry in ordered}
+
+
 def ref_of(body: Body) -> ObjectRef:
     """The address that a manifest or a live body carries; absent parts are empty."""
     return ObjectRef(
@@ -111,6 +128,18 @@ def texts_at(body: Json | Body, *path: str) -> dict[str, str]:
     return {key: value for key, value in found.items() if isinstance(value, str)}
 
 
+def condition(body: Body, kind: str) -> Body:
+    """The status condition of this type; empty where there is none."""
+    conditions = objects_at(body, "status", "conditions")
+    return next((item for item in conditions if item.get("type") == kind), {})
+
+
+def is_owned(body: Body, owner_uid: str) -> bool:
+    """Whether the object names this one as an owner."""
+    owners = objects_at(body, "metadata", "ownerReferences")
+    return any(owner.get("uid") == owner_uid for owner in owners)
+
+
 def is_same_content(before: Body, after: Body) -> bool:
     """Whether two bodies of one object differ only in what a cluster writes by itself."""
     return _content(before) == _content(after)
@@ -123,6 +152,39 @@ def secret_values(manifest: Body) -> tuple[str, ...]:
     groups = (manifest.get("data"), manifest.get("stringData"))
     maps = [group for group in groups if isinstance(group, dict)]
     return tuple(str(item) for group in maps for item in group.values())
+
+
+def restorable(body: Body) -> dict[str, Json]:
+    """What of an object somebody can have given it: all but what the cluster writes by itself."""
+    metadata = value_at(body, "metadata")
+    kept = dict(metadata) if isinstance(metadata, dict) else {}
+    kept = {name: value for name, value in kept.items() if name not in NEVER_GIVEN}
+    annotations = _without(kept.get("annotations"), COUNTERS)
+    if annotations:
+        kept["annotations"] = annotations
+    else:
+        kept.pop("annotations", None)
+    restored = {name: value for name, value in body.items() if name != "status"}
+    return restored | {"metadata": kept}
+
+
+def creatable(body: Body) -> dict[str, Json]:
+    """What creates an object like this one anew; a Job chooses its selector itself."""
+    fresh = restorable(body)
+    spec, template = value_at(body, "spec"), value_at(body, "spec", "template")
+    if text_at(body, "kind") != "Job" or not isinstance(spec, dict):
+        return fresh
+    metadata = value_at(template, "metadata")
+    given = dict(metadata) if isinstance(metadata, dict) else {}
+    given["labels"] = _without(given.get("labels"), JOB_LABELS)
+    pods = {**template, "metadata": given} if isinstance(template, dict) else template
+    chosen = {name: value for name, value in spec.items() if name != "selector"}
+    return {**fresh, "spec": {**chosen, "template": pods}}
+
+
+def _without(values: Json, prefixes: tuple[str, ...]) -> dict[str, Json]:
+    given = values if isinstance(values, dict) else {}
+    return {name: value for name, value in given.items() if not name.startswith(prefixes)}
 
 
 def _content(body: Body) -> Body:

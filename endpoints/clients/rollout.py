@@ -1,7 +1,8 @@
 """Says from an object's body whether its rollout is ready, still going or has failed.
 
 Pure, by the rules of ``kubectl rollout status``
-(https://github.com/kubernetes/kubectl/blob/master/pkg/polymorphichelpers/rollout_status.go).
+(https://github.com/kubernetes/kubectl/blob/master/pkg/polymorphichelpers/rollout_status.go) for
+what has pods, and else by those of kstatus (https://github.com/kubernetes-sigs/cli-utils).
 Fetching the bodies is left to the client, waiting and looking again to the runner.
 """
 
@@ -14,21 +15,19 @@ from enum import StrEnum
 from endpoints.clients.kubernetes_objects import (
     Body,
     ObjectRef,
+    condition,
     int_at,
+    is_owned,
     objects_at,
     ref_of,
     text_at,
     texts_at,
+    value_at,
 )
+from endpoints.clients.pod_states import PodState, pod_state
 
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 TEMPLATE_HASH_LABEL = "pod-template-hash"
-
-# Reasons that no further waiting mends without a new manifest or a new secret. ErrImagePull is
-# not among them: the kubelet says it once before it has tried again.
-HOPELESS = frozenset({"ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
-# What every pod says while nothing is wrong yet.
-USUAL = frozenset({"ContainerCreating", "PodInitializing"})
 
 
 class RolloutState(StrEnum):
@@ -37,17 +36,6 @@ class RolloutState(StrEnum):
     PROGRESSING = "PROGRESSING"
     READY = "READY"
     FAILED = "FAILED"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodState:
-    """One pod of the new revision; ``reason`` is empty while nothing hinders it."""
-
-    name: str
-    phase: str
-    ready: bool
-    reason: str = ""
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +54,12 @@ class Rollout:
 
 
 def judge(body: Body) -> Rollout:
-    """The rollout of any object; a kind without rollout is ready once it exists."""
-    known = JUDGES.get((text_at(body, "apiVersion"), text_at(body, "kind")))
-    if known is not None:
-        return known(body)
+    """The rollout of any object; a kind without status is ready once it exists."""
+    known = JUDGES.get((_group(body), text_at(body, "kind")), judge_conditions)
     ref = ref_of(body)
-    return Rollout(ref=ref, state=RolloutState.READY, message=f"{ref} exists")
+    if text_at(body, "metadata", "deletionTimestamp"):
+        return _going(ref, f"{ref} is being deleted")
+    return known(body)
 
 
 def judge_deployment(body: Body) -> Rollout:
@@ -91,12 +79,18 @@ def judge_deployment(body: Body) -> Rollout:
     )
     if not is_observed(body):
         return replace(seen, message=f"waiting for the cluster to see the change of {ref}")
-    if _condition(body, "Progressing").get("reason") == "ProgressDeadlineExceeded":
-        return replace(
-            seen,
-            state=RolloutState.FAILED,
-            reason="ProgressDeadlineExceeded",
-            message=f"{ref} exceeded its progress deadline",
+    if value_at(body, "spec", "paused") is True:
+        message = f"{ref} is paused: nothing rolls out until it is resumed"
+        return replace(seen, state=RolloutState.READY, message=message)
+    if condition(body, "Progressing").get("reason") == "ProgressDeadlineExceeded":
+        return _held_up(
+            body,
+            replace(
+                seen,
+                state=RolloutState.FAILED,
+                reason="ProgressDeadlineExceeded",
+                message=f"{ref} exceeded its progress deadline",
+            ),
         )
     old = int_at(body, "status", "replicas") - updated
     if updated < desired:
@@ -181,22 +175,110 @@ def judge_job(body: Body) -> Rollout:
         ready=int_at(body, "status", "ready"),
         available=succeeded,
     )
-    failed = _condition(body, "Failed")
+    failed = condition(body, "Failed")
     if failed.get("status") == "True":
         why = text_at(failed, "message") or "the job failed"
         reason = text_at(failed, "reason")
         return replace(seen, state=RolloutState.FAILED, reason=reason, message=f"{ref}: {why}")
-    if _condition(body, "Complete").get("status") == "True":
+    if condition(body, "Complete").get("status") == "True":
         return replace(seen, state=RolloutState.READY, message=f"{ref} is complete")
+    if value_at(body, "spec", "suspend") is True:
+        return replace(seen, state=RolloutState.READY, message=f"{ref} is suspended")
     return seen
 
 
+def judge_pod(body: Body) -> Rollout:
+    """A Pod is ready when it is Ready or has succeeded."""
+    ref, pod = ref_of(body), pod_state(body)
+    seen = Rollout(
+        ref=ref,
+        state=RolloutState.PROGRESSING,
+        message=f"the pod is {pod.phase or 'Pending'}",
+        desired=1,
+        updated=1,
+        ready=int(pod.ready),
+        available=int(pod.ready),
+    )
+    if pod.phase == "Succeeded":
+        return replace(seen, state=RolloutState.READY, message=f"{ref} has succeeded")
+    if pod.ready:
+        return replace(seen, state=RolloutState.READY, message=f"{ref} is ready")
+    if pod.phase == "Failed":
+        message = ": ".join(filter(None, ("the pod failed", pod.reason, pod.message)))
+        failed = replace(seen, state=RolloutState.FAILED, reason=pod.reason, message=message)
+        return replace(failed, pods=(pod,))
+    return with_pods(seen, (pod,))
+
+
+def judge_claim(body: Body) -> Rollout:
+    """A PersistentVolumeClaim is ready when it is bound."""
+    ref, phase = ref_of(body), text_at(body, "status", "phase")
+    if phase == "Bound":
+        return Rollout(ref=ref, state=RolloutState.READY, message=f"{ref} is bound")
+    if phase == "Lost":
+        message = f"{ref} has lost its volume"
+        return Rollout(ref=ref, state=RolloutState.FAILED, reason="Lost", message=message)
+    return _going(ref, "no volume is bound to it yet")
+
+
+def judge_service(body: Body) -> Rollout:
+    """A Service of type LoadBalancer is ready when it has an address; any other exists."""
+    ref = ref_of(body)
+    waits = text_at(body, "spec", "type") == "LoadBalancer"
+    if waits and not objects_at(body, "status", "loadBalancer", "ingress"):
+        return _going(ref, "no load balancer has given it an address yet")
+    return _exists(ref)
+
+
+def judge_definition(body: Body) -> Rollout:
+    """A CustomResourceDefinition is ready when its kind is served."""
+    ref, names = ref_of(body), condition(body, "NamesAccepted")
+    if names.get("status") == "False":
+        return Rollout(
+            ref=ref,
+            state=RolloutState.FAILED,
+            reason=text_at(names, "reason"),
+            message=f"its names are not accepted: {text_at(names, 'message')}",
+        )
+    if condition(body, "Established").get("status") == "True":
+        return Rollout(ref=ref, state=RolloutState.READY, message=f"{ref} is established")
+    return _going(ref, "its kind is not served yet")
+
+
+def judge_conditions(body: Body) -> Rollout:
+    """Any other kind: by the conditions Stalled, Reconciling and Ready, where it has them."""
+    ref = ref_of(body)
+    if int_at(body, "status", "observedGeneration") and not is_observed(body):
+        return _going(ref, f"waiting for the cluster to see the change of {ref}")
+    stalled = condition(body, "Stalled")
+    if stalled.get("status") == "True":
+        why = text_at(stalled, "message") or "it is stalled"
+        reason = text_at(stalled, "reason") or "Stalled"
+        return Rollout(ref=ref, state=RolloutState.FAILED, reason=reason, message=why)
+    reconciling, ready = condition(body, "Reconciling"), condition(body, "Ready")
+    for told, waits in ((reconciling, "True"), (ready, "False"), (ready, "Unknown")):
+        if told.get("status") == waits:
+            why = text_at(told, "message") or f"it is not ready: {text_at(told, 'reason')}"
+            return replace(_going(ref, why.rstrip(": ")), reason=text_at(told, "reason"))
+    return _exists(ref)
+
+
 JUDGES: dict[tuple[str, str], Callable[[Body], Rollout]] = {
-    ("apps/v1", "Deployment"): judge_deployment,
-    ("apps/v1", "StatefulSet"): judge_stateful_set,
-    ("apps/v1", "DaemonSet"): judge_daemon_set,
-    ("batch/v1", "Job"): judge_job,
+    ("apps", "Deployment"): judge_deployment,
+    ("apps", "StatefulSet"): judge_stateful_set,
+    ("apps", "DaemonSet"): judge_daemon_set,
+    ("batch", "Job"): judge_job,
+    ("", "Pod"): judge_pod,
+    ("", "PersistentVolumeClaim"): judge_claim,
+    ("", "Service"): judge_service,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): judge_definition,
 }
+POD_OWNERS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job"})
+
+
+def has_pods(body: Body) -> bool:
+    """Whether the object's rollout is one of pods that it owns."""
+    return text_at(body, "kind") in POD_OWNERS and _group(body) in ("apps", "batch")
 
 
 def is_observed(body: Body) -> bool:
@@ -209,7 +291,7 @@ def with_pods(rollout: Rollout, pods: Sequence[PodState]) -> Rollout:
     """The rollout with its pods: a pod that cannot start fails it, with the pod's own reason."""
     rollout = replace(rollout, pods=tuple(pods))
     hindered = sorted((pod for pod in pods if pod.reason), key=lambda pod: pod.name)
-    worst = next((pod for pod in hindered if pod.reason in HOPELESS), None)
+    worst = next((pod for pod in hindered if pod.is_hopeless), None)
     if worst is not None:
         message = f"{worst.reason}: {worst.message or worst.name}"
         return replace(rollout, state=RolloutState.FAILED, reason=worst.reason, message=message)
@@ -220,23 +302,21 @@ def with_pods(rollout: Rollout, pods: Sequence[PodState]) -> Rollout:
     return replace(rollout, reason=rollout.reason or first.reason, message=message.rstrip(": "))
 
 
-def pod_state(body: Body) -> PodState:
-    """What one pod says of itself: the first thing that keeps it from being ready."""
-    reason, message = _hindrance(body)
-    return PodState(
-        name=text_at(body, "metadata", "name"),
-        phase=text_at(body, "status", "phase"),
-        ready=_condition(body, "Ready").get("status") == "True",
-        reason=reason,
-        message=message,
-    )
-
-
 def newest_template_hash(replica_sets: Iterable[Body], owner_uid: str) -> str:
     """The pod-template-hash of the owner's newest ReplicaSet; empty while there is none."""
-    owned = [body for body in replica_sets if _is_owned(body, owner_uid)]
-    newest = max(owned, key=_revision, default=None)
+    newest = max(owned_by(replica_sets, owner_uid), key=revision_of, default=None)
     return text_at(newest, "metadata", "labels", TEMPLATE_HASH_LABEL) if newest else ""
+
+
+def owned_by(bodies: Iterable[Body], owner_uid: str) -> list[Body]:
+    """Those that name this object as an owner."""
+    return [body for body in bodies if is_owned(body, owner_uid)]
+
+
+def revision_of(body: Body) -> int:
+    """The revision that the Deployment controller has given a Deployment or a ReplicaSet."""
+    text = text_at(body, "metadata", "annotations", REVISION_ANNOTATION)
+    return int(text) if text.isdigit() else 0
 
 
 def label_selector(body: Body) -> str:
@@ -245,40 +325,26 @@ def label_selector(body: Body) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
-def _hindrance(body: Body) -> tuple[str, str]:
-    for group in ("initContainerStatuses", "containerStatuses"):
-        for container in objects_at(body, "status", group):
-            reason = text_at(container, "state", "waiting", "reason")
-            if reason and reason not in USUAL:
-                return reason, text_at(container, "state", "waiting", "message")
-    scheduled = _condition(body, "PodScheduled")
-    if scheduled.get("status") == "False":
-        return text_at(scheduled, "reason"), text_at(scheduled, "message")
-    return text_at(body, "status", "reason"), text_at(body, "status", "message")
-
-
 def _held_up(body: Body, rollout: Rollout) -> Rollout:
     """Tells why no pod appears: a quota or an admission rule refuses them."""
-    failure = _condition(body, "ReplicaFailure")
+    failure = condition(body, "ReplicaFailure")
     if failure.get("status") != "True":
         return rollout
     reason, why = text_at(failure, "reason"), text_at(failure, "message")
-    return replace(rollout, reason=reason, message=f"{rollout.message}; {reason}: {why}")
+    told = f"{rollout.message}; {reason}: {why}"
+    return replace(rollout, reason=rollout.reason or reason, message=told)
 
 
-def _condition(body: Body, kind: str) -> Body:
-    conditions = objects_at(body, "status", "conditions")
-    return next((item for item in conditions if item.get("type") == kind), {})
+def _going(ref: ObjectRef, message: str) -> Rollout:
+    return Rollout(ref=ref, state=RolloutState.PROGRESSING, message=message)
 
 
-def _is_owned(body: Body, owner_uid: str) -> bool:
-    owners = objects_at(body, "metadata", "ownerReferences")
-    return any(owner.get("uid") == owner_uid for owner in owners)
+def _exists(ref: ObjectRef) -> Rollout:
+    return Rollout(ref=ref, state=RolloutState.READY, message=f"{ref} exists")
 
 
-def _revision(body: Body) -> int:
-    text = text_at(body, "metadata", "annotations", REVISION_ANNOTATION)
-    return int(text) if text.isdigit() else 0
+def _group(body: Body) -> str:
+    return text_at(body, "apiVersion").rpartition("/")[0]
 
 
 def _updated(updated: int, wanted: int) -> str:

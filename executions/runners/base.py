@@ -39,6 +39,7 @@ class TaskContext:
     shown: RecordedScope
     cursor: JsonObject
     find_endpoint: EndpointFinder
+    find_task: TaskFinder
     answer: Answer | None = None
 
 
@@ -55,6 +56,26 @@ class EndpointFinder(Protocol):
     """Finds an endpoint of the execution's project by name; raises TaskFailedError."""
 
     def __call__(self, name: str, kind: str) -> Endpoint: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastTask:
+    """A task that is over: what it was given, what it told, and what its last step kept."""
+
+    id: str
+    kind: str
+    input: JsonObject
+    output: JsonObject
+    cursor: JsonObject
+
+
+class TaskFinder(Protocol):
+    """Finds a task that does nothing any more, of any execution of the project.
+
+    Raises TaskFailedError.
+    """
+
+    def __call__(self, execution_id: str, stage: str, task: str) -> PastTask: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

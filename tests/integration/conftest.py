@@ -1,4 +1,4 @@
-"""What the tests of pages share."""
+"""What the tests of pages and of deployments share."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ from django.db import connection
 from codestream.accounts.services import issue_token
 from codestream.core import work
 from codestream.core.work import kind_named
+from endpoints.clients.kubernetes import ClusterAccess, Kubernetes
 from executions import runners
 from pipelines import task_kinds
 from tests.factories import DockerWebhookFactory, RegistryEventFactory
 from tests.integration.cast import Cast, make_cast
 from tests.integration.counting import KIND, Counting
+from tests.integration.deploys import Target
 from tests.integration.puppets import Puppets, gaps
 from webhooks.models import DockerWebhook, RegistryEvent
+
+
+@pytest.fixture
+def target(cluster: Kubernetes, access: ClusterAccess, namespace: str) -> Target:
+    return Target(cluster=cluster, access=access, namespace=namespace)
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ def test_the_field_answers_with_the_spelling_or_what_is_wrong(cast: Cast) -> Non
     ("change", "said"),
     [
         ({}, "Signed in; the repository acme/web is there."),
-        ({"password": "wrong"}, "Docker Hub did not sign in"),
+        ({"password": "wrong"}, "Docker Hub refused the user name, password or access token"),
         ({"repository_url": "acme/gone"}, "acme/gone"),
     ],
 )

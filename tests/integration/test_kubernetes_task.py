@@ -1,28 +1,23 @@
-"""Kubernetes tasks, from the definition to objects in the stand-in cluster."""
+"""Kubernetes tasks, from the definition to objects in a cluster."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
 
 import pytest
-from pytest_django.fixtures import Settings
 
 from codestream.core.json_types import Json
 from codestream.core.work import wake_all
-from codestream.sandbox.kubernetes import KubernetesServer
 from endpoints.clients.base import NotFound
-from endpoints.clients.kubernetes import ClusterAccess, Kubernetes
 from endpoints.clients.kubernetes_objects import ObjectRef, value_at
-from executions.models import Execution, TaskRun
+from executions.models import TaskRun
 from executions.services import start_execution
 from executions.worker import drain
 from pipelines.models import Pipeline
-from tests.factories import KubernetesFactory, PipelineFactory, VariableFactory
+from tests.factories import VariableFactory
+from tests.integration.deploys import Target, pipeline_of, run, task_of
 
 pytestmark = pytest.mark.django_db
-TOKEN = "cluster-token-of-tests"
 PASSWORD = "pull-secret-password"
 SOURCE = """\
 name: web-cd
@@ -41,12 +36,12 @@ stages:
           yaml: |
             apiVersion: v1
             kind: Secret
-            metadata: {{name: registry, namespace: default}}
+            metadata: {{name: registry, namespace: {namespace}}}
             stringData: {{password: "${{var.password}}"}}
             ---
             apiVersion: apps/v1
             kind: Deployment
-            metadata: {{name: web, namespace: default}}
+            metadata: {{name: web, namespace: {namespace}}}
             spec:
               replicas: ${{input.replicas}}
               selector: {{matchLabels: {{app: web}}}}
@@ -59,70 +54,33 @@ stages:
 """
 
 
-@pytest.fixture
-def cluster(settings: Settings) -> Iterator[Kubernetes]:
-    with KubernetesServer(token=TOKEN, rollout_seconds=0.2) as server:
-        settings.OUTGOING_ALLOW = [server.url.removeprefix("http://")]
-        yield Kubernetes(ClusterAccess(url=server.url, token=TOKEN))
-
-
-def pipeline_for(
-    cluster: Kubernetes, settings: Settings, *, action: str, lenient: bool = False
-) -> Pipeline:
-    source = SOURCE.format(action=action, lenient=str(lenient).lower())
-    pipeline = PipelineFactory(source=source)
+def pipeline_for(target: Target, *, action: str, lenient: bool = False) -> Pipeline:
+    source = SOURCE.format(action=action, lenient=str(lenient).lower(), namespace=target.namespace)
+    pipeline = pipeline_of(target, source)
     VariableFactory(project=pipeline.project, name="password", type="SECRET", value=PASSWORD)
-    KubernetesFactory(
-        project=pipeline.project,
-        name="cluster",
-        properties={
-            "kubernetesURL": f"http://{settings.OUTGOING_ALLOW[0]}",
-            "authType": "token",
-        },
-        credentials={"token": TOKEN},
-    )
     return pipeline
 
 
-def run(pipeline: Pipeline, **inputs: str) -> Execution:
-    """Start the pipeline and drive it to its end, as a worker would over some seconds."""
-    execution = start_execution(pipeline=pipeline, inputs=inputs, run_as=None, triggered_by="ann")
-    for _ in range(200):
-        drain()
-        execution.refresh_from_db()
-        if execution.is_over:
-            return execution
-        time.sleep(0.05)
-        wake_all(TaskRun.objects.filter(stage_run__execution=execution, wake_at__isnull=False))
-    raise AssertionError(f"still {execution.status}")
-
-
-def image(cluster: Kubernetes) -> Json:
-    ref = ObjectRef(api_version="apps/v1", kind="Deployment", name="web", namespace="default")
-    containers = value_at(cluster.get(ref).body, "spec", "template", "spec", "containers")
+def image(target: Target) -> Json:
+    ref = ObjectRef(
+        api_version="apps/v1", kind="Deployment", name="web", namespace=target.namespace
+    )
+    containers = value_at(target.cluster.get(ref).body, "spec", "template", "spec", "containers")
     assert isinstance(containers, list)
     return value_at(containers[0], "image")
 
 
-def task_of(execution: Execution) -> TaskRun:
-    return TaskRun.objects.get(stage_run__execution=execution)
-
-
-def test_apply_deploys_and_a_second_push_replaces_the_image(
-    cluster: Kubernetes, settings: Settings
-) -> None:
-    pipeline = pipeline_for(cluster, settings, action="APPLY")
+def test_apply_deploys_and_a_second_push_replaces_the_image(target: Target) -> None:
+    pipeline = pipeline_for(target, action="APPLY")
 
     ends = [run(pipeline, DOCKER_TAG=tag).status for tag in ("1.0", "1.1")]
 
     assert ends == ["COMPLETED", "COMPLETED"]
-    assert image(cluster) == "demo/web:1.1"
+    assert image(target) == "demo/web:1.1"
 
 
-def test_every_object_is_reported_with_what_became_of_it(
-    cluster: Kubernetes, settings: Settings
-) -> None:
-    execution = run(pipeline_for(cluster, settings, action="Apply"))
+def test_every_object_is_reported_with_what_became_of_it(target: Target) -> None:
+    execution = run(pipeline_for(target, action="Apply"))
 
     reports = task_of(execution).output["objects"]
     assert [(item["ref"], item["change"], item["state"]) for item in reports] == [
@@ -131,10 +89,8 @@ def test_every_object_is_reported_with_what_became_of_it(
     ]
 
 
-def test_no_secret_is_kept_with_the_task_or_its_story(
-    cluster: Kubernetes, settings: Settings
-) -> None:
-    execution = run(pipeline_for(cluster, settings, action="APPLY"))
+def test_no_secret_is_kept_with_the_task_or_its_story(target: Target) -> None:
+    execution = run(pipeline_for(target, action="APPLY"))
 
     task = task_of(execution)
     kept = json.dumps([task.input, task.output, task.cursor, task.message])
@@ -144,8 +100,8 @@ def test_no_secret_is_kept_with_the_task_or_its_story(
     assert "cHVsbC1zZWNyZXQtcGFzc3dvcmQ" not in kept
 
 
-def test_create_makes_the_objects_once(cluster: Kubernetes, settings: Settings) -> None:
-    pipeline = pipeline_for(cluster, settings, action="CREATE")
+def test_create_makes_the_objects_once(target: Target) -> None:
+    pipeline = pipeline_for(target, action="CREATE")
 
     first, second = run(pipeline), run(pipeline)
 
@@ -154,19 +110,17 @@ def test_create_makes_the_objects_once(cluster: Kubernetes, settings: Settings) 
     assert "Continue on conflict" in second.message
 
 
-def test_create_can_leave_alone_what_exists(cluster: Kubernetes, settings: Settings) -> None:
-    pipeline = pipeline_for(cluster, settings, action="CREATE", lenient=True)
+def test_create_can_leave_alone_what_exists(target: Target) -> None:
+    pipeline = pipeline_for(target, action="CREATE", lenient=True)
 
     ends = [run(pipeline, DOCKER_TAG=tag).status for tag in ("1.0", "1.1")]
 
     assert ends == ["COMPLETED", "COMPLETED"]
-    assert image(cluster) == "demo/web:1.0"
+    assert image(target) == "demo/web:1.0"
 
 
-def test_a_create_that_was_sent_before_the_worker_died_is_recognised(
-    cluster: Kubernetes, settings: Settings
-) -> None:
-    pipeline = pipeline_for(cluster, settings, action="CREATE")
+def test_a_create_that_was_sent_before_the_worker_died_is_recognised(target: Target) -> None:
+    pipeline = pipeline_for(target, action="CREATE")
     execution = start_execution(pipeline=pipeline, inputs={}, run_as=None, triggered_by="ann")
     drain()
     TaskRun.objects.update(cursor={}, status="RUNNING")
@@ -178,17 +132,15 @@ def test_a_create_that_was_sent_before_the_worker_died_is_recognised(
     assert task_of(execution).cursor
 
 
-def test_an_image_that_cannot_be_pulled_fails_with_the_reason(
-    cluster: Kubernetes, settings: Settings
-) -> None:
-    execution = run(pipeline_for(cluster, settings, action="APPLY"), DOCKER_IMAGE="demo/missing")
+def test_an_image_that_cannot_be_pulled_fails_with_the_reason(target: Target) -> None:
+    execution = run(pipeline_for(target, action="APPLY"), DOCKER_IMAGE="demo/missing")
 
     assert execution.status == "FAILED"
     assert "ImagePullBackOff" in execution.message
 
 
-def test_a_wrong_token_fails_at_once_and_says_so(cluster: Kubernetes, settings: Settings) -> None:
-    pipeline = pipeline_for(cluster, settings, action="APPLY")
+def test_a_wrong_token_fails_at_once_and_says_so(target: Target) -> None:
+    pipeline = pipeline_for(target, action="APPLY")
     endpoint = pipeline.project.endpoints.get(name="cluster")
     endpoint.credentials = {"token": "another"}
     endpoint.save()
@@ -199,16 +151,16 @@ def test_a_wrong_token_fails_at_once_and_says_so(cluster: Kubernetes, settings: 
     assert "does not accept the credentials of the endpoint" in execution.message
 
 
-def test_a_tag_that_looks_like_yaml_keeps_the_shape_of_the_manifest(
-    cluster: Kubernetes, settings: Settings
-) -> None:
+def test_a_tag_that_looks_like_yaml_keeps_the_shape_of_the_manifest(target: Target) -> None:
     tag = "x\n  hostNetwork: true"
 
-    execution = run(pipeline_for(cluster, settings, action="APPLY"), DOCKER_TAG=tag)
+    execution = run(pipeline_for(target, action="APPLY"), DOCKER_TAG=tag)
 
-    ref = ObjectRef(api_version="apps/v1", kind="Deployment", name="web", namespace="default")
+    ref = ObjectRef(
+        api_version="apps/v1", kind="Deployment", name="web", namespace=target.namespace
+    )
     try:
-        spec = value_at(cluster.get(ref).body, "spec", "template", "spec")
+        spec = value_at(target.cluster.get(ref).body, "spec", "template", "spec")
     except NotFound:
         spec = {}
     assert isinstance(spec, dict)
@@ -216,8 +168,8 @@ def test_a_tag_that_looks_like_yaml_keeps_the_shape_of_the_manifest(
     assert execution.is_over
 
 
-def test_a_missing_endpoint_is_named(cluster: Kubernetes, settings: Settings) -> None:
-    pipeline = pipeline_for(cluster, settings, action="APPLY")
+def test_a_missing_endpoint_is_named(target: Target) -> None:
+    pipeline = pipeline_for(target, action="APPLY")
     pipeline.project.endpoints.all().delete()
 
     execution = run(pipeline)

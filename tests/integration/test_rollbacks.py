@@ -12,8 +12,8 @@ from codestream.core.work import Claim, finishing
 from codestream.projects.models import Membership, Project
 from executions import rollbacks
 from executions.models import Execution, Worker
+from executions.restricted import may_use_restricted
 from executions.runners.base import Done, TaskFailedError
-from executions.scopes import may_use_restricted
 from executions.services import (
     cancel_execution,
     pause_execution,

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,9 +66,13 @@ def run(product: Running, bodies: list[bytes], *, kill: bool = False) -> Counter
     lost = [body for body, status in answers if status != 200]
     answered = len(answers) - len(lost)
     for body in lost:
-        until(lambda body=body: send(url, body) == 200)
+        until(partial(_is_taken, url, body))
     until(lambda: not _verdicts(product)["PENDING"], seconds=600)
     return _verdicts(product) + Counter(answered=answered, repeated=len(lost))
+
+
+def _is_taken(url: str, body: bytes) -> bool:
+    return send(url, body) == 200
 
 
 def _verdicts(product: Running) -> Counter[str]:

@@ -25,13 +25,9 @@ from codestream.sandbox.http_server import (
     Response,
     json_response,
 )
-from endpoints.clients.kubernetes import (
-    Change,
-    ClusterAccess,
-    Kubernetes,
-    ObjectRef,
-    RolloutState,
-)
+from endpoints.clients.kubernetes import Change, ClusterAccess, Kubernetes, ObjectRef
+from endpoints.clients.kubernetes_rollouts import look
+from endpoints.clients.rollout import RolloutState
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DEPLOYMENT: JsonObject = {
@@ -207,7 +203,7 @@ def test_the_instant_cluster_rolls_out_at_once_or_never(
         settings.OUTGOING_ALLOW = [cluster.place]
         with Kubernetes(ClusterAccess(url=cluster.url)) as client:
             changes = [client.apply(DEPLOYMENT).change for _ in range(2)]
-            rollout = client.rollout(WEB)
+            rollout = look(client, WEB)
 
     assert changes == [Change.CREATED, Change.UNCHANGED]
     assert rollout.state is state

@@ -206,7 +206,7 @@ def test_a_pipeline_without_stages_is_a_blank_canvas() -> None:
         ("[Apply web]", "[Apply web, 'x,Apply web']", "stages.Deploy.taskOrder", 'no task "x"'),
         ("type: rest", "type: PowerShell", "stages.Check.tasks.Ask cluster.type", "known: CI, K8S"),
         ("ignoreFailure", "ignoreFailures", "stages.Check.tasks.Ask cluster.ignoreFailures", "did"),
-        ("action: apply", "action: Get", "stages.Deploy.tasks.Apply web.input.action", "not avail"),
+        ("action: apply", "action: Got", "stages.Deploy.tasks.Apply web.input.action", "did you"),
         ("action: apply", "acton: apply", "stages.Deploy.tasks.Apply web.input.acton", "did you"),
         ("timeout: 10", "timeout: 0", "stages.Deploy.tasks.Apply web.input.timeout", "minutes"),
         ("{kubernetesServer: demo-cluster}", "{}",
@@ -269,7 +269,7 @@ def test_an_expression_may_name_only_what_is_known_by_then(
 
 
 def test_all_problems_are_told_at_once_in_the_order_of_the_text() -> None:
-    source = changed("concurrency: 3", "concurrency: 0").replace("action: apply", "action: Delete")
+    source = changed("concurrency: 3", "concurrency: 0").replace("action: apply", "action: Destroy")
 
     found = problems_of(source)
 
@@ -277,7 +277,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_text() -> None:
         "concurrency",
         "stages.Deploy.tasks.Apply web.input.action",
     ]
-    assert [line for _, line, _ in found] == [8, line_of(source, "action: Delete")]
+    assert [line for _, line, _ in found] == [8, line_of(source, "action: Destroy")]
 
 
 @pytest.mark.parametrize("name", ["a.b", "", "x/y", "input", "x" * 129])

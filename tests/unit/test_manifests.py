@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from codestream.core.json_types import Json
 from pipelines.expressions import InputRef, VariableRef
-from pipelines.manifests import ManifestError, dump, parse_manifests, references, render
+from pipelines.manifests import (
+    ManifestError,
+    dump,
+    in_order,
+    parse_manifests,
+    references,
+    render,
+)
 from pipelines.scope import RecordedScope
 
 DEPLOYMENT = """\
@@ -276,3 +283,29 @@ def test_a_dump_reads_back_as_the_same_tree() -> None:
     assert yaml.safe_load(text) == tree
     assert "a: |\n  one\n  two\n" in text
     assert "e: è" in text
+
+
+def test_what_others_need_comes_first_and_the_rest_stays_as_written() -> None:
+    kinds = ["Ingress", "Deployment", "Widget", "Secret", "CustomResourceDefinition", "Namespace"]
+    text = "\n---\n".join(f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: it}}" for kind in kinds)
+
+    ordered = in_order(parse_manifests(text))
+
+    assert [manifest.kind for manifest in ordered] == [
+        "Namespace",
+        "CustomResourceDefinition",
+        "Secret",
+        "Deployment",
+        "Widget",
+        "Ingress",
+    ]
+
+
+def test_a_name_can_be_left_out_only_where_that_is_meant() -> None:
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: shop}\n"
+
+    (manifest,) = parse_manifests(text, nameless=True)
+
+    assert (manifest.name, manifest.namespace) == ("", "shop")
+    with pytest.raises(ManifestError, match=r"has no metadata\.name"):
+        parse_manifests(text)

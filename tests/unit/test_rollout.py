@@ -4,14 +4,13 @@ from typing import Any
 
 import pytest
 
+from endpoints.clients.pod_states import PodState, pod_state
 from endpoints.clients.rollout import (
-    PodState,
     RolloutState,
     judge,
     judge_deployment,
     label_selector,
     newest_template_hash,
-    pod_state,
     with_pods,
 )
 
@@ -274,3 +273,117 @@ def test_a_kind_without_a_rollout_is_ready_once_it_exists() -> None:
     rollout = judge({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}})
 
     assert (rollout.state, rollout.message) == (RolloutState.READY, "service/web exists")
+
+
+def plain(kind: str, api_version: str = "v1", **parts: Any) -> dict[str, Any]:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "it"}, **parts}
+
+
+CRD = ("CustomResourceDefinition", "apiextensions.k8s.io/v1")
+
+
+def conditions(**states: str) -> dict[str, Any]:
+    told = [
+        {"type": kind, "status": state, "message": "so it is"} for kind, state in states.items()
+    ]
+    return {"status": {"conditions": told}}
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        (plain("ConfigMap"), RolloutState.READY),
+        (plain("PersistentVolumeClaim"), RolloutState.PROGRESSING),
+        (plain("PersistentVolumeClaim", status={"phase": "Bound"}), RolloutState.READY),
+        (plain("PersistentVolumeClaim", status={"phase": "Lost"}), RolloutState.FAILED),
+        (plain("Service", spec={"type": "ClusterIP"}), RolloutState.READY),
+        (plain("Service", spec={"type": "LoadBalancer"}), RolloutState.PROGRESSING),
+        (
+            plain(
+                "Service",
+                spec={"type": "LoadBalancer"},
+                status={"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
+            ),
+            RolloutState.READY,
+        ),
+        (plain(*CRD), RolloutState.PROGRESSING),
+        (plain(*CRD, **conditions(Established="True")), RolloutState.READY),
+        (plain(*CRD, **conditions(NamesAccepted="False")), RolloutState.FAILED),
+        (plain("Pod", status={"phase": "Succeeded"}), RolloutState.READY),
+        (plain("Pod", status={"phase": "Failed", "reason": "Evicted"}), RolloutState.FAILED),
+        (plain("Pod", status={"phase": "Running"}), RolloutState.PROGRESSING),
+        (
+            plain("Pod", status={"phase": "Running", **conditions(Ready="True")["status"]}),
+            RolloutState.READY,
+        ),
+        (plain("Widget", "example.com/v1", **conditions(Ready="True")), RolloutState.READY),
+        (plain("Widget", "example.com/v1", **conditions(Ready="False")), RolloutState.PROGRESSING),
+        (
+            plain("Widget", "example.com/v1", **conditions(Reconciling="True", Ready="True")),
+            RolloutState.PROGRESSING,
+        ),
+        (plain("Widget", "example.com/v1", **conditions(Stalled="True")), RolloutState.FAILED),
+        (
+            {
+                **plain("Widget", "example.com/v1", status={"observedGeneration": 1}),
+                "metadata": {"name": "it", "generation": 2},
+            },
+            RolloutState.PROGRESSING,
+        ),
+        (
+            {**plain("ConfigMap"), "metadata": {"name": "it", "deletionTimestamp": "2026-01-01"}},
+            RolloutState.PROGRESSING,
+        ),
+    ],
+)
+def test_kinds_without_pods_of_their_own_are_judged_by_their_status(
+    body: dict[str, Any], state: RolloutState
+) -> None:
+    assert judge(body).state is state
+
+
+def test_a_paused_deployment_is_not_waited_for() -> None:
+    body = deployment()
+    body["spec"]["paused"] = True
+
+    assert judge(body).state is RolloutState.READY
+    assert "paused" in judge(body).message
+
+
+def test_a_deadline_that_passed_names_the_quota_that_was_in_the_way() -> None:
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}
+    told = [*progressing("ProgressDeadlineExceeded", "False"), {**failure, "message": "quota"}]
+
+    rollout = judge(deployment(conditions=told))
+
+    assert rollout.state is RolloutState.FAILED
+    assert rollout.message.endswith("FailedCreate: quota")
+
+
+@pytest.mark.parametrize(
+    ("restarts", "state"), [(1, RolloutState.PROGRESSING), (3, RolloutState.FAILED)]
+)
+def test_a_crash_loop_may_mend_at_first_and_fails_after_some_restarts(
+    restarts: int, state: RolloutState
+) -> None:
+    container: dict[str, Any] = {
+        "name": "web",
+        "restartCount": restarts,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+    }
+
+    crashing = pod_state({"status": {"containerStatuses": [container]}})
+    rollout = with_pods(judge(deployment()), [crashing])
+
+    assert rollout.state is state
+    assert "container web exited with 137 (OOMKilled)" in rollout.message
+
+
+def test_a_container_that_ended_badly_hinders_its_pod() -> None:
+    ended: dict[str, Any] = {"terminated": {"exitCode": 2, "reason": "Error"}}
+    container: dict[str, Any] = {"name": "web", "state": ended}
+
+    pod = pod_state({"status": {"containerStatuses": [container]}})
+
+    assert (pod.reason, pod.message) == ("Error", "container web exited with 2")

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from endpoints.clients.kubernetes import Kubernetes, ObjectRef, Rollout, RolloutState
+from endpoints.clients.kubernetes import Kubernetes, ObjectRef
+from endpoints.clients.kubernetes_rollouts import look
+from endpoints.clients.pod_states import PodState
+from endpoints.clients.rollout import Rollout, RolloutState
 
 Looked = TypeVar("Looked")
 PATIENCE_SECONDS = 20.0
@@ -45,6 +48,28 @@ def pull_secret(namespace: str, config: str) -> dict[str, Any]:
     }
 
 
+def widget_with_definition(namespace: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The definition of a kind of this namespace's own, and an object of it."""
+    group = f"{namespace}.example.com"
+    size = {"type": "object", "properties": {"size": {"type": "integer"}}}
+    schema = {"type": "object", "properties": {"spec": size}}
+    version = {"name": "v1", "served": True, "storage": True}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"widgets.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"},
+            "versions": [{**version, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+    metadata = {"name": "one", "namespace": namespace}
+    widget = {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": metadata}
+    return definition, widget | {"spec": {"size": 3}}
+
+
 def image_of(body: Any) -> str:
     return str(body["spec"]["template"]["spec"]["containers"][0]["image"])
 
@@ -59,6 +84,18 @@ def wait_for(look: Callable[[], Looked], good: Callable[[Looked], bool]) -> Look
 
 def end_of_rollout(cluster: Kubernetes, ref: ObjectRef) -> Rollout:
     return wait_for(
-        lambda: cluster.rollout(ref),
+        lambda: look(cluster, ref),
         lambda rollout: rollout.state is not RolloutState.PROGRESSING,
+    )
+
+
+def hindered_rollout(
+    cluster: Kubernetes,
+    ref: ObjectRef,
+    is_hindered: Callable[[tuple[PodState, ...]], bool],
+    says: Callable[[Rollout], bool] = lambda rollout: bool(rollout.pods),
+) -> Rollout:
+    return wait_for(
+        lambda: look(cluster, ref),
+        lambda rollout: says(rollout) and is_hindered(rollout.pods),
     )

@@ -9,13 +9,16 @@ import pytest
 from codestream.core.errors import CodeStreamError
 from endpoints.clients.base import Conflict, Invalid, NotFound, Unauthorized
 from endpoints.clients.kubernetes import Change, ClusterAccess, Kubernetes, ObjectRef
-from endpoints.clients.kubernetes_objects import int_at
+from endpoints.clients.kubernetes_objects import int_at, ref_of, text_at
+from endpoints.clients.rollout import RolloutState
 from tests.contracts.kubernetes.manifests import (
     config_map,
     deployment,
+    end_of_rollout,
     image_of,
     pull_secret,
     wait_for,
+    widget_with_definition,
 )
 
 
@@ -122,7 +125,7 @@ def test_fields_that_another_manager_holds_conflict_and_can_be_forced(
         other.setattr("endpoints.clients.kubernetes.FIELD_MANAGER", "somebody-else")
         cluster.apply(deployment(namespace, "demo/web:1.0"))
 
-    with pytest.raises(Conflict, match=r"image: conflict with .somebody-else."):
+    with pytest.raises(Conflict, match=r'image is held by "somebody-else" since 20'):
         cluster.apply(deployment(namespace, "demo/web:2.0"))
     forced = cluster.apply(deployment(namespace, "demo/web:2.0"), force=True)
 
@@ -130,7 +133,7 @@ def test_fields_that_another_manager_holds_conflict_and_can_be_forced(
 
 
 def test_a_wrong_token_is_unauthorized_and_not_told(access: ClusterAccess) -> None:
-    wrong = ClusterAccess(url=access.url, token="a-wrong-token")
+    wrong = ClusterAccess(url=access.url, ca_data=access.ca_data, token="a-wrong-token")
 
     with Kubernetes(wrong) as stranger, pytest.raises(Unauthorized) as refused:
         stranger.list("v1", "Namespace")
@@ -255,3 +258,59 @@ def test_a_namespace_that_is_going_away_takes_nothing_new(
         cluster.create(config_map(namespace, "late"))
     with pytest.raises(Conflict, match="being deleted"):
         cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+
+
+def test_a_patch_merges_and_takes_away_and_is_not_in_the_way_of_the_next_apply(
+    cluster: Kubernetes, namespace: str
+) -> None:
+    ref = cluster.apply(config_map(namespace, colour="blue", size="9")).object.ref
+
+    patched = cluster.patch(ref, {"data": {"colour": "red", "size": None}})
+    applied = cluster.apply(config_map(namespace, colour="green", size="9"))
+
+    assert patched.body["data"] == {"colour": "red"}
+    assert applied.object.body["data"] == {"colour": "green", "size": "9"}
+
+
+def test_a_patch_of_a_version_that_is_past_conflicts(cluster: Kubernetes, namespace: str) -> None:
+    ref = cluster.apply(config_map(namespace, colour="blue")).object.ref
+
+    with pytest.raises(Conflict, match="has been modified"):
+        cluster.patch(ref, {"data": {"colour": "red"}}, version="1")
+
+
+def test_what_is_not_there_is_not_found(cluster: Kubernetes, namespace: str) -> None:
+    nothing = ObjectRef(api_version="v1", kind="ConfigMap", name="none", namespace=namespace)
+    stranger = ObjectRef(api_version="example.com/v1", kind="Widget", name="none")
+
+    assert cluster.find(nothing) is None
+    assert cluster.knows(nothing)
+    assert not cluster.knows(stranger)
+
+
+def test_a_custom_resource_can_be_applied_once_its_definition_is_established(
+    real_cluster: Kubernetes, namespace: str
+) -> None:
+    definition, widget = widget_with_definition(namespace)
+
+    ref = real_cluster.apply(definition).object.ref
+    rollout = end_of_rollout(real_cluster, ref)
+    wait_for(lambda: real_cluster.knows(ref_of(widget)), bool)
+    applied = real_cluster.apply(widget)
+
+    assert rollout.state is RolloutState.READY
+    assert applied.object.resource == "widgets"
+    real_cluster.delete(ref)
+
+
+def test_an_object_that_was_made_anew_meanwhile_is_not_deleted(
+    cluster: Kubernetes, namespace: str
+) -> None:
+    old = cluster.create(config_map(namespace))
+    cluster.delete(old.ref)
+    new = cluster.create(config_map(namespace))
+
+    with pytest.raises(Conflict, match="UID in the precondition"):
+        cluster.delete(old.ref, uid=text_at(old.body, "metadata", "uid"))
+
+    assert cluster.find(new.ref) is not None

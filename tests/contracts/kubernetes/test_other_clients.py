@@ -17,7 +17,7 @@ import pytest
 
 from codestream.sandbox.kubernetes import KubernetesServer
 from endpoints.clients.kubernetes import Kubernetes
-from tests.contracts.kubernetes.conftest import TOKEN
+from tests.conftest import TOKEN
 from tests.contracts.kubernetes.manifests import config_map, deployment, image_of, wait_for
 
 STRATEGIC = "application/strategic-merge-patch+json"

@@ -14,7 +14,7 @@ from endpoints.clients.base import Forbidden, Protocol, Unauthorized
 from endpoints.clients.kubernetes import ClusterAccess, Kubernetes, Right
 from endpoints.clients.kubernetes_rights import needed_rights, read_review
 from tests.certificates import Identity, make_identity, server_context
-from tests.contracts.kubernetes.conftest import TOKEN
+from tests.conftest import TOKEN
 from tests.contracts.kubernetes.manifests import config_map
 
 SERVER = make_identity("kube-apiserver")

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from endpoints.clients.kubernetes import Kubernetes, RolloutState
-from tests.contracts.kubernetes.manifests import config_map, deployment, end_of_rollout, image_of
+from endpoints.clients.kubernetes import Kubernetes
+from endpoints.clients.kubernetes_rollouts import look
+from endpoints.clients.rollout import RolloutState
+from tests.contracts.kubernetes.manifests import (
+    config_map,
+    deployment,
+    end_of_rollout,
+    image_of,
+    wait_for,
+)
 
 
 def test_a_new_image_is_rolled_out_to_every_pod(cluster: Kubernetes, namespace: str) -> None:
@@ -16,8 +24,7 @@ def test_a_new_image_is_rolled_out_to_every_pod(cluster: Kubernetes, namespace: 
     assert rollout.state is RolloutState.READY
     assert (rollout.desired, rollout.updated, rollout.available) == (2, 2, 2)
     assert image_of(cluster.get(ref).body) == "demo/web:2.0"
-    pods = cluster.list("v1", "Pod", namespace=namespace, label_selector="app=web")
-    assert len(pods) == 2
+    wait_for(lambda: cluster.list("v1", "Pod", namespace=namespace), lambda pods: len(pods) == 2)
 
 
 def test_an_image_that_cannot_be_pulled_fails_with_the_reason(
@@ -75,4 +82,16 @@ def test_a_deployment_of_no_pods_is_ready(cluster: Kubernetes, namespace: str) -
 def test_an_object_without_a_rollout_is_ready_at_once(cluster: Kubernetes, namespace: str) -> None:
     ref = cluster.apply(config_map(namespace)).object.ref
 
-    assert cluster.rollout(ref).state is RolloutState.READY
+    assert look(cluster, ref).state is RolloutState.READY
+
+
+def test_events_tell_why_a_pod_does_not_start(cluster: Kubernetes, namespace: str) -> None:
+    ref = cluster.apply(deployment(namespace, "demo/missing:1.0")).object.ref
+    end_of_rollout(cluster, ref)
+
+    def reasons() -> set[str]:
+        events = cluster.list("v1", "Event", namespace=namespace)
+        return {str(event.body["reason"]) for event in events}
+
+    expected = {"ScalingReplicaSet", "SuccessfulCreate", "Failed", "BackOff"}
+    wait_for(reasons, lambda seen: expected <= seen)

@@ -13,8 +13,10 @@ from pytest_django.fixtures import Settings
 from codestream.core.http import AddressRefused
 from codestream.sandbox.kubernetes import KubernetesServer
 from endpoints.clients.base import Invalid, RateLimited, ServerFault, Unreachable
-from endpoints.clients.kubernetes import Change, ClusterAccess, Kubernetes, RolloutState
-from tests.contracts.kubernetes.conftest import TOKEN
+from endpoints.clients.kubernetes import Change, ClusterAccess, Kubernetes
+from endpoints.clients.kubernetes_rollouts import look
+from endpoints.clients.rollout import RolloutState
+from tests.conftest import TOKEN
 from tests.contracts.kubernetes.manifests import (
     config_map,
     deployment,
@@ -72,7 +74,10 @@ def test_a_cluster_that_is_down_is_unreachable(settings: Settings) -> None:
         settings.OUTGOING_ALLOW = [server.url.removeprefix("http://")]
     gone = server.url
 
-    with Kubernetes(ClusterAccess(url=gone, token=TOKEN)) as client, pytest.raises(Unreachable):
+    with (
+        Kubernetes(ClusterAccess(url=gone, token=TOKEN)) as client,
+        pytest.raises(Unreachable, match="cannot be reached or closed the connection"),
+    ):
         client.version()
 
 
@@ -122,7 +127,7 @@ def test_a_restart_with_the_state_file_keeps_the_cluster(
         Kubernetes(ClusterAccess(url=second.url, token=TOKEN)) as client,
     ):
         assert client.get(ref).body == before
-        assert client.rollout(ref).state is RolloutState.READY
+        assert look(client, ref).state is RolloutState.READY
     assert state.stat().st_mode & 0o777 == 0o600
 
 
@@ -140,13 +145,3 @@ def test_the_page_shows_deployments_and_no_secrets(
 
     assert "<code>demo/web:2.0</code></td><td>2 of 2</td>" in page
     assert "the-password-of-the-registry" not in page
-
-
-def test_events_tell_why_a_pod_does_not_start(cluster: Kubernetes, namespace: str) -> None:
-    ref = cluster.apply(deployment(namespace, "demo/missing:1.0")).object.ref
-    end_of_rollout(cluster, ref)
-
-    events = cluster.list("v1", "Event", namespace=namespace)
-
-    reasons = {event.body["reason"] for event in events}
-    assert {"ScalingReplicaSet", "SuccessfulCreate", "Failed", "BackOff"} <= reasons

@@ -1,0 +1,82 @@
+"""Says why an image cannot be pulled: what the registry answered, which login there is. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from endpoints.clients.kubernetes_objects import Body, objects_at, text_at
+
+DOCKER_HUB = "docker.io"
+DOCKER_HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+DENIED = re.compile(r"\b(401|403)\b|denied|unauthorized|authorization", re.IGNORECASE)
+STATUS = re.compile(r"\b(?P<code>401|403|404|429|5\d\d)\b")
+MISSING = re.compile(r"not found|manifest unknown|does not exist", re.IGNORECASE)
+
+
+def pull_words(pod: Body, event: str, secret: Callable[[str], Body]) -> str:
+    """The reason in one clause, empty where nothing is known.
+
+    ``event`` is what the kubelet said of the failed pull; ``secret`` gives a Secret by name, empty
+    where it does not exist or may not be read.
+    """
+    image = _image(pod, event)
+    if not event or not image:
+        return ""
+    host = registry_of(image)
+    if DENIED.search(event):
+        return f"{host} answered {_answer(event)} for {image}, {_login_words(pod, host, secret)}"
+    if MISSING.search(event):
+        return f"{host} does not have {image}"
+    return event
+
+
+def registry_of(image: str) -> str:
+    """The host of the registry that an image is pulled from."""
+    first, slash, _ = image.partition("/")
+    is_host = slash and ("." in first or ":" in first or first == "localhost")
+    return first if is_host and first not in DOCKER_HUB_NAMES else DOCKER_HUB
+
+
+def hosts_of(secret: Body) -> frozenset[str]:
+    """The registries that a pull secret has a login for."""
+    try:
+        text = base64.b64decode(text_at(secret, "data", ".dockerconfigjson"))
+        logins = json.loads(text).get("auths", {})
+    except (binascii.Error, ValueError, AttributeError):
+        return frozenset()
+    return frozenset(map(_host, logins)) if isinstance(logins, dict) else frozenset()
+
+
+def _host(address: str) -> str:
+    host = urlsplit(address if "//" in address else f"//{address}").netloc
+    return DOCKER_HUB if host in DOCKER_HUB_NAMES else host
+
+
+def _login_words(pod: Body, host: str, secret: Callable[[str], Body]) -> str:
+    names = [text_at(each, "name") for each in objects_at(pod, "spec", "imagePullSecrets")]
+    if not names:
+        return "and the pod names no imagePullSecret"
+    secrets = {name: secret(name) for name in names}
+    missing = sorted(name for name, body in secrets.items() if not body)
+    if missing:
+        return f"and the imagePullSecret {', '.join(missing)} is not there or may not be read"
+    fitting = sorted(name for name, body in secrets.items() if host in hosts_of(body))
+    if not fitting:
+        return f"and no imagePullSecret names that host ({', '.join(sorted(names))})"
+    return f"and does not accept the login of imagePullSecret {', '.join(fitting)}"
+
+
+def _answer(event: str) -> str:
+    found = STATUS.search(event)
+    return found["code"] if found else "that access is denied"
+
+
+def _image(pod: Body, event: str) -> str:
+    images = [text_at(each, "image") for each in objects_at(pod, "spec", "containers")]
+    images += [text_at(each, "image") for each in objects_at(pod, "spec", "initContainers")]
+    return next((image for image in images if image and f'"{image}"' in event), "")

@@ -1,0 +1,119 @@
+"""The action Delete: the objects go in the reverse of the order they were made in, until gone."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import cast
+
+from codestream.core.clock import now
+from codestream.core.errors import CodeStreamError
+from codestream.core.json_types import Json, JsonObject
+from endpoints.clients.base import Conflict
+from endpoints.clients.kubernetes_objects import Change, LiveObject, ref_of, text_at, value_at
+from endpoints.clients.kubernetes_rollouts import fetch_all
+from endpoints.clients.rollout import RolloutState
+from executions.runners.base import Done, Outcome, Wait
+from executions.runners.kubernetes_actions import Step, failed, next_step, pause_after, seal
+from executions.runners.kubernetes_reports import (
+    FAILED,
+    READY,
+    ref_in,
+    report,
+    reports_in,
+    summary,
+)
+from pipelines.manifests import in_order, render
+
+GONE: JsonObject = {"state": READY, "change": Change.DELETED.value, "message": "is gone"}
+
+
+class Delete:
+    """Delete, and wait until everything is gone."""
+
+    def start(self, step: Step) -> Outcome:
+        """Find out which objects are meant: one that is made anew later is another one."""
+        manifests = reversed(in_order(step.task.manifests))
+        refs = [ref_of(render(item, step.context.scope)) for item in manifests]
+        reports: list[JsonObject] = []
+        before: list[Json] = []
+        for ref in refs:
+            live = step.cluster.find(ref)
+            before.append(dict(live.body) if live else {})
+            told = report(live.ref if live else ref)
+            if live is None:
+                told |= {"state": READY, "change": "UNCHANGED", "message": "was not there"}
+            reports.append({**told, "uid": uid_of(live)})
+        shown: JsonObject = {"action": step.task.action.value, "endpoint": step.task.endpoint}
+        cursor: JsonObject = {"deleted": False, "before": seal(before)}
+        return next_step(cursor, reports, f"{len(refs)} objects to delete", shown=shown)
+
+    def go_on(self, step: Step) -> Outcome:
+        """Delete what is there; then look what is still left of it."""
+        reports = reports_in(step.context.cursor)
+        if not step.context.cursor["deleted"]:
+            return _delete_all(step, reports)
+        return _look(step, reports)
+
+
+def _delete_all(step: Step, reports: list[JsonObject]) -> Outcome:
+    for item in reports:
+        if item["state"] == READY:
+            continue
+        try:
+            # A Conflict says that it is gone already, and another one has its name.
+            with suppress(Conflict):
+                step.cluster.delete(ref_in(item), uid=str(item["uid"]))
+        except CodeStreamError as error:
+            if error.retryable:
+                raise
+            item.update({"state": FAILED, "message": error.user_message})
+            words = f"{item['ref']}: {error.user_message}"
+            failure: JsonObject = {"ref": item["ref"], "message": error.user_message}
+            raise failed(reports, words, [failure]) from error
+        item["state"] = RolloutState.PROGRESSING.value
+    cursor: JsonObject = {**step.context.cursor, "deleted": True, "looks": 0}
+    return next_step(cursor, reports, "waiting until everything is gone")
+
+
+def _look(step: Step, reports: list[JsonObject]) -> Outcome:
+    mark_gone(step, [item for item in reports if item["state"] != READY])
+    waiting = next((item for item in reports if item["state"] != READY), None)
+    if waiting is not None:
+        return wait_for_end(step, reports, waiting)
+    objects = cast(Json, reports)
+    output: JsonObject = {"objects": objects, "response": {"failures": []}}
+    return Done(message=summary(reports), output=output)
+
+
+def mark_gone(step: Step, items: list[JsonObject]) -> None:
+    """Say of each whether it is gone, or what holds it."""
+    found = fetch_all(step.cluster, [ref_in(item) for item in items])
+    for item in items:
+        live = found.get(ref_in(item))
+        if live is None or uid_of(live) != item["uid"]:
+            item.update(GONE)
+        else:
+            item["message"] = _what_holds(live)
+
+
+def wait_for_end(step: Step, reports: list[JsonObject], waiting: JsonObject) -> Wait:
+    """Look again in a while."""
+    objects, looks = cast(Json, reports), int(str(step.context.cursor.get("looks", 0))) + 1
+    return Wait(
+        until=now() + pause_after(looks),
+        message=f"{waiting['ref']}: {waiting['message']}",
+        cursor={**step.context.cursor, "objects": objects, "looks": looks},
+        output={"objects": objects},
+    )
+
+
+def uid_of(live: LiveObject | None) -> str:
+    """What tells an object from one that is made anew under its name."""
+    return text_at(live.body, "metadata", "uid") if live else ""
+
+
+def _what_holds(live: LiveObject) -> str:
+    finalizers = value_at(live.body, "metadata", "finalizers")
+    if isinstance(finalizers, list) and finalizers:
+        return f"waits for its finalizers: {', '.join(map(str, finalizers))}"
+    return "is being deleted"

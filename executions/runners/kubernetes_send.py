@@ -1,0 +1,158 @@
+"""The actions Create and Apply: every manifest is sent in order, then its rollout is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import cast
+
+from codestream.core.errors import CodeStreamError
+from codestream.core.json_types import Json, JsonObject
+from codestream.core.redact import redact_object, redact_text
+from endpoints.clients.base import Conflict, Invalid
+from endpoints.clients.kubernetes_objects import (
+    Body,
+    Change,
+    LiveObject,
+    ObjectRef,
+    ref_of,
+    text_at,
+)
+from executions.runners.base import Outcome, TaskContext
+from executions.runners.kubernetes_actions import Step, failed, follow, next_step, seal, unseal
+from executions.runners.kubernetes_reports import (
+    EXECUTION_ANNOTATION,
+    FAILED,
+    SENT,
+    TASK_ANNOTATION,
+    difference,
+    report,
+    reports_in,
+)
+from pipelines.kubernetes_task import KubernetesAction
+from pipelines.manifests import Manifest, dump, in_order, render
+
+AGAIN = timedelta(seconds=1)
+
+
+class Send:
+    """Create and Apply."""
+
+    def start(self, step: Step) -> Outcome:
+        """Read what is there, so that what is sent can be compared with it, whoever dies."""
+        manifests = in_order(step.task.manifests)
+        bodies = [render(item, step.context.scope) for item in manifests]
+        _check_kinds(step, bodies)
+        before = [_found(step, ref_of(body)) for body in bodies]
+        reports = [report(ref_of(body)) for body in bodies]
+        cursor: JsonObject = {"before": seal(cast(Json, before)), "next": 0}
+        shown = _shown_input(step, manifests)
+        return next_step(cursor, reports, f"{len(bodies)} objects to be sent", shown=shown)
+
+    def go_on(self, step: Step) -> Outcome:
+        """Send what is not sent yet; then look at the rollouts."""
+        reports = reports_in(step.context.cursor)
+        if _next(step) == len(reports):
+            return follow(step)
+        return _send_all(step, reports)
+
+
+def _send_all(step: Step, reports: list[JsonObject]) -> Outcome:
+    cursor = step.context.cursor
+    manifests, before = in_order(step.task.manifests), unseal(cursor["before"])
+    first = _next(step)
+    for at in range(first, len(manifests)):
+        body = _stamped(render(manifests[at], step.context.scope), step.context)
+        try:
+            live, change, message = _send(step, body)
+        except CodeStreamError as error:
+            if error.retryable and at == first:
+                raise
+            if error.retryable or _is_defined_here(step, body, manifests):
+                place: JsonObject = {**cursor, "next": at}
+                return next_step(place, reports, error.user_message, pause=AGAIN)
+            message = redact_text(error.user_message, step.secrets)
+            reports[at] |= {"state": FAILED, "message": message}
+            failure = {"ref": reports[at]["ref"], "message": message}
+            words = f"{reports[at]['ref']}: {message}"
+            raise failed(reports, words, [cast(Json, failure)]) from error
+        told = report(live.ref, change=change.value, state=SENT, message=message)
+        reports[at] = {**told, "diff": difference(before[at], live.body, step.secrets)}
+    message = f"{len(reports)} objects sent, waiting for the rollout"
+    return next_step({**cursor, "next": len(reports)}, reports, message)
+
+
+def _next(step: Step) -> int:
+    return int(str(step.context.cursor["next"]))
+
+
+def _send(step: Step, body: JsonObject) -> tuple[LiveObject, Change, str]:
+    if step.task.action is KubernetesAction.APPLY:
+        applied = step.cluster.apply(body, force=step.task.force)
+        return applied.object, applied.change, ""
+    try:
+        return step.cluster.create(body), Change.CREATED, ""
+    except Conflict:
+        found = step.cluster.find(ref_of(body))
+        if found is None:
+            raise
+    if found.annotation(TASK_ANNOTATION) == step.context.task_id:
+        return found, Change.CREATED, ""
+    if step.task.continue_on_conflict:
+        return found, Change.UNCHANGED, "exists already, left alone"
+    raise Conflict(
+        f"{found.ref} exists already and was not created by this task.",
+        advice="Use the action Apply, or switch on Continue on conflict.",
+    )
+
+
+def _check_kinds(step: Step, bodies: Sequence[JsonObject]) -> None:
+    """Refuse a kind that nobody knows before anything is changed."""
+    for body in bodies:
+        ref = ref_of(body)
+        if not step.cluster.knows(ref) and not _is_among(bodies, ref):
+            raise Invalid(
+                f"{ref}: the cluster does not know kind {ref.kind} of {ref.api_version}.",
+                advice="Correct the manifest, or install what defines the kind first.",
+            )
+
+
+def _is_defined_here(step: Step, body: Body, manifests: Sequence[Manifest]) -> bool:
+    """Whether a definition of this task is still to be served, and the object is of its kind."""
+    ref = ref_of(body)
+    others = [render(item, step.context.shown) for item in manifests]
+    return not step.cluster.knows(ref) and _is_among(others, ref)
+
+
+def _is_among(bodies: Sequence[Body], ref: ObjectRef) -> bool:
+    group = ref.api_version.rpartition("/")[0]
+    return any(
+        body.get("kind") == "CustomResourceDefinition"
+        and text_at(body, "spec", "group") == group
+        and text_at(body, "spec", "names", "kind") == ref.kind
+        for body in bodies
+    )
+
+
+def _found(step: Step, ref: ObjectRef) -> JsonObject:
+    """The object before the task, empty where there is none."""
+    live = step.cluster.find(ref) if step.cluster.knows(ref) else None
+    return dict(live.body) if live is not None else {}
+
+
+def _shown_input(step: Step, manifests: Sequence[Manifest]) -> JsonObject:
+    bodies = [redact_object(render(item, step.context.shown)) for item in manifests]
+    return {
+        "action": step.task.action.value,
+        "endpoint": step.task.endpoint,
+        "yaml": "---\n".join(map(dump, bodies)),
+    }
+
+
+def _stamped(body: JsonObject, context: TaskContext) -> JsonObject:
+    """Add who sent the object: it tells an own earlier try from a stranger's object."""
+    metadata = cast(JsonObject, body["metadata"])
+    annotations = metadata.get("annotations") or {}
+    marks = {EXECUTION_ANNOTATION: context.execution_id, TASK_ANNOTATION: context.task_id}
+    metadata["annotations"] = {**cast(JsonObject, annotations), **marks}
+    return body

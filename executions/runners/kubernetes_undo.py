@@ -1,0 +1,171 @@
+"""The action Undo: every object that a task changed becomes again what it was before that task.
+
+What the task created is deleted, what it deleted is created anew, and what it changed gets its
+fields back. One object that cannot be put back does not keep the others from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from codestream.core.errors import CodeStreamError
+from codestream.core.json_types import Json, JsonObject
+from codestream.core.redact import redact_text
+from endpoints.clients.kubernetes_objects import (
+    Change,
+    LiveObject,
+    ObjectRef,
+    creatable,
+    restorable,
+)
+from endpoints.clients.revisions import merge_changes
+from endpoints.clients.rollout import RolloutState
+from executions.runners.base import Outcome, PastTask, TaskFailedError
+from executions.runners.kubernetes_actions import Step, failed, follow, next_step, seal, unseal
+from executions.runners.kubernetes_delete import mark_gone, uid_of, wait_for_end
+from executions.runners.kubernetes_reports import (
+    FAILED,
+    NOT_SENT,
+    READY,
+    SENT,
+    TASK_ANNOTATION,
+    difference,
+    ref_in,
+    report,
+    reports_in,
+)
+from pipelines.expressions import evaluate
+from pipelines.kubernetes_task import KIND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Object:
+    """An object of the other task: what that said of it, and the object as it is now."""
+
+    ref: ObjectRef
+    state: str
+    live: LiveObject | None
+
+    @classmethod
+    def of(cls, step: Step, item: JsonObject) -> _Object:
+        """The object of a report."""
+        ref = ref_in(item)
+        live = step.cluster.find(ref) if step.cluster.knows(ref) else None
+        return cls(ref=ref, state=str(item["state"]), live=live)
+
+    @property
+    def body(self) -> JsonObject:
+        """What it is now, empty where it is not there."""
+        return dict(self.live.body) if self.live else {}
+
+    def is_touched_by(self, past: PastTask) -> bool:
+        """Whether the task sent it, or may have without hearing of it."""
+        bears_mark = self.live is not None and self.live.annotation(TASK_ANNOTATION) == past.id
+        return self.state != NOT_SENT or bears_mark
+
+
+class Undo:
+    """Puts back what another task of the project changed."""
+
+    def start(self, step: Step) -> Outcome:
+        """Collect what the objects were before the other task, and what they are now."""
+        past = _past_task(step)
+        objects = [_Object.of(step, item) for item in reports_in(past.output)]
+        pairs = list(zip(objects, unseal(past.cursor["before"]), strict=True))
+        # The last one first: what needs the others goes before they do.
+        touched = [pair for pair in reversed(pairs) if pair[0].is_touched_by(past)]
+        cursor: JsonObject = {
+            "past": seal([before for _, before in touched]),
+            "before": seal([each.body for each, _ in touched]),
+            "undone": past.id,
+            "next": 0,
+        }
+        reports = [report(each.ref) for each, _ in touched]
+        shown: JsonObject = {
+            "action": step.task.action.value,
+            "endpoint": step.task.endpoint,
+            "undone": past.id,
+        }
+        return next_step(cursor, reports, f"{len(reports)} objects to be put back", shown=shown)
+
+    def go_on(self, step: Step) -> Outcome:
+        """Put back what is left; then wait for what goes, and for the rollouts."""
+        reports = reports_in(step.context.cursor)
+        if int(str(step.context.cursor["next"])) < len(reports):
+            return _put_back_all(step, reports)
+        going = [item for item in reports if _is_going(item)]
+        if going:
+            mark_gone(step, going)
+            waiting = next((item for item in going if item["state"] != READY), going[0])
+            return wait_for_end(step, reports, waiting)
+        return follow(step)
+
+
+def _past_task(step: Step) -> PastTask:
+    undone = step.task.undone
+    if undone is None:
+        raise TaskFailedError("The task does not say what is to be undone.")
+    scope = step.context.scope
+    stage, _, name = evaluate(undone.task, scope).partition(".")
+    past = step.context.find_task(evaluate(undone.execution, scope), stage, name)
+    if past.kind != KIND or "before" not in past.cursor:
+        raise TaskFailedError(f"{stage}.{name} has changed nothing in a cluster.")
+    if past.input.get("endpoint") != step.task.endpoint:
+        raise TaskFailedError(
+            f"{stage}.{name} went to endpoint {past.input.get('endpoint')}, "
+            f"and this task goes to {step.task.endpoint}."
+        )
+    return past
+
+
+def _put_back_all(step: Step, reports: list[JsonObject]) -> Outcome:
+    cursor = step.context.cursor
+    past, first = unseal(cursor["past"]), int(str(cursor["next"]))
+    for at in range(first, len(reports)):
+        try:
+            reports[at] = _put_back(step, reports[at], past[at])
+        except CodeStreamError as error:
+            if error.retryable and at == first:
+                raise
+            if error.retryable:
+                return next_step({**cursor, "next": at}, reports, error.user_message)
+            message = redact_text(error.user_message, step.secrets)
+            reports[at].update({"state": FAILED, "message": message})
+    broken = [item for item in reports if item["state"] == FAILED]
+    if broken:
+        words = "; ".join(f"{item['ref']}: {item['message']}" for item in broken)
+        failures = [{"ref": item["ref"], "message": item["message"]} for item in broken]
+        raise failed(reports, f"Not everything could be put back: {words}", failures)
+    message = f"{len(reports)} objects put back, waiting for the rollout"
+    return next_step({**cursor, "next": len(reports)}, reports, message)
+
+
+def _put_back(step: Step, item: JsonObject, past: JsonObject) -> JsonObject:
+    """Make one object what it was; it may have changed again since, or be back already."""
+    ref = ref_in(item)
+    live = step.cluster.find(ref) if step.cluster.knows(ref) else None
+    if not past:
+        if live is None:
+            return {**item, "state": READY, "change": "UNCHANGED", "message": "is gone already"}
+        if live.annotation(TASK_ANNOTATION) != step.context.cursor["undone"]:
+            message = "left alone: somebody else has sent it again since"
+            return {**item, "state": READY, "change": "UNCHANGED", "message": message}
+        step.cluster.delete(ref, uid=uid_of(live))
+        state, change = RolloutState.PROGRESSING.value, Change.DELETED.value
+        told = {**item, "state": state, "change": change, "message": "is being deleted"}
+        return {**told, "uid": uid_of(live), "diff": difference(live.body, {}, step.secrets)}
+    if live is None:
+        after, change = step.cluster.create(creatable(past)), Change.CREATED
+        told = report(ref, change=change.value, state=SENT, message="created anew")
+        return {**told, "diff": difference({}, after.body, step.secrets)}
+    changes = merge_changes(cast(Json, restorable(live.body)), cast(Json, restorable(past)))
+    if not changes:
+        return report(ref, change="UNCHANGED", state=SENT, message="is as it was")
+    after = step.cluster.patch(ref, changes)
+    told = report(ref, change=Change.CONFIGURED.value, state=SENT, message="fields put back")
+    return {**told, "diff": difference(live.body, after.body, step.secrets)}
+
+
+def _is_going(item: JsonObject) -> bool:
+    return item["change"] == Change.DELETED.value and item["state"] != READY
