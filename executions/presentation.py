@@ -44,6 +44,7 @@ SEGMENTS: Mapping[str, frozenset[Status]] = {
 """The filter of the list: every status belongs to exactly one segment."""
 
 _DONE = frozenset({Status.COMPLETED, Status.SKIPPED})
+_POD_STATES = {"Succeeded": "COMPLETED", "Failed": "FAILED"}
 _OBJECT_STATES = {"SENT": "STARTED", "PROGRESSING": "RUNNING"}
 
 
@@ -69,6 +70,33 @@ class StageColumn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PodRow:
+    """One pod of a rollout; ``reason`` is empty while nothing is wrong with it."""
+
+    name: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an object does not get on: the sentence, and what it was read from."""
+
+    ref: str
+    message: str
+    events: tuple[str, ...]
+    logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """The last lines of a container."""
+
+    source: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRow:
     """One Kubernetes object of a task; ``desired`` and ``ready`` are numbers of pods."""
 
@@ -78,6 +106,8 @@ class ObjectRow:
     message: str
     desired: int
     ready: int
+    diff: str
+    pods: tuple[PodRow, ...]
 
     @property
     def percent(self) -> int:
@@ -109,13 +139,27 @@ class TaskPanel:
     @property
     def objects(self) -> list[ObjectRow]:
         """The objects it reports, in the order they were sent."""
-        reported = self.task.output.get("objects")
-        return [_object_row(each) for each in _list(reported) if isinstance(each, dict)]
+        return [_object_row(each) for each in _objects(self.task.output.get("objects"))]
 
     @property
     def rollouts(self) -> list[ObjectRow]:
         """The objects that have pods."""
         return [row for row in self.objects if row.desired]
+
+    @property
+    def pods(self) -> list[PodRow]:
+        """The pods of all rollouts."""
+        return [pod for row in self.objects for pod in row.pods]
+
+    @property
+    def differences(self) -> list[ObjectRow]:
+        """The objects of which it is known what was changed."""
+        return [row for row in self.objects if row.diff]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Why objects do not get on, with events and logs."""
+        return [_failure(each) for each in _objects(self.task.output.get("failures"))]
 
     @property
     def input(self) -> list[tuple[str, str]]:
@@ -213,7 +257,38 @@ def _object_row(reported: JsonObject) -> ObjectRow:
         message=str(reported.get("message", "")),
         desired=_number(reported.get("desired")),
         ready=_number(reported.get("ready")),
+        diff=str(reported.get("diff", "")),
+        pods=tuple(_pod_row(each) for each in _objects(reported.get("pods"))),
     )
+
+
+def _pod_row(reported: JsonObject) -> PodRow:
+    ready, phase = reported.get("ready") is True, str(reported.get("phase", ""))
+    reason = str(reported.get("reason", ""))
+    return PodRow(
+        name=str(reported.get("name", "")),
+        status="READY" if ready else _POD_STATES.get(phase, "FAILED" if reason else "RUNNING"),
+        reason=reason or phase,
+    )
+
+
+def _failure(told: JsonObject) -> Failure:
+    return Failure(
+        ref=str(told.get("ref", "")),
+        message=str(told.get("message", "")),
+        events=tuple(str(each) for each in _list(told.get("events"))),
+        logs=tuple(
+            Log(
+                source=f"{each.get('pod', '')} / {each.get('container', '')}",
+                text="\n".join(str(line) for line in _list(each.get("lines"))),
+            )
+            for each in _objects(told.get("logs"))
+        ),
+    )
+
+
+def _objects(value: Json) -> list[JsonObject]:
+    return [each for each in _list(value) if isinstance(each, dict)]
 
 
 def _number(value: Json) -> int:

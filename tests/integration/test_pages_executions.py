@@ -179,6 +179,29 @@ def test_the_page_of_an_execution_shows_each_object(cast: Cast, pipeline: Pipeli
     assert 'width="25%"' in html
 
 
+def test_the_page_says_why_a_rollout_fails_and_what_was_changed(
+    cast: Cast, pipeline: Pipeline
+) -> None:
+    log = {"pod": "web-1", "container": "web", "lines": ["no such host", "<b>bye</b>"]}
+    failure = {
+        "ref": "deployment/web",
+        "message": "CrashLoopBackOff: exit 1",
+        "events": ["BackOff: restarting"],
+        "logs": [log],
+    }
+    pod = {"name": "web-1", "phase": "Running", "ready": False, "reason": "CrashLoopBackOff"}
+    told = {"ref": "deployment/web", "diff": "-image: 1\n+image: 2", "pods": [pod], "desired": 1}
+    output = {"objects": [told], "failures": [failure]}
+
+    html = get(cast, address(ExecutionFactory.create(pipeline=pipeline, output=output)))
+
+    assert "CrashLoopBackOff: exit 1" in html
+    assert "BackOff: restarting" in html
+    assert "no such host\n&lt;b&gt;bye&lt;/b&gt;" in html
+    assert "+image: 2" in html
+    assert '<th scope="row" data-label="Pod"><code>web-1</code></th>' in html
+
+
 def test_a_message_of_the_cluster_cannot_bring_markup(cast: Cast, pipeline: Pipeline) -> None:
     hostile = {"objects": [{"ref": "Service/web", "message": "<script>"}]}
 
