@@ -149,12 +149,14 @@ def claim(
 ) -> Claim | None:
     """Take the row under a lease; None when it does not want attention, or somebody was faster.
 
-    Compare and set: the epoch that was looked at is the one that is replaced.
+    Compare and set: the epoch that was looked at is the one that is replaced, and its worker, if
+    it had one, holds it still; one thought dead may have written its result meanwhile.
     """
     row = kind.rows().filter(kind.turn(), pk=pk).annotate(moment=database_now()).first()
     if row is None or not _may_be_claimed(row, alive):
         return None
-    taken = kind.model._default_manager.filter(pk=pk, epoch=row.epoch).update(
+    seen = kind.model._default_manager.filter(pk=pk, epoch=row.epoch, lease_owner=row.lease_owner)
+    taken = seen.update(
         lease_until=database_now(plus=LEASE),
         leased_at=database_now(),
         lease_owner=owner,

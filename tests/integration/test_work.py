@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import QuerySet
 
 from codestream.core import work
@@ -135,6 +136,25 @@ def test_a_row_that_was_left_alone_sleeps_as_its_step_said(event: RegistryEvent)
     event.refresh_from_db()
     assert (event.wake_at, event.lease_owner) == (None, None)
     assert due_keys(living(ME, OTHER)) == []
+
+
+def test_a_row_that_its_worker_finishes_after_all_is_not_taken_over(event: RegistryEvent) -> None:
+    slow = take(event)
+
+    def finish_first(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("UPDATE") and not finished:
+            finished.append(slow)
+            with finishing(slow, wake_at=None):
+                pass
+        return execute(sql, *rest)
+
+    finished: list[Claim] = []
+    with connection.execute_wrapper(finish_first):
+        assert claim(KIND, event.pk, owner=OTHER, alive=living(OTHER)) is None
+
+    assert finished == [slow]
+    event.refresh_from_db()
+    assert (event.epoch, event.lease_owner, event.wake_at) == (1, None, None)
 
 
 def test_renewing_a_lost_lease_says_so(event: RegistryEvent) -> None:
