@@ -168,6 +168,8 @@ else:
     _database["OPTIONS"] = {
         "connect_timeout": 5,
         "tcp_user_timeout": 10_000,
+        # A machine that vanished or froze in the middle of a transaction gives its locks back.
+        "options": "-c idle_in_transaction_session_timeout=10000",
         "pool": _pool,
         **_given,
     }

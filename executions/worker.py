@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import Error as AnyDatabaseError
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, InternalError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
 from codestream import RELEASE
@@ -184,7 +184,7 @@ class WorkerLoop:
             except LeaseLostError:
                 outcome = "lost"
                 logger.warning("%s %s was taken over by another worker.", kind.name, taken.pk)
-            except (OperationalError, InterfaceError) as error:
+            except (OperationalError, InterfaceError, InternalError) as error:
                 outcome = "database"
                 logger.error("%s %s: the database failed: %s", kind.name, taken.pk, error)
                 self._let_go(taken)
@@ -304,11 +304,17 @@ def _wake_sleepers() -> None:
 
 def _renew_in_time(taken: Claim) -> None:
     """Renew a lease that has used up a third of its time, or ends later than a lease can, since
-    the clock was set back; one at a time, which cannot deadlock.
+    the clock was set back.
+
+    A row that is locked is being written by its own step, which may wait for somebody's lock: the
+    heart does not wait with it, or this worker would pass for dead and lose all that it holds.
     """
     fresh = (database_now(plus=LEASE * 2 / 3), database_now(plus=LEASE))
-    if held(taken).exclude(lease_until__range=fresh).exists():
-        renew(taken)
+    ageing = held(taken).exclude(lease_until__range=fresh)
+    if ageing.exists():
+        with transaction.atomic():
+            if ageing.select_for_update(no_key=True, skip_locked=True).exists():
+                renew(taken)
 
 
 def _rest_connection() -> None:

@@ -108,6 +108,7 @@ _PRIMARY = 0xFF
 # Codes, and classes of them, of postgresql.org/docs/current/errcodes-appendix.html.
 _POSTGRESQL = {
     "25006": READ_ONLY,
+    "25P03": SLOW,
     "40001": LOCKED,
     "40P01": LOCKED,
     "53100": FULL,

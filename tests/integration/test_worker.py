@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from codestream.core import work
 from codestream.core.clock import now
@@ -117,3 +118,33 @@ def test_only_workers_whose_heart_beats_are_alive() -> None:
     Worker.objects.create(id=silent, host="b", pid=2, heartbeat_at=now() - timedelta(seconds=4))
 
     assert [row["pk"] for row in living_workers()] == [beating]
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks no rows")
+def test_the_heart_does_not_wait_for_a_row_that_a_step_has_locked(
+    kinds: dict[str, WorkKind],
+) -> None:
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=print, fail=print)
+    me, waiting = uuid.uuid4(), event()
+    taken = work.claim(kinds["event"], waiting.pk, owner=me, alive=living_workers())
+    RegistryEvent.objects.update(lease_until=now() + timedelta(seconds=5))
+    locked, beaten = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with transaction.atomic():
+            RegistryEvent.objects.select_for_update().get()
+            locked.set()
+            beaten.wait(20)
+        connection.close()
+
+    step = threading.Thread(target=write)
+    step.start()
+    try:
+        assert locked.wait(20)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout TO '2s'")
+        assert worker._Heart(me, 1).beat([taken])
+    finally:
+        beaten.set()
+        step.join(20)
+        connection.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,12 +15,19 @@ from uuid import UUID
 import pytest
 
 from tests.process.databases import ON_POSTGRES, ON_SQLITE, folder_for_all
-from tests.running import Running, running_product, until
+from tests.running import ROOT, Running, running_product, until
 
 pytestmark = pytest.mark.process
 HOLDERS = """
     SELECT worker.pid, worker.id FROM executions_taskrun task
     JOIN executions_worker worker ON worker.id = task.lease_owner
+"""
+FREEZE = """
+import os, signal
+from executions.models import Execution
+from executions.run import locked
+with locked(Execution.objects.first()):
+    os.kill(os.getpid(), signal.SIGSTOP)
 """
 
 
@@ -94,3 +103,28 @@ def test_a_worker_that_is_asked_to_end_hands_over(product: Running) -> None:
     run = product.ended("3.1.0")
     assert run["status"] == "COMPLETED"
     assert product.deployed_image() == "demo/web:3.1.0"
+
+
+@pytest.mark.timeout(240)
+def test_a_process_that_froze_in_a_transaction_gives_its_locks_back(product: Running) -> None:
+    if "DATABASE_URL" not in product.environment:
+        pytest.skip("The lock of a SQLite file lasts as long as its holder.")
+    product.push("3.2.0")
+    product.ended("3.2.0")
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", FREEZE]
+    frozen = subprocess.Popen(command, cwd=ROOT, env=product.environment)
+    try:
+        until(lambda: _is_stopped(frozen.pid))
+        product.push("3.2.1")
+        run = product.ended("3.2.1")
+        assert frozen.poll() is None
+    finally:
+        frozen.kill()
+        frozen.wait()
+
+    assert run["status"] == "COMPLETED"
+    assert product.rows("SELECT count(*) FROM webhooks_registryevent WHERE epoch > 1") == [(0,)]
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

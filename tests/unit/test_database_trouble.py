@@ -58,6 +58,7 @@ def test_what_a_file_suffers_from_is_told_apart(
         (errors.LockNotAvailable(), LOCKED),
         (errors.DeadlockDetected(), LOCKED),
         (errors.QueryCanceled(), SLOW),
+        (errors.IdleInTransactionSessionTimeout(), SLOW),
         (errors.ReadOnlySqlTransaction(), READ_ONLY),
         (errors.AdminShutdown(), UNREACHABLE),
         (errors.CannotConnectNow(), UNREACHABLE),
