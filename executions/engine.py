@@ -19,8 +19,9 @@ from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, r
 from executions.restricted import restricted_behind
 from executions.run import Run, definition_of_task, load, name_of
 from executions.scopes import scope_of
-from executions.states import Status
+from executions.states import TERMINAL, Status
 from pipelines.conditions import evaluate_condition
+from pipelines.definition import DefinitionError
 from pipelines.models import Pipeline
 
 DEFAULT_TIMEOUT = timedelta(minutes=5)
@@ -48,17 +49,34 @@ def has_a_free_place(pipeline: Pipeline) -> bool:
 def begin(run: Run) -> None:
     """Let an execution that has a place run."""
     run.change(run.execution, Status.RUNNING)
-    _carry_on(run)
+    _look(run)
 
 
 def advance(run: Run) -> None:
     """Look at how the execution stands and do what comes next; harmless when nothing does."""
     was_over = run.execution.is_over
-    _carry_on(run)
+    _look(run)
     if run.execution.is_over and not was_over and run.pipeline is not None:
         # The place is free as soon as this execution's end is written.
         run.write()
         admit(run.pipeline)
+
+
+def _look(run: Run) -> None:
+    """Carry on, or end what cannot: nobody behind it in the queue waits for it."""
+    try:
+        _carry_on(run)
+    except DefinitionError as error:
+        _break_off(run, f"The definition can no longer be read: {error.user_message}")
+
+
+def _break_off(run: Run, message: str) -> None:
+    """Fail what is under way, without asking the definition how."""
+    for row in (*run.tasks, *run.stages):
+        if row.status not in TERMINAL and row.status != Status.NOT_STARTED:
+            run.change(row, Status.FAILED, message=message)
+    run.change(run.execution, Status.FAILED, message=message)
+    _close(run.execution)
 
 
 def _carry_on(run: Run) -> None:
@@ -76,8 +94,11 @@ def _carry_on(run: Run) -> None:
 
 def failure_of(run: Run, task: TaskRun) -> Status:
     """Return how this task fails: for good, with a rollback, or so that the rest goes on."""
-    if definition_of_task(task).ignore_failure:
-        return Status.FAILED_CONTINUE
+    try:
+        if definition_of_task(task).ignore_failure:
+            return Status.FAILED_CONTINUE
+    except DefinitionError:
+        return Status.FAILED
     begun = task.status in {Status.STARTED, Status.RUNNING, Status.WAITING}
     is_rollback = run.execution.source == Execution.Source.ROLLBACK
     rollback = run.definition.rollback_of(task.stage_run.name, task.name)

@@ -32,6 +32,7 @@ DRIVEN = (
     "mirror_drift",
     "mirror_failures",
     "restricted",
+    "unreadable",
     "work",
     "worker",
 )
