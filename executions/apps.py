@@ -1,4 +1,6 @@
-"""Django's entry for executions: registers the work that workers do and the kinds of tasks."""
+"""Django's entry for executions: registers the work that workers do and the kinds of tasks, and
+lets a pipeline that was saved with more places give them out.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,13 @@ class ExecutionsConfig(AppConfig):
     def ready(self) -> None:
         from codestream.core import work
         from executions import runners
+        from executions.engine import admit
         from executions.models import TaskRun
         from executions.runners.kubernetes import KubernetesRunner
         from executions.tasks import fail_task, work_task
         from pipelines import task_kinds
         from pipelines.kubernetes_task import KIND
+        from pipelines.services import when_saved
 
         runners.register(KIND, KubernetesRunner())
         task_kinds.register(KIND)
@@ -31,3 +35,4 @@ class ExecutionsConfig(AppConfig):
             related=("stage_run__execution",),
         )
         work.register(tasks)
+        when_saved(admit)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
 
 from codestream.core.admin import MadeElsewhereAdmin, ReadOnlyAdmin
 from pipelines.models import Pipeline, PipelineRevision
@@ -17,6 +20,10 @@ class PipelineAdmin(MadeElsewhereAdmin):
     list_select_related = ("project",)
     search_fields = ("name",)
     readonly_fields = ("project", "name", "description", "concurrency")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """One is deleted on its page, which looks at its queue."""
+        return False
 
 
 @admin.register(PipelineRevision)

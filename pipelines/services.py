@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from codestream.accounts.models import User
 from codestream.core.errors import Refused
@@ -14,6 +16,14 @@ from codestream.projects.models import Project
 from pipelines import task_kinds
 from pipelines.definition import PipelineDefinition, parse
 from pipelines.models import Pipeline, PipelineRevision
+
+WhenSaved = Callable[[Pipeline], None]
+_when_saved: list[WhenSaved] = []
+
+
+def when_saved(call: WhenSaved) -> None:
+    """Have this called with every pipeline that is saved, locked, in the same transaction."""
+    _when_saved.append(call)
 
 
 def save_pipeline(
@@ -53,9 +63,24 @@ def set_state(*, pipeline: Pipeline, state: Pipeline.State) -> None:
 
 
 def delete_pipeline(*, pipeline: Pipeline) -> None:
-    """Delete the pipeline. Raises Refused, naming what still needs it."""
+    """Delete the pipeline. Raises Refused, naming what still needs it.
+
+    Its running executions come to their end without it, but nobody would start those that wait.
+    """
     try:
-        pipeline.delete()
+        with transaction.atomic():
+            locked = _locked(pipeline)
+            if waiting := locked.executions.queued().count():
+                raise Refused(
+                    ngettext(
+                        "%(number)s execution of the pipeline waits for its turn. Cancel it first.",
+                        "%(number)s executions of the pipeline wait for their turn. "
+                        "Cancel them first.",
+                        waiting,
+                    )
+                    % {"number": waiting}
+                )
+            locked.delete()
     except ProtectedError as error:
         users = ", ".join(sorted({str(user) for user in error.protected_objects})[:5])
         raise Refused(
@@ -85,4 +110,6 @@ def _save(
             pipeline=pipeline, number=number, source=source, sha256=sha256, author=author
         )
         pipeline.save(update_fields=["current_revision", "updated_at"])
+    for call in _when_saved:
+        call(pipeline)
     return pipeline

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from codestream.accounts.models import User
+from codestream.core.errors import Refused
 from executions.models import Execution
 from executions.runners.base import Done, TaskFailedError
 from executions.services import cancel_execution, start_execution
 from executions.worker import drain
 from pipelines.models import Pipeline
+from pipelines.services import delete_pipeline, save_pipeline
 from tests.factories import UserFactory
 from tests.integration.puppets import (
     Puppets,
@@ -140,6 +142,39 @@ def test_more_places_are_filled_in_order_by_the_next_one_that_comes(puppets: Pup
 
     assert line(pipeline) == ["RUNNING", "RUNNING", "RUNNING", "QUEUED"]
     assert last.index == 4
+
+
+def test_more_places_are_filled_as_soon_as_the_definition_with_them_is_saved(
+    puppets: Puppets,
+) -> None:
+    puppets.acts["a"] = asking()
+    pipeline = pipeline_of("Main: a", concurrency=1)
+    for _ in range(4):
+        start(pipeline)
+    drain()
+    assert pipeline.current_revision is not None
+    more = pipeline.current_revision.source.replace("concurrency: 1", "concurrency: 3")
+
+    save_pipeline(project=pipeline.project, source=more, author=None, pipeline=pipeline)
+
+    assert line(pipeline) == ["WAITING", "RUNNING", "RUNNING", "QUEUED"]
+
+
+def test_a_pipeline_is_not_deleted_while_executions_wait_for_it(
+    puppets: Puppets, eve: User
+) -> None:
+    puppets.acts["a"] = working()
+    pipeline = pipeline_of("Main: a", concurrency=1)
+    running, waiting = start(pipeline), start(pipeline)
+
+    with pytest.raises(Refused, match="1 execution of the pipeline waits"):
+        delete_pipeline(pipeline=pipeline)
+    cancel_execution(execution=waiting, by=eve)
+    delete_pipeline(pipeline=pipeline)
+
+    puppets.tell(running, "a", Done(message="fine"))
+    assert statuses(running)[""] == "COMPLETED"
+    assert not Pipeline.objects.exists()
 
 
 def test_fewer_places_hold_from_then_on(puppets: Puppets) -> None:
