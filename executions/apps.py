@@ -33,6 +33,7 @@ class ExecutionsConfig(AppConfig):
             step=work_task,
             fail=fail_task,
             related=("stage_run__execution",),
+            about=lambda task: {"execution": str(task.stage_run.execution_id)},
         )
         work.register(tasks)
         when_saved(admit)

@@ -6,12 +6,15 @@ Only rows are touched here, in one transaction under the execution's lock; the w
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
+from functools import partial
 
 from django.db import transaction
 
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
+from codestream.core.log_context import logging_about
 from codestream.core.metrics import EXECUTIONS
 from codestream.core.work import wake
 from executions.models import Execution, StageRun, TaskRun
@@ -25,6 +28,7 @@ from pipelines.definition import DefinitionError
 from pipelines.models import Pipeline
 
 DEFAULT_TIMEOUT = timedelta(minutes=5)
+logger = logging.getLogger(__name__)
 
 
 def admit(pipeline: Pipeline) -> None:
@@ -187,16 +191,22 @@ def _message(execution: Execution, status: Status, failed: TaskRun | None) -> st
 
 
 def _close(execution: Execution) -> None:
-    """Where the execution is over: count it, and wake the task that waits for it."""
+    """Where the execution is over: count it, log it, and wake the task that waits for it."""
     if not execution.is_over:
         return
-    transaction.on_commit(EXECUTIONS.labels(execution.status).inc)
+    transaction.on_commit(partial(_note_the_end, execution))
     if execution.parent_id is not None:
         waiting = TaskRun.objects.filter(
             stage_run__execution=execution.parent_id, status=Status.ROLLING_BACK
         )
         for pk in waiting.values_list("pk", flat=True):
             wake(TaskRun, pk)
+
+
+def _note_the_end(execution: Execution) -> None:
+    EXECUTIONS.labels(execution.status).inc()
+    with logging_about(execution=str(execution.pk)):
+        logger.info("%s has ended: %s.", execution, execution.status)
 
 
 def _task(run: Run, key: str) -> TaskRun:

@@ -178,7 +178,7 @@ class WorkerLoop:
         if taken.takeover:
             TAKEOVERS.labels(kind.name).inc()
             logger.warning("%s %s is taken over from a worker that is gone.", kind.name, taken.pk)
-        with logging_about(**{kind.name: str(taken.pk)}):
+        with logging_about(**kind.about(taken.row), **{kind.name: str(taken.pk)}):
             try:
                 kind.step(taken)
             except LeaseLostError:

@@ -4,6 +4,7 @@ when the push passes, in an execution; both in one transaction, so that a push s
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from django.utils.translation import gettext as _
 from codestream.accounts.models import ApiToken
 from codestream.accounts.services import note_use
 from codestream.core.errors import CodeStreamError
+from codestream.core.log_context import logging_about
 from codestream.core.metrics import EVENTS
 from codestream.core.work import Claim, finishing
 from codestream.projects.permissions import Action, can
@@ -33,6 +35,7 @@ from webhooks.readers import reader_for
 from webhooks.registries.base import ImagePushed, Malformed
 from webhooks.services import resolve_token, stop_webhook
 
+logger = logging.getLogger(__name__)
 MOST_RUNS = 10
 RUNS_WITHIN = timedelta(minutes=1)
 """More runs of one webhook and tag in this time are a loop: a pipeline pushes what it hears of."""
@@ -307,7 +310,7 @@ def _keep_push(event: RegistryEvent, push: ImagePushed) -> None:
 
 
 def _keep(event: RegistryEvent, judgement: Judgement) -> None:
-    transaction.on_commit(partial(EVENTS.labels(judgement.verdict).inc))
+    transaction.on_commit(partial(_note_the_verdict, event))
     event.verdict = judgement.verdict
     event.reason_code = judgement.reason_code
     event.message = judgement.message
@@ -316,6 +319,13 @@ def _keep(event: RegistryEvent, judgement: Judgement) -> None:
     columns = "verdict reason_code message steps owner namespace repository image tag digest"
     more = "repo_status callback_url pushed_at push execution duplicate_of updated_at"
     event.save(update_fields=f"{columns} {more}".split())
+
+
+def _note_the_verdict(event: RegistryEvent) -> None:
+    EVENTS.labels(event.verdict).inc()
+    ids = {"execution": str(event.execution_id)} if event.execution_id else {}
+    with logging_about(event=str(event.pk), **ids):
+        logger.info("The delivery is judged: %s (%s).", event.verdict, event.reason_code)
 
 
 def _ended(

@@ -67,6 +67,11 @@ class Claim:
     takeover: bool = False
 
 
+def nothing_else(_row: Any) -> dict[str, str]:
+    """Rows of most kinds are about themselves only."""
+    return {}
+
+
 def nothing_next(_claim: Claim) -> uuid.UUID | None:
     """Rows of most kinds are not in a line."""
     return None
@@ -77,7 +82,8 @@ class WorkKind:
     """A kind of claimable row, the step that a worker does for it, and what becomes of the row
     when a fault of ours ended the step.
 
-    ``related`` is what a step needs besides the row. ``turn`` narrows the rows to those whose turn
+    ``related`` is what a step needs besides the row. ``about`` names, for the log, what else a row
+    belongs to. ``turn`` narrows the rows to those whose turn
     it is, for a kind whose rows stand in a line; ``following`` names the row whose turn comes when
     the claimed one is done.
     """
@@ -87,6 +93,7 @@ class WorkKind:
     step: Callable[[Claim], None]
     fail: Callable[[Claim, str], None]
     related: tuple[str, ...] = ()
+    about: Callable[[Any], dict[str, str]] = nothing_else
     turn: Callable[[], Q] = Q
     following: Callable[[Claim], uuid.UUID | None] = nothing_next
 
