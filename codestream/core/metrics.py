@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from prometheus_client import Counter, Histogram, values
@@ -15,6 +16,8 @@ from prometheus_client.mmap_dict import MmapedDict
 
 RESERVED = 2 * 1024 * 1024
 """More than all counts of a process need."""
+LEAST = 8
+"""What prometheus_client reads before it knows how much of a file is used."""
 
 
 class ReservedFile(MmapedDict):
@@ -34,6 +37,7 @@ def _reserve(filename: str) -> str:
     which nobody scrapes.
     """
     try:
+        shrink_the_dead(Path(filename).parent)
         with Path(filename).open("ab") as file:
             os.posix_fallocate(file.fileno(), 0, RESERVED)
     except OSError:
@@ -62,6 +66,21 @@ def forget_the_dead(folder: Path) -> int:
     for file in gone:
         file.unlink(missing_ok=True)
     return len(gone)
+
+
+def shrink_the_dead(folder: Path) -> None:
+    """Give back the room that processes which are gone had reserved and not used: else a process
+    that dies again and again would fill the disk. What they have counted stays in the sums.
+
+    A copy takes the place of the file: to cut it off would end a process that has it mapped.
+    """
+    for file in folder.glob("*.db"):
+        if file.stat().st_size >= RESERVED and not _is_alive(file):
+            whole = file.read_bytes()
+            used = int.from_bytes(whole[:4], sys.byteorder)
+            copy = file.with_suffix(f".{os.getpid()}")
+            copy.write_bytes(whole[: max(used, LEAST)])
+            copy.replace(file)
 
 
 def _is_alive(file: Path) -> bool:

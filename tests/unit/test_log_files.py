@@ -6,7 +6,12 @@ import os
 import time
 from pathlib import Path
 
-from codestream.core.metrics import forget_the_dead
+from codestream.core.metrics import (
+    RESERVED,
+    ReservedFile,
+    forget_the_dead,
+    shrink_the_dead,
+)
 from codestream.operations.log_files import DAY_SECONDS, LogPolicy, rotate, to_rotate
 
 
@@ -75,3 +80,18 @@ def test_counts_of_processes_that_are_gone_are_removed(tmp_path: Path) -> None:
     assert forget_the_dead(tmp_path) == 1
     assert not (tmp_path / "counter_4999999.db").exists()
     assert (tmp_path / f"counter_{os.getpid()}.db").exists()
+
+
+def test_counts_of_dead_processes_stay_and_their_unused_room_is_given_back(tmp_path: Path) -> None:
+    dead, living = tmp_path / "counter_4999999.db", tmp_path / f"counter_{os.getpid()}.db"
+    for file in (dead, living):
+        counts = ReservedFile(str(file))
+        counts.write_value("key", 3.0, 0.0)
+        counts.close()
+
+    shrink_the_dead(tmp_path)
+
+    assert dead.stat().st_size < 100
+    assert living.stat().st_size == RESERVED
+    assert [found[1] for found in ReservedFile.read_all_values_from_file(str(dead))] == [3.0]
+    assert {file.name for file in tmp_path.iterdir()} == {dead.name, living.name}
