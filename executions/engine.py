@@ -20,7 +20,7 @@ from codestream.core.work import wake
 from executions.models import Execution, StageRun, TaskRun
 from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, ready_tasks
 from executions.restricted import restricted_behind
-from executions.run import Run, definition_of_task, load, name_of
+from executions.run import Row, Run, definition_of_task, load, name_of
 from executions.scopes import scope_of
 from executions.states import TERMINAL, Status
 from pipelines.conditions import evaluate_condition
@@ -76,7 +76,8 @@ def _look(run: Run) -> None:
 
 def _break_off(run: Run, message: str) -> None:
     """Fail what is under way, without asking the definition how."""
-    for row in (*run.tasks, *run.stages):
+    parts: tuple[Row, ...] = (*run.tasks, *run.stages)
+    for row in parts:
         if row.status not in TERMINAL and row.status != Status.NOT_STARTED:
             run.change(row, Status.FAILED, message=message)
     run.change(run.execution, Status.FAILED, message=message)
