@@ -175,10 +175,11 @@ class WorkerLoop:
 
     def _step(self, kind: WorkKind, taken: Claim) -> None:
         started, outcome = time.monotonic(), "done"
-        if taken.takeover:
-            TAKEOVERS.labels(kind.name).inc()
-            logger.warning("%s %s is taken over from a worker that is gone.", kind.name, taken.pk)
         with logging_about(**kind.about(taken.row), **{kind.name: str(taken.pk)}):
+            if taken.takeover:
+                TAKEOVERS.labels(kind.name).inc()
+                words = "%s %s is taken over from a worker that is gone."
+                logger.warning(words, kind.name, taken.pk)
             try:
                 kind.step(taken)
             except LeaseLostError:
