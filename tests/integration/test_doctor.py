@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import OperationalError
 from pytest_django.fixtures import Settings
@@ -240,3 +246,27 @@ def test_no_secret_is_told(webhook: DockerWebhook, settings: Settings) -> None:
     stored = [webhook.secrets.get().secret, webhook.api_token, webhook.endpoint.credentials]
     secrets = [*map(str, stored), settings.METRICS_TOKEN, *settings.ENCRYPTION_KEYS]
     assert not [secret for secret in secrets if secret in text]
+
+
+def test_the_words_of_a_server_that_refuses_are_told(tmp_path: Path) -> None:
+    command = [sys.executable, "manage.py", "doctor", "--offline"]
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        url = f"postgres://codestream:hidden@127.0.0.1:{nobody_listens.getsockname()[1]}/codestream"
+        made = subprocess.run(
+            command,
+            env={
+                **os.environ,
+                "DATABASE_URL": url,
+                "DJANGO_SETTINGS_MODULE": "codestream.settings",
+                "DATA_DIR": str(tmp_path),
+            },
+            cwd=settings.BASE_DIR,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert made.returncode == 1
+    assert "Connection refused" in made.stdout
+    assert "hidden" not in made.stdout + made.stderr

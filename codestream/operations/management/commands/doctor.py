@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import connection
 
 from codestream.operations.doctor import examine
 from codestream.operations.findings import Finding, Grade
@@ -25,6 +26,8 @@ class Command(BaseCommand):
         parser.add_argument("--offline", action="store_true", help="leave the endpoints alone")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        # A pool says only that it waited in vain; the server says why it refuses a connection.
+        connection.settings_dict["OPTIONS"].pop("pool", None)
         found = []
         for finding in examine(offline=options["offline"]):
             found.append(finding)
