@@ -10,6 +10,7 @@ from pathlib import Path
 import environ
 from cryptography.fernet import Fernet
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from codestream.core.keys import read_or_make
@@ -146,6 +147,11 @@ DATABASES = {
     "default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR}/codestream.sqlite3")
 }
 _database = DATABASES["default"]
+if "ENGINE" not in _database:
+    raise ImproperlyConfigured(
+        "DATABASE_URL is no address of a database: write sqlite:////folder/file or "
+        "postgres://user:password@host/name."
+    )
 _given = _database.get("OPTIONS", {})
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     # FULL: a push that was answered survives a power cut. A connection lasts, since it is a file.
@@ -168,8 +174,9 @@ else:
     _database["OPTIONS"] = {
         "connect_timeout": 5,
         "tcp_user_timeout": 10_000,
-        # A machine that vanished or froze in the middle of a transaction gives its locks back.
-        "options": "-c idle_in_transaction_session_timeout=10000",
+        # A machine that vanished or froze in the middle of a transaction gives its locks back, and
+        # nobody waits for the lock of another for longer.
+        "options": "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=15000",
         "pool": _pool,
         **_given,
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db import Error as AnyDatabaseError
@@ -17,6 +19,7 @@ from executions.worker import living_workers
 from webhooks.models import ListenerSecret
 
 SLOW_SECONDS = 2.0
+OPEN_FILES = Path("/proc/self/fd")
 _seen: set[str] = set()
 """Holds MIGRATED once every migration has been seen applied."""
 MIGRATED = "migrated"
@@ -69,7 +72,25 @@ def _database_problem() -> str:
         cursor.execute("SELECT 1")
         cursor.fetchone()
     seconds = time.monotonic() - started
-    return f"it took {seconds:.1f} s to answer" if seconds > SLOW_SECONDS else ""
+    if seconds > SLOW_SECONDS:
+        return f"it took {seconds:.1f} s to answer"
+    return "" if _is_in_its_place() else "its file was moved while in use: put it back, or restart"
+
+
+def _is_in_its_place() -> bool:
+    """Whether the file that is open is the one at the path of the settings; what is written to a
+    file that was moved would not be there after a restart.
+    """
+    path = Path(str(connection.settings_dict["NAME"]))
+    if connection.vendor != "sqlite" or not path.is_absolute() or not OPEN_FILES.is_dir():
+        return True
+    return path.resolve() in set(_open_files())
+
+
+def _open_files() -> Iterator[Path]:
+    for each in OPEN_FILES.iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            yield each.readlink()
 
 
 def _migrations_problem() -> str:

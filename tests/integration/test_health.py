@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import uuid
 from datetime import datetime, timedelta
-from unittest.mock import Mock
+from pathlib import Path
+from unittest.mock import Mock, patch
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
@@ -55,6 +56,19 @@ def test_everybody_may_ask_for_health(cast: Cast, name: str) -> None:
 
 def test_nobody_scrapes_without_the_token_whatever_the_role(cast: Cast) -> None:
     assert cast.answers("GET", reverse("operations:metrics")) == dict.fromkeys(ROLES, 401)
+
+
+def test_a_database_file_that_was_moved_away_is_no_place_for_pushes(tmp_path: Path) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite is a file")
+    file = tmp_path / "codestream.sqlite3"
+    with file.open("w"), patch.dict(connection.settings_dict, NAME=str(file)):
+        in_place = health.readiness().problems
+        file.rename(tmp_path / "elsewhere.sqlite3")
+        moved = health.readiness().problems
+
+    assert in_place == {}
+    assert "moved" in moved["database"]
 
 
 def test_a_process_that_lives_asks_no_database(
