@@ -17,7 +17,10 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
     list_display = ("username", "email", "service_role", "is_active", "is_staff")
     list_filter = ("service_role", "is_active", "is_staff")
     fieldsets = (
-        (None, {"fields": ("username", "password", "email", "first_name", "last_name")}),
+        (
+            None,
+            {"fields": ("username", "password", "email", "first_name", "last_name", "language")},
+        ),
         (
             _("What the person may do"),
             {"fields": ("is_active", "service_role", "is_staff", "is_superuser")},

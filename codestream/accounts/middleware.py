@@ -1,6 +1,5 @@
-"""What happens when a part of a page is asked for after the session has ended.
-
-Who is signed in is decided by the views; this only turns their way to the sign-in.
+"""What an account changes about every answer: its language, and where a part of a page leads when
+the session has ended. Who may do what is decided by the views.
 """
 
 from __future__ import annotations
@@ -12,10 +11,31 @@ from urllib.parse import urlencode, urlsplit
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
+from django.utils import translation
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
+from codestream.accounts.models import User
+
 Answer: TypeAlias = Callable[[HttpRequest], HttpResponse]
+
+
+def own_language(get_response: Answer) -> Answer:
+    """Answer in the language that the signed-in person has chosen, else in that of the browser.
+
+    Stands after ``LocaleMiddleware``, which has chosen for the browser and ends what is begun here
+    with the next request, and after ``AuthenticationMiddleware``. Who sends no session, as a
+    registry or a program, is not looked for in the database.
+    """
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        user = request.user if settings.SESSION_COOKIE_NAME in request.COOKIES else None
+        if isinstance(user, User) and user.language:
+            translation.activate(user.language)
+            request.LANGUAGE_CODE = user.language  # type: ignore[attr-defined]
+        return get_response(request)
+
+    return answer
 
 
 def whole_page_sign_in(get_response: Answer) -> Answer:

@@ -24,6 +24,14 @@ class ServiceRole(models.TextChoices):
     USER = "USER", _("User")
 
 
+class Language(models.TextChoices):
+    """The language of the pages; each is named in itself, for who cannot read the others."""
+
+    BROWSER = "", _("As in the browser")
+    ENGLISH = "en", "English"
+    ITALIAN = "it", "Italiano"
+
+
 class User(AbstractUser):
     """A person who signs in."""
 
@@ -31,6 +39,13 @@ class User(AbstractUser):
     email = models.EmailField(_("e-mail address"))
     service_role = models.CharField(
         _("service role"), max_length=16, choices=ServiceRole.choices, default=ServiceRole.USER
+    )
+    language = models.CharField(
+        _("language"),
+        max_length=8,
+        choices=Language.choices,
+        blank=True,
+        default=Language.BROWSER,
     )
 
     class Meta:
@@ -42,6 +57,11 @@ class User(AbstractUser):
                 violation_error_message=_("Another account has this e-mail address."),
             )
         ]
+
+    @property
+    def languages(self) -> list[tuple[str, str]]:
+        """The languages to choose from, with their names."""
+        return Language.choices
 
     @property
     def is_service_administrator(self) -> bool:

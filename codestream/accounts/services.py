@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from codestream.accounts.backends import find_account
-from codestream.accounts.models import ApiToken, User
+from codestream.accounts.models import ApiToken, Language, User
 from codestream.accounts.throttle import REST, SignInThrottle, TokenThrottle
 from codestream.core.clock import now
 from codestream.core.errors import Refused
@@ -112,6 +112,12 @@ def note_use(*, token: ApiToken) -> None:
 def revoke_token(*, token: ApiToken) -> None:
     """End the token's life; once is enough."""
     ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now())
+
+
+def choose_language(*, user: User, language: Language) -> None:
+    """Show the pages to the person in this language from now on."""
+    user.language = language
+    user.save(update_fields=["language"])
 
 
 def digest_of(text: str) -> str:

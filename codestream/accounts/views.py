@@ -1,4 +1,4 @@
-"""Pages of one's own account: signing in and out, API tokens."""
+"""Pages of one's own account: signing in and out, its language, API tokens."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from codestream.accounts.forms import ApiTokenForm, SignInForm
-from codestream.accounts.models import ApiToken
+from codestream.accounts.models import ApiToken, Language
 from codestream.accounts.requests import SignedInRequest
-from codestream.accounts.services import issue_token, revoke_token
-from codestream.core.pages import form_status, page, submitted
+from codestream.accounts.services import choose_language, issue_token, revoke_token
+from codestream.core.pages import came_from, form_status, page, submitted
 
 
 @sensitive_post_parameters("password")
@@ -53,6 +53,16 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session."""
     logout(request)
     return redirect("accounts:sign-in")
+
+
+@login_required
+@require_POST
+def language(request: SignedInRequest) -> HttpResponse:
+    """Keep the language with the account and go back to the page that asked."""
+    chosen = request.POST.get("language")
+    if chosen in Language.values:
+        choose_language(user=request.user, language=Language(chosen))
+    return HttpResponseRedirect(came_from(request))
 
 
 @login_required

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.middleware import HtmxDetails
 
 
@@ -32,6 +33,12 @@ def wants_fragment(request: HttpRequest) -> bool:
     """Whether HTMX asks for a part; a boosted link and the way back want the whole page."""
     htmx = HtmxDetails(request)
     return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
+
+
+def came_from(request: HttpRequest) -> str:
+    """The page of this site that a form of the top bar was sent from: its field ``next``."""
+    target = request.POST.get("next", "")
+    return target if url_has_allowed_host_and_scheme(target, {request.get_host()}) else "/"
 
 
 def form_status(form: BaseForm) -> int:

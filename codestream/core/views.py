@@ -8,7 +8,6 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import defaults
 from django.views.decorators.http import require_POST
 
@@ -16,7 +15,7 @@ from codestream.core.context import THEME_COOKIE, THEMES
 from codestream.core.context import theme as chosen_theme
 from codestream.core.database_trouble import Trouble, as_unavailable, trouble_of
 from codestream.core.log_context import logged_id
-from codestream.core.pages import wants_fragment
+from codestream.core.pages import came_from, wants_fragment
 
 SAFE = frozenset({"GET", "HEAD"})
 A_YEAR = 365 * 24 * 60 * 60
@@ -25,7 +24,7 @@ A_YEAR = 365 * 24 * 60 * 60
 @require_POST
 def theme(request: HttpRequest) -> HttpResponse:
     """Remember the theme in a cookie and go back to the page that asked."""
-    response = HttpResponseRedirect(_back(request))
+    response = HttpResponseRedirect(came_from(request))
     chosen = request.POST.get("theme", "")
     if chosen in THEMES:
         response.set_cookie(
@@ -69,9 +68,3 @@ def _told(request: HttpRequest, trouble: Trouble) -> str:
         **chosen_theme(request),
     }
     return render_to_string("503.html#note" if wants_fragment(request) else "503.html", context)
-
-
-def _back(request: HttpRequest) -> str:
-    target = request.POST.get("next", "")
-    hosts = {request.get_host()}
-    return target if url_has_allowed_host_and_scheme(target, hosts) else "/"

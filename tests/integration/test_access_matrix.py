@@ -60,6 +60,7 @@ theme/                                                POST 302 302 302 302 302 3
 account/sign-in/                                      GET  302 302 302 302 302 200
 account/sign-in/                                      POST 422 422 422 422 422 422
 account/sign-out/                                     POST 302 302 302 302 302 302
+account/language/                                     POST 302 302 302 302 302 302
 account/tokens/                                       GET  200 200 200 200 200 302
 account/tokens/new/                                   GET  302 302 302 302 302 302
 account/tokens/new/                                   POST 422 422 422 422 422 302

@@ -250,3 +250,59 @@ def test_with_a_chosen_theme_the_other_is_offered(signed_in: Client) -> None:
 
     assert 'value="light"' in html
     assert 'value="dark"' not in html
+
+
+def choose_language(client: Client, language: str) -> HttpResponse:
+    answer = client.post("/account/language/", {"language": language, "next": "/account/tokens/"})
+    return cast("HttpResponse", answer)
+
+
+def language_of_page(client: Client, *, browser: str) -> str:
+    answer = client.get("/account/tokens/", headers={"accept-language": browser})
+    assert f'<html lang="{answer.headers["Content-Language"]}"' in answer.text
+    return answer.headers["Content-Language"]
+
+
+@pytest.mark.parametrize("browser", ["en", "it", "de"])
+def test_the_chosen_language_goes_before_that_of_the_browser(
+    user: User, signed_in: Client, browser: str
+) -> None:
+    assert choose_language(signed_in, "it").headers["Location"] == "/account/tokens/"
+
+    user.refresh_from_db()
+    assert user.language == "it"
+    assert language_of_page(signed_in, browser=browser) == "it"
+
+
+def test_the_language_goes_with_the_account_and_not_with_the_browser(signed_in: Client) -> None:
+    choose_language(signed_in, "it")
+    other = Client()
+    other.force_login(UserFactory.create())
+
+    assert language_of_page(other, browser="en") == "en"
+    assert language_of_page(signed_in, browser="en") == "it"
+
+
+def test_one_goes_back_to_the_language_of_the_browser(signed_in: Client) -> None:
+    choose_language(signed_in, "it")
+    choose_language(signed_in, "")
+
+    assert language_of_page(signed_in, browser="en") == "en"
+    assert language_of_page(signed_in, browser="it") == "it"
+
+
+def test_an_unknown_language_changes_nothing(user: User, signed_in: Client) -> None:
+    choose_language(signed_in, "it")
+    choose_language(signed_in, "tlh")
+
+    user.refresh_from_db()
+    assert user.language == "it"
+
+
+def test_the_menu_says_which_language_is_chosen(signed_in: Client) -> None:
+    choose_language(signed_in, "it")
+
+    html = signed_in.get("/account/tokens/").text
+
+    assert 'name="language" value="it" lang="it" aria-pressed="true"' in html
+    assert html.count('aria-pressed="false"') == 2
