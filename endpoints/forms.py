@@ -402,5 +402,6 @@ def _notes(login: ClusterLogin) -> list[str]:
 
 
 def _refuse_credentials_in(url: str) -> None:
-    if "@" in url:
+    # An address in the path, as of a digest, is none of a person.
+    if "@" in url.split("://", 1)[-1].split("/", 1)[0]:
         raise ValidationError(_("Leave user name and password out of the address."))

@@ -14,6 +14,7 @@ DOCKER_HUB_HOSTS = frozenset(
         "hub.docker.com",
         "docker.io",
         "www.docker.io",
+        "app.docker.com",
         "cloud.docker.com",
         "index.docker.io",
         "registry-1.docker.io",
@@ -22,13 +23,15 @@ DOCKER_HUB_HOSTS = frozenset(
 )
 # Their addresses are image references: a single name is an official image.
 IMAGE_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
-# What Docker's pages and routes put before the two names, longest first.
+PAGE_HOSTS = DOCKER_HUB_HOSTS - IMAGE_HOSTS
+# What Docker's pages and routes put before the two names, longest first; * is any segment.
 _PREFIXES: tuple[tuple[str, ...], ...] = (
     ("repository", "registry-1.docker.io"),
     ("repository", "docker"),
     ("v2", "repositories"),
     ("v2", "namespaces"),
     ("app", "docker", "repository", "docker"),
+    ("u", "*", "repository", "docker"),
     ("repository",),
     ("repositories",),
     ("layers",),
@@ -36,6 +39,8 @@ _PREFIXES: tuple[tuple[str, ...], ...] = (
     ("u",),
     ("v2",),
 )
+# These stand before two names; where only one follows, no repository is named.
+_PAGES = frozenset({"r", "u", "repository", "repositories", "layers", "orgs", "v2"})
 # What people copy with the name: the command beside it on the page, and the prompt before that.
 _COMMAND = re.compile(r"\A(?:\$\s+)?docker\s+(?:image\s+)?(?:pull|push)\s+(?:(?:-a|-q|--\S+)\s+)*")
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9_.-]*[a-z0-9])?")
@@ -113,22 +118,29 @@ def _names(segments: Sequence[str], host: str) -> tuple[str, str]:
     elif host in IMAGE_HOSTS and len(segments) == 1:
         segments = ["library", *segments]
     elif host:
-        segments = _without_prefix(segments)
+        segments = _without_prefix(segments, is_hub=host in PAGE_HOSTS)
     if len(segments) < 2:
         raise Invalid("The address names no repository.", advice=_EXAMPLE)
     repository = re.split("[@:]", segments[1], maxsplit=1)[0]
     return segments[0].lower(), repository.lower()
 
 
-def _without_prefix(segments: Sequence[str]) -> list[str]:
+def _without_prefix(segments: Sequence[str], *, is_hub: bool) -> list[str]:
     for prefix in _PREFIXES:
         length = len(prefix)
-        if tuple(segments[:length]) == prefix and len(segments) >= length + 2:
+        if _begins_with(segments, prefix) and len(segments) >= length + 2:
             rest = list(segments[length:])
             # The newer routes say /v2/namespaces/{namespace}/repositories/{repository}.
             is_newer_route = prefix[-1] == "namespaces" and rest[1] == "repositories"
             return [rest[0], *rest[2:]] if is_newer_route else rest
-    return list(segments)
+    return [] if is_hub and segments and segments[0].lower() in _PAGES else list(segments)
+
+
+def _begins_with(segments: Sequence[str], prefix: Sequence[str]) -> bool:
+    """However the segments are written: people type addresses in capitals too."""
+    return len(segments) >= len(prefix) and all(
+        wanted in ("*", segment.lower()) for wanted, segment in zip(prefix, segments, strict=False)
+    )
 
 
 def _check(name: str, shape: re.Pattern[str], what: str) -> None:

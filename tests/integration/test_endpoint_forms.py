@@ -615,3 +615,18 @@ def test_no_secret_reaches_a_log(
     assert Endpoint.objects.exists()
     assert PASSWORD not in caplog.text
     assert TOKEN not in caplog.text
+
+
+def test_a_digest_in_the_address_is_no_name_and_password(cast: Cast) -> None:
+    asked = {"repository_url": f"docker.io/acme/web@sha256:{'a' * 64}"}
+
+    html = cast.client("member").get("/endpoints/address/", asked).text
+
+    assert 'value="https://hub.docker.com/r/acme/web"' in html
+    assert 'aria-invalid="true"' not in html
+
+
+def test_a_password_in_the_address_is_refused(cast: Cast) -> None:
+    asked = {"repository_url": "https://me:pw@hub.docker.com/r/acme/web"}
+
+    assert 'aria-invalid="true"' in cast.client("member").get("/endpoints/address/", asked).text
