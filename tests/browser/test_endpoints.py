@@ -29,7 +29,7 @@ def test_a_registry_is_validated_its_password_kept_in_a_variable_and_saved(
     password.fill("wrong")
     page.get_by_role("button", name="Validate").click()
     refused = page.locator("[data-takes-focus][data-status='failed']")
-    expect(refused).to_contain_text("Docker Hub did not sign in")
+    expect(refused).to_contain_text("Docker Hub refused the user name")
     expect(refused).to_be_focused()
     expect(password).to_have_value("wrong")
 
