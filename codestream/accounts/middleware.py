@@ -32,7 +32,7 @@ def own_language(get_response: Answer) -> Answer:
         user = request.user if settings.SESSION_COOKIE_NAME in request.COOKIES else None
         if isinstance(user, User) and user.language:
             translation.activate(user.language)
-            request.LANGUAGE_CODE = user.language  # type: ignore[attr-defined]
+            request.LANGUAGE_CODE = user.language
         return get_response(request)
 
     return answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Self
+from typing import Any, Self
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -59,7 +59,7 @@ class User(AbstractUser):
         ]
 
     @property
-    def languages(self) -> list[tuple[str, str]]:
+    def languages(self) -> list[tuple[str, Any]]:
         """The languages to choose from, with their names."""
         return Language.choices
 
