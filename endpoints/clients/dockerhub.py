@@ -9,6 +9,8 @@ from __future__ import annotations
 from types import TracebackType
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from django.utils.translation import gettext
+
 from codestream.core.clock import now
 from codestream.core.http import Reach, Response, open_session, origin
 from codestream.core.json_types import Json
@@ -72,9 +74,8 @@ class DockerHub:
             if before == pages:
                 found = {hook.slug: hook for page in pages for hook in page}
                 return tuple(found.values())
-        raise ServerFault(
-            f"The list of webhooks of {namespace}/{repository} changes while it is read."
-        )
+        words = gettext("The list of webhooks of %(place)s changes while it is read.")
+        raise ServerFault(words % {"place": f"{namespace}/{repository}"})
 
     def find_webhook(self, namespace: str, repository: str, hook_url: str) -> HubWebhook | None:
         """The webhook that calls ``hook_url``: the way to learn what became of a lost answer."""
@@ -91,7 +92,8 @@ class DockerHub:
         Raises Conflict for a name that is taken and Invalid for a URL that is refused. Sent once
         only: after Unreachable, ServerFault or Protocol look with ``find_webhook``.
         """
-        wish = f"create the webhook {name} in {namespace}/{repository}"
+        wish = gettext("create the webhook %(name)s in %(place)s")
+        wish %= {"name": name, "place": f"{namespace}/{repository}"}
         body = {
             "name": name,
             "expect_final_callback": False,
@@ -109,13 +111,13 @@ class DockerHub:
         url = f"{self._webhooks_url(namespace, repository)}{quote(slug, safe='')}/"
         response = self._call("DELETE", url)
         if response.status not in (200, 202, 204, 404):
-            raise refusal(
-                response, f"delete the webhook {slug} in {namespace}/{repository}", now=now()
-            )
+            wish = gettext("delete the webhook %(name)s in %(place)s")
+            wish %= {"name": slug, "place": f"{namespace}/{repository}"}
+            raise refusal(response, wish, now=now())
 
     def repository(self, namespace: str, repository: str) -> HubRepository:
         """The repository and whether this account may manage it. Raises NotFound."""
-        wish = f"show the repository {namespace}/{repository}"
+        wish = gettext("show the repository %(place)s") % {"place": f"{namespace}/{repository}"}
         body = self._get(self._repository_url(namespace, repository), wish)
         return read_repository(body, repository)
 
@@ -123,7 +125,8 @@ class DockerHub:
         """The tags that were pushed last, at most a page of them, in one call."""
         url = f"{self._repository_url(namespace, repository)}tags/"
         query = f"?page_size={PAGE_SIZE}&ordering=last_updated"
-        return read_tags(self._get(f"{url}{query}", f"list the tags of {namespace}/{repository}"))
+        wish = gettext("list the tags of %(place)s") % {"place": f"{namespace}/{repository}"}
+        return read_tags(self._get(f"{url}{query}", wish))
 
     def close(self) -> None:
         """Close the connections; the token stays for the next client of this account."""
@@ -141,7 +144,7 @@ class DockerHub:
         self.close()
 
     def _read_pages(self, namespace: str, repository: str) -> list[list[HubWebhook]]:
-        wish = f"list the webhooks of {namespace}/{repository}"
+        wish = gettext("list the webhooks of %(place)s") % {"place": f"{namespace}/{repository}"}
         url = f"{self._webhooks_url(namespace, repository)}?page_size={PAGE_SIZE}"
         pages: list[list[HubWebhook]] = []
         for _ in range(MOST_PAGES):
@@ -154,17 +157,18 @@ class DockerHub:
                 return pages
             results, following = page.get("results"), page.get("next")
             if not isinstance(results, list):
-                raise Protocol("Docker Hub's list of webhooks has no results.")
+                raise Protocol(gettext("Docker Hub's list of webhooks has no results."))
             pages.append([read_webhook(result) for result in results])
             if not following:
                 return pages
             url = self._own(following)
-        raise Protocol(f"Docker Hub's list of webhooks has more than {MOST_PAGES} pages.")
+        words = gettext("Docker Hub's list of webhooks has more than %(number)s pages.")
+        raise Protocol(words % {"number": MOST_PAGES})
 
     def _own(self, url: Json) -> str:
         """``url`` if it stays at this Docker Hub: the token goes nowhere else."""
         if not isinstance(url, str) or origin(url) != origin(self._base_url):
-            raise Protocol("Docker Hub's list of webhooks continues at another address.")
+            raise Protocol(gettext("Docker Hub's list of webhooks continues at another address."))
         return url
 
     def _get(self, url: str, wish: str) -> dict[str, Json]:
@@ -181,7 +185,9 @@ class DockerHub:
             token = self._login.token(instead_of=token)
             response = ask(self._session, method, url, token=token, json=json)
             if response.status == 401:
-                raise TokenRefused("Docker Hub signed the account in and then refused its token.")
+                raise TokenRefused(
+                    gettext("Docker Hub signed the account in and then refused its token.")
+                )
         return response
 
     def _repository_url(self, namespace: str, repository: str) -> str:

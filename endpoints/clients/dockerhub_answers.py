@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+from django.utils.translation import gettext as _
+
 from codestream.core.http import Response, Session, TransportError, send
 from codestream.core.json_types import Json
 from codestream.core.redact import redact_text
@@ -88,7 +90,8 @@ def refusal(
 ) -> ClientError:
     """The error that an answer outside 2xx means. ``wish`` completes "Docker Hub did not ..."."""
     said = explanation(response, secrets)
-    what = f"Docker Hub did not {wish}: {said or _phrase(response.status)}."
+    reason = said or _phrase(response.status)
+    what = _("Docker Hub did not %(wish)s: %(reason)s.") % {"wish": wish, "reason": reason}
     if response.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(what, retry_at=retry_at(response, now) or now + USUAL_WAIT)
     if _is_turned_away(response):
@@ -134,7 +137,8 @@ def read_object(response: Response, wish: str) -> dict[str, Json]:
     """The JSON object of a successful answer. Raises Protocol."""
     body = _json(response)
     if not isinstance(body, dict):
-        raise Protocol(f"Docker Hub's answer to the wish to {wish} is not a JSON object.")
+        words = _("Docker Hub's answer to the wish to %(wish)s is not a JSON object.")
+        raise Protocol(words % {"wish": wish})
     return body
 
 
@@ -151,7 +155,7 @@ def read_tags(body: dict[str, Json]) -> tuple[HubTag, ...]:
     """The tags of a page that say when they were pushed. Raises Protocol without a list."""
     results = body.get("results")
     if not isinstance(results, list):
-        raise Protocol("Docker Hub's list of tags has no results.")
+        raise Protocol(_("Docker Hub's list of tags has no results."))
     found = (_read_tag(each) for each in results if isinstance(each, dict))
     return tuple(tag for tag in found if tag is not None)
 
@@ -174,7 +178,7 @@ def read_webhook(value: Json) -> HubWebhook:
     record = value if isinstance(value, dict) else {}
     slug, name, hooks = record.get("slug"), record.get("name"), record.get("webhooks")
     if not isinstance(slug, str) or not slug:
-        raise Protocol("Docker Hub's answer describes a webhook without its slug.")
+        raise Protocol(_("Docker Hub's answer describes a webhook without its slug."))
     urls = [
         hook.get("hook_url")
         for hook in (hooks if isinstance(hooks, list) else [])

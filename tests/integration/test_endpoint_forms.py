@@ -187,6 +187,15 @@ def test_validate_tells_what_works_and_saves_nothing(
     assert not Endpoint.objects.exists()
 
 
+def test_validate_speaks_the_language_of_the_person(cast: Cast, hub: DockerHubServer) -> None:
+    wrong = HUB | {"password": "wrong", "validate": "1"}
+
+    answer = cast.client("member").post(NEW, wrong, headers=HTMX | {"Accept-Language": "it"})
+
+    assert "Docker Hub ha rifiutato il nome utente" in answer.text
+    assert "Check the user name" not in answer.text
+
+
 def test_validate_first_asks_for_what_is_missing(cast: Cast, hub: DockerHubServer) -> None:
     answer = cast.client("member").post(NEW, HUB | {"username": "", "validate": "1"})
 
