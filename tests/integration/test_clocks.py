@@ -159,8 +159,8 @@ def test_what_is_held_is_not_stuck_and_is_written_once(
         kind.step(before)
 
     task.refresh_from_db()
-    assert (task.status, task.lease_until) == (Status.RUNNING, None)
-    events = ExecutionEvent.objects.filter(task_run=task, to_status=Status.RUNNING)
+    assert (task.status, task.lease_until) == (Status.COMPLETED, None)
+    events = ExecutionEvent.objects.filter(task_run=task, to_status=Status.COMPLETED)
     assert events.count() == 1
 
 

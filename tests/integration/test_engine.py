@@ -99,6 +99,33 @@ def statuses(execution: Execution) -> dict[str, str]:
     return {task.name: task.status for task in tasks}
 
 
+def test_what_need_not_wait_goes_on_under_the_same_claim(runner: Scripted) -> None:
+    execution = start(pipeline_of("wait"))
+
+    drain()
+
+    assert runner.calls == ["start wait", "poll"]
+    assert TaskRun.objects.get(stage_run__execution=execution).epoch == 1
+
+
+def test_who_cancels_in_the_middle_is_heard_before_the_task_goes_on(
+    runner: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = start(pipeline_of("wait"))
+    begin = runner.start
+
+    def canceled(context: TaskContext) -> Outcome:
+        cancel_execution(execution=execution, by=UserFactory())
+        return begin(context)
+
+    monkeypatch.setattr(runner, "start", canceled)
+
+    drain()
+
+    assert runner.calls == ["start wait", "cancel"]
+    assert statuses(execution) == {"wait0": Status.CANCELED}
+
+
 def test_tasks_run_one_after_another_to_the_end(runner: Scripted) -> None:
     execution = start(pipeline_of("first", "second"))
 
