@@ -8,8 +8,9 @@ from codestream.core.errors import Refused
 from endpoints.clients.base import Forbidden
 from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_rights import needed_rights
-from endpoints.kinds import docker_hub, docker_registry, is_docker_hub, kubernetes, repository_of
+from endpoints.kinds import docker_hub, docker_registry, kubernetes, repository_of
 from endpoints.models import Endpoint, EndpointKind
+from endpoints.server_types import is_docker_hub
 
 
 def check(endpoint: Endpoint) -> str:

@@ -26,6 +26,7 @@ from endpoints.clients.kubernetes_access import one_line
 from endpoints.kubeconfig import ClusterLogin
 from endpoints.models import Endpoint
 from endpoints.pasted import read_pasted
+from endpoints.server_types import ServerType, server_type_named
 
 COMMON = ("name", "description", "is_restricted")
 
@@ -196,17 +197,14 @@ class EndpointForm(forms.Form):
 
 
 class DockerRegistryForm(EndpointForm):
-    """A repository in Docker Hub, and the account that may manage its webhooks."""
+    """A repository, and the account that may read it; in Docker Hub also manage its webhooks."""
 
     property_names = {"server_type": "serverType", "repository_url": "repoURL"}
     credential_names = {"username": "username", "password": "password"}
 
     server_type = forms.ChoiceField(
         label=_("Server type"),
-        choices=[
-            ("DockerHub", "DockerHub"),
-            ("Docker_Trusted_Registry", "Docker Trusted Registry"),
-        ],
+        choices=ServerType.choices,
     )
     repository_url = forms.CharField(
         label=_("Repo URL"),
@@ -214,10 +212,17 @@ class DockerRegistryForm(EndpointForm):
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
         help_text=_(
             "The page of the repository, such as https://hub.docker.com/r/acme/storefront, or just "
-            "acme/storefront."
+            "acme/storefront. For another registry its host too, as in "
+            "registry.example.com:5000/team/app."
         ),
     )
-    username = forms.CharField(label=_("Username"), max_length=200)
+    username = forms.CharField(
+        label=_("Username"),
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"aria-required": "true"}),
+        help_text=_("Empty only for another registry that asks for no account."),
+    )
     password = SecretField(
         label=_("Password or access token"),
         help_text=_(
@@ -231,17 +236,28 @@ class DockerRegistryForm(EndpointForm):
         url: str = self.cleaned_data["repository_url"]
         _refuse_credentials_in(url)
         try:
-            return one_spelling(url)
+            return one_spelling(url, server_type_named(self.cleaned_data.get("server_type")))
         except CodeStreamError as error:
             raise ValidationError(error.user_message) from error
 
+    def clean_username(self) -> str:
+        """Docker Hub lists webhooks for an account only; other registries may be open to all."""
+        username: str = self.cleaned_data["username"]
+        is_hub = self.cleaned_data.get("server_type") == ServerType.DOCKER_HUB
+        if is_hub and not username:
+            raise ValidationError(_("This field is required."), code="required")
+        return username
+
     def secrets_needed(self, cleaned: Mapping[str, Any]) -> tuple[str, ...]:
-        """Docker Hub always asks for the password."""
-        return ("password",)
+        """An account has a password, and Docker Hub always asks for one."""
+        is_hub = cleaned.get("server_type", ServerType.DOCKER_HUB) == ServerType.DOCKER_HUB
+        return ("password",) if is_hub or cleaned.get("username") else ()
 
     def target(self, stored: Mapping[str, Any]) -> tuple[object, ...]:
         """Another repository of the same registry is no other target."""
-        return stored.get("serverType"), registry_of(stored.get("repoURL")), stored.get("username")
+        server_type = server_type_named(stored.get("serverType"))
+        registry = registry_of(stored.get("repoURL"), server_type)
+        return server_type, registry, stored.get("username") or ""
 
 
 class KubernetesForm(EndpointForm):

@@ -16,6 +16,7 @@ from endpoints.clients.kubernetes import ClusterAccess, Kubernetes
 from endpoints.credentials import credentials_of
 from endpoints.forms import DockerRegistryForm, EndpointForm, KubernetesForm
 from endpoints.models import Endpoint, EndpointKind
+from endpoints.server_types import is_docker_hub, server_type_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ def kind_named(name: str) -> Kind | None:
 
 def repository_of(endpoint: Endpoint) -> RepositoryAddress:
     """The repository that a Docker Registry endpoint stands for."""
-    return repository_address(endpoint.properties.get("repoURL", ""))
+    return repository_address(endpoint.properties.get("repoURL", ""), server_type_of(endpoint))
 
 
 def docker_hub(endpoint: Endpoint) -> DockerHub:
@@ -74,8 +75,8 @@ def docker_hub(endpoint: Endpoint) -> DockerHub:
     """
     _expect(endpoint, EndpointKind.DOCKER_REGISTRY)
     if not is_docker_hub(endpoint):
-        server = endpoint.properties["serverType"]
-        raise Refused(f"Webhooks are kept alike in DockerHub only, not in {server}.")
+        server = server_type_of(endpoint).label
+        raise Refused(f"This can be done in DockerHub only, not in {server}.")
     credentials = credentials_of(endpoint)
     return DockerHub(
         repository_of(endpoint).base_url,
@@ -97,12 +98,6 @@ def docker_registry(endpoint: Endpoint, *, seconds: float = SECONDS) -> DockerRe
         credentials.get("password", "") or credentials.get("token", ""),
         seconds=seconds,
     )
-
-
-def is_docker_hub(endpoint: Endpoint) -> bool:
-    """Whether the server type, in any of its spellings, is DockerHub."""
-    server: str = endpoint.properties.get("serverType", "DockerHub")
-    return server.lower().replace("_", "") == "dockerhub"
 
 
 def kubernetes(endpoint: Endpoint) -> Kubernetes:

@@ -94,8 +94,9 @@ def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
 @require_safe
 def address(request: SignedInRequest) -> HttpResponse:
     """The field of the repository's address, in one spelling or with what is wrong with it."""
-    url = request.GET.get("repository_url", "")
-    form = DockerRegistryForm({"repository_url": url}, user=request.user)
+    url, server_type = (request.GET.get(each, "") for each in ("repository_url", "server_type"))
+    asked = {"repository_url": url, "server_type": server_type}
+    form = DockerRegistryForm(asked, user=request.user)
     if "repository_url" not in form.errors:
         url = form.cleaned_data["repository_url"]
         form = DockerRegistryForm(user=request.user, entered={"repository_url": url})

@@ -13,8 +13,8 @@ from webhooks.models import DockerWebhook
 
 def visible_webhook(user: User, pk: UUID) -> DockerWebhook:
     """The webhook with its hooks in Docker Hub; 404 for an outsider."""
-    found = DockerWebhook.objects.visible_to(user).select_related("project")
-    return get_object_or_404(found.prefetch_related("remote_hooks"), pk=pk)
+    found = DockerWebhook.objects.visible_to(user).select_related("project", "endpoint")
+    return get_object_or_404(found.prefetch_related("remote_hooks__endpoint"), pk=pk)
 
 
 def writable_webhook(user: User, pk: UUID) -> DockerWebhook:

@@ -25,11 +25,12 @@ from codestream.projects.models import Project
 from codestream.projects.permissions import Action, can
 from endpoints.forms import SecretField
 from endpoints.models import Endpoint
+from endpoints.server_types import is_docker_hub
 from executions.definitions import definition_of
 from pipelines.definition import DefinitionError, InputParameter
 from pipelines.docker_parameters import is_docker_parameter
 from pipelines.models import Pipeline
-from webhooks.models import DockerWebhook
+from webhooks.models import LONGEST_SETTLE, DockerWebhook
 from webhooks.patterns import LONGEST_PATTERN, check_pattern
 from webhooks.services import VARIABLE, resolve_token
 
@@ -39,6 +40,7 @@ _SECRET = re.compile(r"[!-~]{20,200}")
 DAY = timedelta(days=1)
 _SEARCHED = ("image", "tag", "digest", "message", "owner")
 _KEPT = ("name", "description", "endpoint", "pipeline", "mirror_mode")
+_PUSHES = ("settle_seconds", "pin_digest", "recovery")
 _PATTERNS = ("image_pattern", "tag_pattern")
 
 
@@ -94,7 +96,7 @@ class WebhookForm(forms.Form):
     endpoint = EndpointChoice(
         Endpoint.objects.none(),
         label=_("Endpoint"),
-        help_text=_("The Docker Registry endpoint that names the repository in Docker Hub."),
+        help_text=_("The Docker Registry endpoint that names the repository."),
     )
     secret_token = SecretField(
         label=_("Secret token"),
@@ -119,6 +121,34 @@ class WebhookForm(forms.Form):
     tag_pattern = PatternField(
         label=_("Tag"),
         help_text=_("Regular expression for the whole tag, as 1\\.\\d+. Empty: any tag."),
+    )
+    settle_seconds = forms.IntegerField(
+        label=_("Settle window in seconds"),
+        min_value=0,
+        max_value=LONGEST_SETTLE,
+        initial=10,
+        help_text=_(
+            "Deliveries of one tag within it are one push when no digest can be had. "
+            "0: every delivery is a push of its own."
+        ),
+    )
+    pin_digest = forms.BooleanField(
+        label=_("Pin the digest"),
+        required=False,
+        initial=True,
+        help_text=_("The run gets the digest that the tag stands for, as ${input.DOCKER_DIGEST}."),
+    )
+    recovery = forms.ChoiceField(
+        label=_("Pushes without a delivery"),
+        choices=[
+            (DockerWebhook.Recovery.OFF, _("Off: do not look for them")),
+            (DockerWebhook.Recovery.RECORD, _("Record only: list them, start nothing")),
+            (DockerWebhook.Recovery.ON, _("On: judge them like deliveries")),
+        ],
+        help_text=_(
+            "Docker Hub sends no delivery again. Codestream looks at its tags from time to time "
+            "and finds pushes that it was not told of."
+        ),
     )
     mirror_mode = forms.ChoiceField(
         label=_("Webhook in Docker Hub"),
@@ -203,7 +233,17 @@ class WebhookForm(forms.Form):
             self._check_project(cleaned, project)
             self._check_token(cleaned.get("api_token", ""), project)
             self._check_kept_token(cleaned)
+        self._check_recovery(cleaned)
         return cleaned
+
+    def _check_recovery(self, cleaned: Mapping[str, Any]) -> None:
+        endpoint = cleaned.get("endpoint")
+        is_wanted = cleaned.get("recovery", DockerWebhook.Recovery.OFF) != (
+            DockerWebhook.Recovery.OFF
+        )
+        if is_wanted and endpoint is not None and not is_docker_hub(endpoint):
+            words = gettext("Only Docker Hub tells when its tags were pushed: choose Off.")
+            self.add_error("recovery", words)
 
     def _check_project(self, cleaned: Mapping[str, Any], project: Project) -> None:
         for name in ("endpoint", "pipeline"):
@@ -256,7 +296,7 @@ class WebhookForm(forms.Form):
 
     def apply(self, webhook: DockerWebhook) -> DockerWebhook:
         """Write what was entered into ``webhook``, without saving it."""
-        for name in (*_KEPT, *_PATTERNS):
+        for name in (*_KEPT, *_PATTERNS, *_PUSHES):
             setattr(webhook, name, self.cleaned_data[name])
         webhook.inputs = _given_inputs(self.cleaned_data)
         if self.webhook is None:
@@ -357,7 +397,7 @@ def inputs_to_give(pipeline: Pipeline) -> tuple[InputParameter, ...]:
 
 
 def _shown(webhook: DockerWebhook) -> dict[str, Any]:
-    shown = {name: getattr(webhook, name) for name in (*_KEPT, *_PATTERNS)}
+    shown = {name: getattr(webhook, name) for name in (*_KEPT, *_PATTERNS, *_PUSHES)}
     if VARIABLE.fullmatch(webhook.api_token):
         shown["api_token"] = webhook.api_token
     return shown | {INPUT_PREFIX + name: value for name, value in webhook.inputs.items()}

@@ -135,8 +135,8 @@ def _secrets() -> QuerySet[ListenerSecret]:
 
     One that was replaced is accepted for as long as its hook is there.
     """
-    webhook = ("webhook__name", "webhook__registry_kind", "webhook__project__name")
-    secrets = ListenerSecret.objects.select_related("webhook__project")
+    webhook = ("webhook__name", "webhook__project__name", "webhook__endpoint__properties")
+    secrets = ListenerSecret.objects.select_related("webhook__project", "webhook__endpoint")
     return secrets.only("secret", *webhook)
 
 

@@ -107,7 +107,7 @@ def _judgement(event: RegistryEvent, push: ImagePushed | Judgement) -> Judgement
         Filter(
             enabled=webhook.enabled,
             registry_kind=webhook.registry_kind,
-            endpoint_image=f"{place.namespace}/{place.repository}",
+            endpoint_image=str(place),
             image_pattern=webhook.image_pattern,
             tag_pattern=webhook.tag_pattern,
         ),
@@ -217,7 +217,7 @@ def _execute(
     judgement: Judgement,
     token: ApiToken,
 ) -> Judgement:
-    injected = inject_docker(_declared(webhook), _parts(push))
+    injected = inject_docker(_declared(webhook), _parts(push, _name_of(webhook, push)))
     given = {str(name): str(value) for name, value in webhook.inputs.items()}
     try:
         # What cannot start is no push that a later delivery could be folded into.
@@ -270,23 +270,32 @@ def _declared(webhook: DockerWebhook) -> list[str]:
     return [item.name for item in definition_of(revision).inputs] if revision else []
 
 
-def _parts(push: ImagePushed) -> dict[str, str]:
+def _name_of(webhook: DockerWebhook, push: ImagePushed) -> str:
+    """The name by which the image is pulled: Docker Hub's needs no host, others have that of the
+    endpoint. The host that a body may name is anybody's word.
+    """
+    if webhook.is_in_docker_hub:
+        return push.image
+    return f"{repository_of(webhook.endpoint).host}/{push.image}"
+
+
+def _parts(push: ImagePushed, name: str) -> dict[str, str]:
     return {
         "owner": push.owner,
-        "image": push.image,
+        "image": name,
         "repo_name": push.repository,
         "repo_namespace": push.namespace,
         "tag": push.tag,
-        "image_reference": f"{push.image}:{push.tag}",
-        **_pins(push),
+        "image_reference": f"{name}:{push.tag}",
+        **_pins(push, name),
     }
 
 
-def _pins(push: ImagePushed) -> dict[str, str]:
+def _pins(push: ImagePushed, name: str) -> dict[str, str]:
     """What names this very image, whatever becomes of its tag."""
     if not push.digest:
         return {}
-    return {"digest": push.digest, "image_reference": f"{push.image}@{push.digest}"}
+    return {"digest": push.digest, "image_reference": f"{name}@{push.digest}"}
 
 
 def _new_push(webhook: DockerWebhook, push: ImagePushed) -> Push:

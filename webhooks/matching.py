@@ -137,7 +137,7 @@ def _registry(push: ImagePushed, filter_: Filter) -> _Finding:
 
 def _endpoint(push: ImagePushed, filter_: Filter) -> _Finding:
     # Both spellings count: pipelines may build the image from either.
-    for name in (push.image, f"{push.namespace}/{push.repository}"):
+    for name in (push.image, f"{push.namespace}/{push.repository}".removeprefix("/")):
         if _canonical(name) != _canonical(filter_.endpoint_image):
             return _Finding(
                 detail=f"The push names {_quoted(name)}, "

@@ -109,12 +109,12 @@ def _want(webhook: DockerWebhook, url: str, place: RepositoryAddress) -> None:
 
     Two rows for one address would take each other's hook for their own.
     """
-    keeper = {"kept_by": webhook.mirror_mode, "endpoint": webhook.endpoint}
+    keeper = {"kept_by": webhook.keeper, "endpoint": webhook.endpoint}
     leaving = next((hook for hook in webhook.remote_hooks.all() if _is_at(hook, url, place)), None)
     if leaving is not None:
         rows = RemoteHook.objects.filter(pk=leaving.pk)
         rows.update(desired=Presence.PRESENT, **keeper, **UNTROUBLED, since=now())
-        _send_worker(leaving.pk, webhook.mirror_mode)
+        _send_worker(leaving.pk, webhook.keeper)
         return
     name, generation = next_name(webhook)
     hook = RemoteHook.objects.create(
@@ -129,7 +129,7 @@ def _want(webhook: DockerWebhook, url: str, place: RepositoryAddress) -> None:
         since=now(),
         **keeper,
     )
-    _send_worker(hook.pk, webhook.mirror_mode)
+    _send_worker(hook.pk, webhook.keeper)
 
 
 def _send_worker(pk: UUID, kept_by: str) -> None:
@@ -143,13 +143,13 @@ def _hand_over(hook: RemoteHook, webhook: DockerWebhook) -> None:
 
     Its address is the same, so it stays: a second one would deliver every push twice.
     """
-    if (hook.kept_by, hook.endpoint_id) == (webhook.mirror_mode, webhook.endpoint_id):
+    if (hook.kept_by, hook.endpoint_id) == (webhook.keeper, webhook.endpoint_id):
         return
-    keeper = {"kept_by": webhook.mirror_mode, "endpoint": webhook.endpoint}
+    keeper = {"kept_by": webhook.keeper, "endpoint": webhook.endpoint}
     plain = {"errand": Errand.TEND, "drift": ""}
     rows = RemoteHook.objects.filter(pk=hook.pk)
     rows.update(**keeper, **plain, **UNTROUBLED, since=now(), wake_at=None)
-    _send_worker(hook.pk, webhook.mirror_mode)
+    _send_worker(hook.pk, webhook.keeper)
 
 
 def _place(endpoint: Endpoint) -> RepositoryAddress:

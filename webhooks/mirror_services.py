@@ -42,6 +42,8 @@ def change_keeper(*, webhook: DockerWebhook, mode: str, by: User) -> None:
     """Let Codestream or a person keep the hook; one that stands there stays."""
     if mode not in Mode.values:
         raise Refused(_("Choose who keeps the webhook in Docker Hub."))
+    if mode == Mode.AUTO and not webhook.is_in_docker_hub:
+        raise Refused(_("Only in Docker Hub can Codestream keep a webhook."))
     webhook.mirror_mode, webhook.edited_by = mode, by
     webhook.save(update_fields=["mirror_mode", "edited_by", "updated_at"])
 

@@ -14,6 +14,7 @@ from codestream.core.live import version_of
 from codestream.projects.access import projects_allowing
 from codestream.projects.models import Project
 from codestream.projects.permissions import Action
+from endpoints.server_types import ServerType, server_type_of
 from webhooks.mirror_sight import Drift
 from webhooks.models import DockerWebhook, RemoteHook
 
@@ -32,6 +33,16 @@ class MirrorState:
     next_try: datetime | None = None
     since: datetime | None = None
     hook: RemoteHook | None = None
+
+    @property
+    def server_type(self) -> ServerType:
+        """The registry that the hook stands in."""
+        return server_type_of(self.hook.endpoint) if self.hook else ServerType.DOCKER_HUB
+
+    @property
+    def is_in_docker_hub(self) -> bool:
+        """Whether Codestream may keep it, and look at it."""
+        return self.server_type is ServerType.DOCKER_HUB
 
     @property
     def is_moving(self) -> bool:
@@ -82,7 +93,7 @@ class MirrorState:
     def settings_page(self) -> str:
         """Where people keep the repository's webhooks in Docker Hub."""
         hook = self.hook
-        if hook is None or not hook.repository:
+        if hook is None or not hook.repository or not self.is_in_docker_hub:
             return ""
         return f"{hook.base_url}/repository/docker/{hook.namespace}/{hook.repository}/webhooks"
 
@@ -107,7 +118,7 @@ def mirror_state(webhook: DockerWebhook) -> MirrorState:
     """How the webhook's hooks in Docker Hub stand: the wanted one, else those that are to go."""
     hooks = sorted(webhook.remote_hooks.all(), key=lambda hook: hook.desired == Presence.ABSENT)
     states = [state_of(hook) for hook in hooks]
-    if not states and webhook.mirror_mode == Mode.MANUAL:
+    if not states and webhook.keeper == Mode.MANUAL:
         # Saved before there were rows for hooks kept by hand; the next save makes one.
         return MirrorState(status="INFO", word=_("Kept by hand"))
     if not states:
@@ -168,6 +179,8 @@ def state_of(hook: RemoteHook) -> MirrorState:
 
 
 def _by_hand(hook: RemoteHook) -> tuple[str, str]:
+    if (server_type := server_type_of(hook.endpoint)) is not ServerType.DOCKER_HUB:
+        return _by_hand_elsewhere(hook, server_type)
     if hook.desired == Presence.ABSENT:
         words = (
             _("The old one is to be removed from Docker Hub by hand"),
@@ -177,6 +190,16 @@ def _by_hand(hook: RemoteHook) -> tuple[str, str]:
     if hook.actual == Presence.PRESENT:
         return "INFO", _("Kept by hand")
     return "WAITING", _("To be pasted into Docker Hub")
+
+
+def _by_hand_elsewhere(hook: RemoteHook, server_type: ServerType) -> tuple[str, str]:
+    if hook.desired == Presence.ABSENT:
+        words = _("To be removed from %(registry)s by hand")
+    elif hook.actual == Presence.PRESENT:
+        return "INFO", _("Kept by hand")
+    else:
+        words = _("To be entered in %(registry)s by hand")
+    return "WAITING", words % {"registry": server_type.label}
 
 
 def _wanted(hook: RemoteHook) -> tuple[str, str]:

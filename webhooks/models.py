@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -24,13 +25,16 @@ from codestream.core.work import Claimable
 from codestream.projects.models import Project, ProjectOwnedQuerySet
 from endpoints.clients.repository_address import RepositoryAddress
 from endpoints.models import Endpoint
+from endpoints.server_types import is_docker_hub, server_type_of
 from executions.models import Execution
 from pipelines.models import Pipeline
 from webhooks.matching import Verdict
 from webhooks.mirror_sight import Drift
 from webhooks.patterns import check_pattern
+from webhooks.readers import registry_kind_of
 
 SECRET_BYTES = 20
+LONGEST_SETTLE = 3600
 DRIFTS = [(drift.value, drift.value.capitalize()) for drift in Drift if drift]
 VERDICTS = [(verdict.value, verdict.value.capitalize()) for verdict in Verdict]
 
@@ -45,10 +49,8 @@ class DockerWebhookQuerySet(ProjectOwnedQuerySet["DockerWebhook"]):
     """Questions about webhooks. Changes go through ``save`` and ``delete``, which are mirrored."""
 
     def to_look_for(self, moment: datetime) -> Self:
-        """Those whose pushes are looked for in Docker Hub now."""
-        looking = self.filter(
-            enabled=True, registry_kind=DockerWebhook.RegistryKind.DOCKER_HUB, look_at__lte=moment
-        )
+        """Those whose pushes are looked for now."""
+        looking = self.filter(enabled=True, look_at__lte=moment)
         return looking.exclude(recovery=DockerWebhook.Recovery.OFF).order_by("look_at")
 
     def note_look(self, webhook: DockerWebhook, *, look_at: datetime, message: str) -> None:
@@ -67,15 +69,6 @@ class DockerWebhookQuerySet(ProjectOwnedQuerySet["DockerWebhook"]):
 
 class DockerWebhook(Entity):
     """Which pushes to one repository start which pipeline, and as whom."""
-
-    class RegistryKind(models.TextChoices):
-        DOCKER_HUB = "dockerhub", "DockerHub"
-        TRUSTED_REGISTRY = "dtr", "Docker Trusted Registry"
-        DISTRIBUTION = "distribution", "Docker Distribution"
-        HARBOR = "harbor", "Harbor"
-        GITHUB = "github", "GitHub Packages"
-        QUAY = "quay", "Quay"
-        AZURE = "azure", "Azure Container Registry"
 
     class MirrorMode(models.TextChoices):
         AUTO = "AUTO", _("Codestream keeps the webhook in Docker Hub")
@@ -99,9 +92,6 @@ class DockerWebhook(Entity):
         Pipeline, verbose_name=_("pipeline"), on_delete=models.PROTECT, related_name="webhooks"
     )
     enabled = models.BooleanField(_("enabled"), default=True)
-    registry_kind = models.CharField(
-        max_length=32, choices=RegistryKind.choices, default=RegistryKind.DOCKER_HUB
-    )
     image_pattern = models.CharField(_("image"), max_length=256, blank=True)
     tag_pattern = models.CharField(_("tag"), max_length=256, blank=True)
     inputs = models.JSONField(default=dict, blank=True)
@@ -115,7 +105,9 @@ class DockerWebhook(Entity):
         choices=MirrorMode.choices,
         default=MirrorMode.AUTO,
     )
-    settle_seconds = models.PositiveSmallIntegerField(_("settle window"), default=10)
+    settle_seconds = models.PositiveSmallIntegerField(
+        _("settle window"), default=10, validators=[MaxValueValidator(LONGEST_SETTLE)]
+    )
     pin_digest = models.BooleanField(_("pin the digest"), default=True)
     stopped_because = models.TextField(blank=True, editable=False)
     recovery = models.CharField(
@@ -177,18 +169,38 @@ class DockerWebhook(Entity):
             self.recover_since = self.look_at = now()
 
     @property
+    def registry_kind(self) -> str:
+        """Whose notifications it reads: its endpoint says so."""
+        return registry_kind_of(server_type_of(self.endpoint))
+
+    @property
+    def is_in_docker_hub(self) -> bool:
+        """Whether it listens to Docker Hub, where Codestream can keep it."""
+        return is_docker_hub(self.endpoint)
+
+    @property
+    def keeper(self) -> str:
+        """Who keeps the hook at the registry: elsewhere than in Docker Hub, always a person."""
+        return self.mirror_mode if self.is_in_docker_hub else self.MirrorMode.MANUAL
+
+    @property
     def listener_path(self) -> str:
         return f"/codestream/api/registry-webhook-listeners/{self.listener_id}"
 
     @property
+    def listener_url(self) -> str:
+        """The hook URL for a registry that sends the secret in a header, or signs with it."""
+        return f"{settings.PUBLIC_URL}{self.listener_path}"
+
+    @property
     def masked_url(self) -> str:
         """The hook URL as it may be shown: without its secret."""
-        return f"{settings.PUBLIC_URL}{self.listener_path}?secureToken=********"
+        return f"{self.listener_url}?secureToken=********"
 
     def hook_url(self, secret: str) -> str:
-        """The address that Docker Hub calls; whoever knows it can start the pipeline."""
+        """The address that the registry calls; whoever knows it can start the pipeline."""
         query = urlencode({"secureToken": secret})
-        return f"{settings.PUBLIC_URL}{self.listener_path}?{query}"
+        return f"{self.listener_url}?{query}"
 
 
 class ListenerSecret(Entity):

@@ -40,7 +40,9 @@ def webhook_list(request: SignedInRequest) -> HttpResponse:
     writable = set(projects_allowing(request.user, Action.WRITE).values_list("pk", flat=True))
     found = DockerWebhook.objects.visible_to(request.user)
     found = found.select_related("project", "endpoint", "pipeline")
-    webhooks = list(found.prefetch_related("remote_hooks").order_by("project__name", "name"))
+    webhooks = list(
+        found.prefetch_related("remote_hooks__endpoint").order_by("project__name", "name")
+    )
     administered = set(
         projects_allowing(request.user, Action.ADMINISTER).values_list("pk", flat=True)
     )
@@ -143,10 +145,13 @@ def _sent(request: SignedInRequest) -> QueryDict | None:
     return None if entered is None else drafts.with_secrets(request.session, entered)
 
 
-def _entered(request: SignedInRequest) -> dict[str, str]:
+def _entered(request: SignedInRequest) -> dict[str, object]:
     """What the form shows before anything is sent: the draft, and what the address chooses."""
     draft = drafts.read_draft(request.session) if "draft" in request.GET else QueryDict()
-    entered = {name: str(draft[name]) for name in draft}
+    entered: dict[str, object] = {name: draft[name] for name in draft}
+    if entered:
+        # A box that is not ticked is not sent.
+        entered["pin_digest"] = "pin_digest" in draft
     chosen = {name: request.GET[name] for name in ("pipeline", "endpoint") if name in request.GET}
     return entered | chosen
 

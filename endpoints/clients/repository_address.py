@@ -1,4 +1,4 @@
-"""Reads which repository of which Docker Hub a pasted address means. Pure."""
+"""Reads which repository of which registry a pasted address means. Pure."""
 
 from __future__ import annotations
 
@@ -46,18 +46,28 @@ _COMMAND = re.compile(r"\A(?:\$\s+)?docker\s+(?:image\s+)?(?:pull|push)\s+(?:(?:
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9_.-]*[a-z0-9])?")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*")
 _EXAMPLE = "Write it like https://hub.docker.com/r/namespace/repository."
+_OTHER_EXAMPLE = "Write it like registry.example.com:5000/team/app."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepositoryAddress:
-    """A repository at one Docker Hub. ``base_url`` is an origin without a final slash."""
+    """A repository at one registry. ``base_url`` is an origin without a final slash.
+
+    ``namespace`` is all that stands before the last part of the name; Docker Hub's is one part,
+    others have any number, also none.
+    """
 
     base_url: str
     namespace: str
     repository: str
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.repository}"
+        return f"{self.namespace}/{self.repository}".removeprefix("/")
+
+    @property
+    def host(self) -> str:
+        """What stands before the name in a reference to an image: the host, with its port."""
+        return urlsplit(self.base_url).netloc
 
     @property
     def page(self) -> str:
@@ -78,7 +88,27 @@ def parse_repository_url(text: str, *, default_base: str) -> RepositoryAddress:
     _check(namespace, _NAMESPACE, "namespace")
     _check(repository, _REPOSITORY, "repository")
     return RepositoryAddress(
-        base_url=_base(parts, default_base), namespace=namespace, repository=repository
+        base_url=_hub_base(parts, default_base), namespace=namespace, repository=repository
+    )
+
+
+def parse_image_name(text: str) -> RepositoryAddress:
+    """The repository that ``text`` names at a registry other than Docker Hub: its host, then any
+    number of parts; without a scheme it is asked by https.
+
+    A tag, a digest and a ``docker pull`` before it are ignored. Raises Invalid with words.
+    """
+    parts = _split(_COMMAND.sub("", text.strip(), count=1))
+    if not parts.hostname:
+        raise Invalid("The address does not name the host of the registry.", advice=_OTHER_EXAMPLE)
+    path = unquote(parts.path).strip("/").lower().partition("@")[0]
+    # Only the last part has a tag behind it: the port is no longer there.
+    names = path.partition(":")[0].split("/")
+    if not all(_REPOSITORY.fullmatch(name) for name in names):
+        message = f"{path[:60]!r} cannot be the name of a repository."
+        raise Invalid(message, advice=_OTHER_EXAMPLE)
+    return RepositoryAddress(
+        base_url=_base(parts), namespace="/".join(names[:-1]), repository=names[-1]
     )
 
 
@@ -103,10 +133,13 @@ def _split(text: str) -> SplitResult:
     return parts
 
 
-def _base(parts: SplitResult, default_base: str) -> str:
+def _hub_base(parts: SplitResult, default_base: str) -> str:
     host = (parts.hostname or "").removesuffix(".")
-    if not host or host in DOCKER_HUB_HOSTS:
-        return default_base.rstrip("/")
+    return default_base.rstrip("/") if not host or host in DOCKER_HUB_HOSTS else _base(parts)
+
+
+def _base(parts: SplitResult) -> str:
+    host = (parts.hostname or "").removesuffix(".")
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" + (f":{parts.port}" if parts.port else "")
 

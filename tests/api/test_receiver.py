@@ -249,7 +249,7 @@ def payload(name: str) -> bytes:
 
 @pytest.mark.parametrize("form", ["Bearer {}", "{}"])
 def test_the_secret_may_come_as_a_header(form: str) -> None:
-    webhook = DockerWebhookFactory(registry_kind="distribution")
+    webhook = DockerWebhookFactory(endpoint__properties__serverType="Docker_Distribution")
     body = payload("distribution/push")
 
     right = post(webhook, body, Authorization=form.format(secret_of(webhook)))
@@ -260,7 +260,7 @@ def test_the_secret_may_come_as_a_header(form: str) -> None:
 
 
 def test_the_secret_may_sign_the_body() -> None:
-    webhook = DockerWebhookFactory(registry_kind="github")
+    webhook = DockerWebhookFactory(endpoint__properties__serverType="GitHub_Packages")
     body = payload("github/package-published")
     signature = hmac.new(secret_of(webhook).encode(), body, hashlib.sha256).hexdigest()
 
@@ -273,7 +273,7 @@ def test_the_secret_may_sign_the_body() -> None:
 
 
 def test_a_delivery_of_several_pushes_is_kept_once_for_each() -> None:
-    webhook = DockerWebhookFactory(registry_kind="distribution")
+    webhook = DockerWebhookFactory(endpoint__properties__serverType="Docker_Distribution")
 
     answer = deliver(webhook, payload("distribution/two-repositories-and-a-pull"))
 
@@ -288,7 +288,7 @@ def test_a_delivery_of_several_pushes_is_kept_once_for_each() -> None:
 
 @pytest.mark.parametrize("body", [b"no json", b"{}", payload("distribution/delete")])
 def test_a_registry_that_would_send_it_for_ever_is_answered_200(body: bytes) -> None:
-    webhook = DockerWebhookFactory(registry_kind="distribution")
+    webhook = DockerWebhookFactory(endpoint__properties__serverType="Docker_Distribution")
 
     answer = deliver(webhook, body)
 

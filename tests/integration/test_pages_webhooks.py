@@ -28,6 +28,7 @@ HTMX = {"HX-Request": "true"}
 LIST = "/triggers/docker/webhooks/"
 NEW = f"{LIST}new/"
 ACTIVITY = "/triggers/docker/activity/"
+PUSHES = {"settle_seconds": "10", "pin_digest": "on", "recovery": "OFF"}
 
 
 @pytest.fixture
@@ -42,6 +43,7 @@ def entered(cast: Cast, token: str) -> dict[str, str]:
         "image_pattern": "demo/web",
         "tag_pattern": r"\d+\.\d+",
         "mirror_mode": "AUTO",
+        **PUSHES,
         "input-replicas": "3",
     }
 
@@ -216,6 +218,7 @@ def test_an_empty_token_keeps_the_stored_one(
         "endpoint": str(webhook.endpoint_id),
         "pipeline": str(webhook.pipeline_id),
         "mirror_mode": "AUTO",
+        **PUSHES,
     }
 
     answer = cast.client("member").post(page_of(webhook, "edit"), changed)
@@ -529,7 +532,7 @@ def test_more_cards_ask_the_database_no_more_often(
         RegistryEventFactory.create(webhook=webhook)
     client = cast.client("member")
 
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         client.get(LIST)
 
 

@@ -39,6 +39,8 @@ def edit(cast: Cast, webhook: DockerWebhook, role: str = "member", **changes: st
         "endpoint": str(webhook.endpoint_id),
         "pipeline": str(webhook.pipeline_id),
         "mirror_mode": webhook.mirror_mode,
+        "settle_seconds": "10",
+        "recovery": "OFF",
         **changes,
     }
     return cast.client(role).post(f"/triggers/docker/webhooks/{webhook.pk}/edit/", entered)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from endpoints.clients.base import Invalid
-from endpoints.clients.dockerhub import RepositoryAddress, parse_repository_url
+from endpoints.clients.repository_address import (
+    RepositoryAddress,
+    parse_image_name,
+    parse_repository_url,
+)
 
 BASE = "https://hub.docker.com"
 
@@ -132,3 +136,44 @@ def test_what_names_no_repository_is_invalid_with_words(text: str) -> None:
     with pytest.raises(Invalid) as refused:
         parse(text)
     assert "secret" not in refused.value.user_message
+
+
+@pytest.mark.parametrize(
+    ("text", "base", "name"),
+    [
+        (
+            "registry.example.com:5000/team/sub/app",
+            "https://registry.example.com:5000",
+            "team/sub/app",
+        ),
+        ("registry.example.com/app", "https://registry.example.com", "app"),
+        ("ghcr.io/Acme/Web:1.2", "https://ghcr.io", "acme/web"),
+        ("docker pull quay.io/acme/web@sha256:abc", "https://quay.io", "acme/web"),
+        ("http://localhost:5000/team/app:1.2@sha256:abc", "http://localhost:5000", "team/app"),
+        ("localhost/app", "https://localhost", "app"),
+    ],
+)
+def test_a_repository_of_another_registry_has_any_number_of_parts(
+    text: str, base: str, name: str
+) -> None:
+    address = parse_image_name(text)
+    assert (address.base_url, str(address)) == (base, name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "app",
+        "team/app",
+        "registry.example.com",
+        "registry.example.com:5000/",
+        "registry.example.com/team//app",
+        "registry.example.com/team/-app",
+        "https://ann:pw@registry.example.com/team/app",
+        "ftp://registry.example.com/team/app",
+    ],
+)
+def test_what_names_no_repository_of_another_registry_is_refused(text: str) -> None:
+    with pytest.raises(Invalid):
+        parse_image_name(text)
