@@ -13,6 +13,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.forms.boundfield import BoundField
+from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -303,6 +304,65 @@ class WebhookForm(forms.Form):
             webhook.project = self.cleaned_data["project"]
         if token := self.cleaned_data["api_token"]:
             webhook.api_token, webhook.token_set_by = token, self.user
+        return webhook
+
+
+class TryForm(forms.Form):
+    """What *Try it* needs of the form of a webhook, whatever else is not filled in yet.
+
+    ``picked`` is one of the deliveries that are shown; it goes before what was typed.
+    """
+
+    endpoint = EndpointChoice(Endpoint.objects.none(), label=_("Endpoint"))
+    image_pattern = PatternField(label=_("Image"), help_text="")
+    tag_pattern = PatternField(label=_("Tag"), help_text="")
+    push = forms.CharField(label=_("Image and tag"), required=False, max_length=700)
+    picked = forms.CharField(required=False, max_length=700)
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        user: User,
+        webhook: DockerWebhook | None = None,
+    ) -> None:
+        super().__init__(data)
+        self.webhook = webhook
+        projects: QuerySet[Project] = projects_allowing(user, Action.WRITE)
+        if webhook is not None:
+            projects = Project.objects.filter(pk=webhook.project_id)
+        registries = Endpoint.objects.registries().filter(project__in=projects)
+        offer(self, "endpoint", registries.select_related("project"))
+
+    @property
+    def address(self) -> str:
+        """Where it is sent."""
+        if self.webhook is None:
+            return reverse("webhooks:try-new")
+        return reverse("webhooks:try-form", args=[self.webhook.pk])
+
+    @property
+    def bad_patterns(self) -> list[BoundField]:
+        """The patterns that cannot be used."""
+        return [self[name] for name in _PATTERNS if name in self.errors]
+
+    @property
+    def unusable(self) -> list[BoundField]:
+        """Everything that is in the way of trying."""
+        return [self[name] for name in self.errors if name in self.fields]
+
+    def clean(self) -> dict[str, Any]:
+        """What was picked is what is asked for."""
+        cleaned = super().clean() or self.cleaned_data
+        cleaned["push"] = cleaned.get("picked") or cleaned.get("push", "")
+        return cleaned
+
+    def as_it_stands(self) -> DockerWebhook:
+        """The webhook as the form would save it, as far as pushes are concerned; never saved."""
+        endpoint = self.cleaned_data["endpoint"]
+        webhook = self.webhook or DockerWebhook(project=endpoint.project)
+        for name in ("endpoint", *_PATTERNS):
+            setattr(webhook, name, self.cleaned_data[name])
         return webhook
 
 

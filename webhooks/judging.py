@@ -21,7 +21,6 @@ from codestream.core.log_context import logging_about
 from codestream.core.metrics import EVENTS
 from codestream.core.work import Claim, finishing
 from codestream.projects.permissions import Action, can
-from endpoints.clients.base import ClientError
 from endpoints.kinds import repository_of
 from executions.definitions import definition_of, revision_number
 from executions.models import Execution
@@ -29,11 +28,12 @@ from executions.services import start_execution
 from pipelines.docker_parameters import inject_docker
 from webhooks.digests import find_digest
 from webhooks.folding import Delivery, Known, Meaning, meaning_of
-from webhooks.matching import Filter, Judgement, Step, StepOutcome, Verdict, judge
+from webhooks.matching import Judgement, Step, StepOutcome, Verdict
 from webhooks.models import DockerWebhook, Push, RegistryEvent
 from webhooks.readers import reader_for
 from webhooks.registries.base import ImagePushed, Malformed
 from webhooks.services import resolve_token, stop_webhook
+from webhooks.trying import judge_push
 
 logger = logging.getLogger(__name__)
 MOST_RUNS = 10
@@ -98,20 +98,7 @@ def _judgement(event: RegistryEvent, push: ImagePushed | Judgement) -> Judgement
     webhook = event.webhook
     if webhook is None:
         return _ended(Verdict.REJECTED, "no_webhook", _("The webhook is deleted."), step="Webhook")
-    try:
-        place = repository_of(webhook.endpoint)
-    except ClientError as error:
-        return _ended(Verdict.FAILED, error.code, error.user_message, step="Endpoint")
-    judgement = judge(
-        push,
-        Filter(
-            enabled=webhook.enabled,
-            registry_kind=webhook.registry_kind,
-            endpoint_image=str(place),
-            image_pattern=webhook.image_pattern,
-            tag_pattern=webhook.tag_pattern,
-        ),
-    )
+    judgement = judge_push(webhook, push)
     origin = Step(name="Secret token", outcome=StepOutcome.PASSED, detail=_ORIGINS[event.source])
     return replace(judgement, steps=(origin, *judgement.steps))
 

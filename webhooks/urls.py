@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webhooks import activity_views, mirror_views, token_views, views
+from webhooks import activity_views, mirror_views, token_views, try_views, views
 
 app_name = "webhooks"
 
@@ -22,6 +22,9 @@ urlpatterns = [
         views.create_endpoint,
         name="edit-endpoint",
     ),
+    path("triggers/docker/webhooks/new/try/", try_views.try_form, name="try-new"),
+    path("triggers/docker/webhooks/<uuid:pk>/edit/try/", try_views.try_form, name="try-form"),
+    path("triggers/docker/webhooks/<uuid:pk>/try/", try_views.try_webhook, name="try"),
     path("triggers/docker/webhooks/<uuid:pk>/enabled/", views.change_enabled, name="enabled"),
     path("triggers/docker/webhooks/<uuid:pk>/delete/", views.delete, name="delete"),
     path("triggers/docker/webhooks/<uuid:pk>/mirror/", mirror_views.mirror, name="mirror"),

@@ -26,9 +26,10 @@ from endpoints.models import EndpointKind
 from webhooks import drafts, services
 from webhooks.cards import cards_of
 from webhooks.finding import writable_webhook
-from webhooks.forms import WebhookForm
+from webhooks.forms import TryForm, WebhookForm
 from webhooks.mirror_state import leftovers_for
 from webhooks.models import DockerWebhook
+from webhooks.trying import Trial
 
 REVEALS_SHOWN = 5
 
@@ -61,12 +62,12 @@ def webhook_list(request: SignedInRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: SignedInRequest) -> HttpResponse:
     """Make a webhook; it is enabled at once. The address may choose its pipeline and endpoint."""
-    _require_a_place(request)
+    require_a_place(request)
     form = WebhookForm(_sent(request), user=request.user, entered=_entered(request))
     webhook = DockerWebhook()
     if form.is_valid() and _saved(request, form, webhook):
         return redirect(_card(webhook))
-    return _form_page(request, form)
+    return form_page(request, form)
 
 
 @sensitive_post_parameters("api_token", "secret_token")
@@ -80,7 +81,7 @@ def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
     )
     if form.is_valid() and _saved(request, form, webhook):
         return redirect(_card(webhook))
-    return _form_page(request, form)
+    return form_page(request, form)
 
 
 @sensitive_post_parameters("api_token", "secret_token")
@@ -89,7 +90,7 @@ def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
 def create_endpoint(request: SignedInRequest, pk: UUID | None = None) -> HttpResponse:
     """Keep the half-filled form and make an endpoint, which leads back to the form."""
     if pk is None:
-        _require_a_place(request)
+        require_a_place(request)
         project, back = request.POST.get("project", ""), reverse("webhooks:new")
     else:
         project, back = (
@@ -133,7 +134,7 @@ def reveal(request: SignedInRequest, pk: UUID) -> HttpResponse:
     return page(request, "webhooks/url.html", context, partial="shown")
 
 
-def _require_a_place(request: SignedInRequest) -> None:
+def require_a_place(request: SignedInRequest) -> None:
     """Refuse who may write in no project."""
     if not projects_allowing(request.user, Action.WRITE).exists():
         raise PermissionDenied
@@ -176,16 +177,27 @@ def _saved(request: SignedInRequest, form: WebhookForm, webhook: DockerWebhook) 
     return True
 
 
-def _form_page(request: SignedInRequest, form: WebhookForm) -> HttpResponse:
+def form_page(
+    request: SignedInRequest,
+    form: WebhookForm,
+    *,
+    is_draft: bool = False,
+    try_form: TryForm | None = None,
+    trial: Trial | None = None,
+) -> HttpResponse:
+    """The page of the form, with what it came to when it was tried."""
+    goes_on = is_draft or "draft" in request.GET
+    tried = try_form or TryForm(user=request.user, webhook=form.webhook)
     context = {
+        "try_form": tried,
+        "trial": trial,
         "nav": "docker",
         "form": form,
         "webhook": form.webhook,
-        "is_draft": "draft" in request.GET,
+        "is_draft": goes_on,
         "draft_waits": form.webhook is None and drafts.is_kept(request.session),
-        "kept": drafts.kept_secrets(request.session) if "draft" in request.GET else (),
+        "kept": drafts.kept_secrets(request.session) if goes_on else (),
         "reveals": form.webhook.reveals.all()[:REVEALS_SHOWN] if form.webhook else (),
     }
-    return page(
-        request, "webhooks/form.html", context, partial="declared", status=form_status(form)
-    )
+    status = max(form_status(form), form_status(tried))
+    return page(request, "webhooks/form.html", context, partial="declared", status=status)

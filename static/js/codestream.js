@@ -139,3 +139,11 @@ document.addEventListener("click", (event) => {
   if (button?.dataset.use !== undefined) use(button);
   if (button?.dataset.generate !== undefined) generate(button);
 });
+
+// The Enter key in a field that has a button of its own does not send the whole form.
+document.addEventListener("keydown", (event) => {
+  const button = document.getElementById(event.target.dataset?.enter ?? "");
+  if (event.key !== "Enter" || !button) return;
+  event.preventDefault();
+  button.click();
+});

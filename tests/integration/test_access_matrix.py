@@ -112,6 +112,9 @@ triggers/docker/webhooks/                             GET  200 200 200 200 200 3
 triggers/docker/webhooks/new/                         GET  200 200 403 403 403 302
 triggers/docker/webhooks/new/                         POST 422 422 403 403 403 302
 triggers/docker/webhooks/new/endpoint/                POST 302 302 403 403 403 302
+triggers/docker/webhooks/new/try/                     POST 422 422 403 403 403 302
+triggers/docker/webhooks/<uuid:pk>/edit/try/          POST 422 422 403 403 404 302
+triggers/docker/webhooks/<uuid:pk>/try/               GET  200 200 200 200 404 302
 triggers/docker/webhooks/token/                       GET  200 200 403 403 403 302
 triggers/docker/webhooks/token/                       POST 422 422 403 403 403 302
 triggers/docker/webhooks/<uuid:pk>/edit/              GET  200 200 403 403 404 302

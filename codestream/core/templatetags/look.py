@@ -64,6 +64,12 @@ def data_status(status: str) -> str:
 
 
 @register.filter
+def status_icon(status: str) -> str:
+    """The drawing that stands for the status."""
+    return look_of(status).icon
+
+
+@register.filter
 def status_word(status: str) -> str:
     """The status in words for people."""
     return str(look_of(status).word)
