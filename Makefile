@@ -31,6 +31,7 @@ doctor: $(VENV)/.installed ## Say what is wrong with this installation and what 
 test: $(VENV)/.installed-dev lint types ## Everything that CI runs
 	@sh deploy/need-chromium
 	@sh deploy/need-postgres
+	@sh deploy/need-docker-registry
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m tests.on_postgres
 	@$(BIN)/pytest -n auto --dist loadgroup -q --cov --cov-report=term:skip-covered

@@ -89,6 +89,10 @@ class Running:
         """End the supervisor the hard way, as a crash would, and start everything anew."""
         self.process.kill()
         self._wait()
+        self.start()
+
+    def start(self) -> None:
+        """Start everything anew after its end."""
         self.process = _start(self.environment, self.options)
 
     def end(self) -> None:
