@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,7 +180,7 @@ def until(look: Callable[[], Found | None], seconds: float = 40) -> Found:
     raise AssertionError("it did not happen")
 
 
-def ask(url: str, body: dict[str, str] | None = None, *, token: str = "") -> Any:
+def ask(url: str, body: Mapping[str, object] | None = None, *, token: str = "") -> Any:
     """Send JSON, or nothing, and return the JSON answer."""
     headers = {"Content-Type": "application/json"}
     if token:

@@ -24,12 +24,8 @@ class WebhooksConfig(AppConfig):
             model=RegistryEvent,
             step=judge_event,
             fail=fail_event,
-            related=(
-                "webhook__endpoint",
-                "webhook__pipeline",
-                "webhook__project",
-                "rerun_of__execution",
-            ),
+            # What every judgement needs; the rest is read for those that start something.
+            related=("webhook__endpoint",),
             turn=in_turn,
             following=next_in_line,
         )

@@ -169,7 +169,9 @@ def _meaning(
     if event.source == RegistryEvent.Source.RERUN:
         return Meaning(is_same=False, why="Asked for by a person."), None
     current = Push.objects.current().filter(webhook=webhook, repository=push.image, tag=push.tag)
-    first = RegistryEvent.objects.filter(push__in=current).order_by("created_at", "pk").first()
+    told = RegistryEvent.objects.filter(push__in=current).select_related("push")
+    told = told.only("created_at", "pushed_at", "push")
+    first = told.order_by("created_at", "pk").first()
     if first is None or first.push is None:
         return Meaning(is_same=False, why="The first push of this tag."), None
     known = Known(digest=first.push.digest, received_at=first.created_at, pushed_at=first.pushed_at)

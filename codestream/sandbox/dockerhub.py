@@ -63,6 +63,10 @@ class DockerHubServer:
     def push(self, image: str, tag: str, *, pusher: str = "") -> None:
         """Play ``docker push`` and return when every webhook was called."""
         self._control.push(image, tag, pusher)
+        self.settle()
+
+    def settle(self) -> None:
+        """Return when every webhook was called."""
         self._deliveries.wait()
 
     def __enter__(self) -> DockerHubServer:

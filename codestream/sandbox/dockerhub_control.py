@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from typing import Any
 from urllib.parse import urlsplit
 
 from codestream.sandbox.dockerhub_accounts import ADMIN_SCOPE
-from codestream.sandbox.dockerhub_deliveries import Deliveries
+from codestream.sandbox.dockerhub_deliveries import CALLBACK, PLAIN, Deliveries, Manner, push_body
 from codestream.sandbox.dockerhub_failures import Failures, Mode
 from codestream.sandbox.dockerhub_habits import Habits
 from codestream.sandbox.dockerhub_page import render
@@ -20,6 +21,7 @@ from codestream.sandbox.http_server import (
     html_response,
     json_response,
     redirect_response,
+    text_response,
 )
 
 NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*")
@@ -39,6 +41,7 @@ class HubControl:
         self._failures = failures
         self._habits = habits
         self._deliveries = deliveries
+        self._callbacks = 0
         self._router = Router()
         self._router.add("GET", "/", self._show_page)
         self._router.add("GET", "/healthz", lambda _request: json_response({"ok": True}))
@@ -46,6 +49,9 @@ class HubControl:
         self._router.add("GET", "/_control/state", self._show_state)
         self._router.add("POST", "/_control/push", self._push)
         self._router.add("POST", "/_control/deliver", self._deliver)
+        self._router.add("POST", "/_control/replay", self._replay)
+        for method in ("GET", "POST"):
+            self._router.add(method, "/u/{namespace}/{repository}/hook/{token}/", self._call_back)
         self._router.add("POST", "/_control/fail", self._fail)
         self._router.add("POST", "/_control/habits", self._change_habits)
         self._router.add("POST", "/_control/hook", self._add_hook)
@@ -65,18 +71,36 @@ class HubControl:
         except (KeyError, ValueError) as error:
             return json_response({"detail": f"Missing or wrong: {error}"}, 400)
 
-    def push(self, image: str, tag: str, pusher: str = "") -> int:
+    def push(
+        self,
+        image: str,
+        tag: str,
+        pusher: str = "",
+        *,
+        description: str | None = None,
+        callback: str = CALLBACK,
+        times: int = 1,
+        manner: Manner = PLAIN,
+    ) -> int:
         """Play ``docker push``: a new repository is made. Return the number of notifications.
 
-        Raises ValueError when ``image`` is not namespace/repository or the tag is empty. The tag
-        may be one that Docker Hub would refuse, to play a hostile sender.
+        Each webhook is told ``times``, as of a push for several architectures. Raises ValueError
+        when ``image`` is not namespace/repository or the tag is empty. The tag may be one that
+        Docker Hub would refuse, to play a hostile sender.
         """
         repository = self._named(image)
         if not tag:
             raise ValueError("tag")
         with self._store.changing():
             repository.push(tag)
-        return self._deliveries.announce(repository, tag, pusher or repository.namespace)
+        body = push_body(
+            repository,
+            tag,
+            pusher or repository.namespace,
+            description=description,
+            callback=callback,
+        )
+        return self._deliveries.send(repository, body, times=times, manner=manner)
 
     def _named(self, image: str) -> Repository:
         namespace, _, name = image.partition("/")
@@ -96,17 +120,30 @@ class HubControl:
 
     def _push(self, request: Request) -> Response:
         body = _object(request)
-        image = f"{body['namespace']}/{body['repository']}"
-        times = int(body.get("times", 1))
-        hooks = sum(
-            self.push(image, str(body["tag"]), str(body.get("pusher", ""))) for _ in range(times)
+        size = int(body.get("description_bytes", 0))
+        sent = self.push(
+            f"{body['namespace']}/{body['repository']}",
+            str(body["tag"]),
+            str(body.get("pusher", "")),
+            description="x" * size or None,
+            callback=request.base_url,
+            times=int(body.get("times", 1)),
+            manner=_manner(body),
         )
-        return json_response({"notifications": hooks}, 201)
+        return json_response({"notifications": sent}, 201)
 
     def _deliver(self, request: Request) -> Response:
         body = _object(request)
         repository = self._named(f"{body['namespace']}/{body['repository']}")
-        sent = self._deliveries.send(repository, str(body["body"]).encode())
+        raw = b64decode(body["base64"]) if "base64" in body else str(body["body"]).encode()
+        times, manner = int(body.get("times", 1)), _manner(body)
+        sent = self._deliveries.send(repository, raw, times=times, manner=manner)
+        return json_response({"notifications": sent}, 201)
+
+    def _replay(self, request: Request) -> Response:
+        body = _object(request)
+        repository = self._named(f"{body['namespace']}/{body['repository']}")
+        sent = self._deliveries.replay(repository, int(body["last"]), backwards=True)
         return json_response({"notifications": sent}, 201)
 
     def _fail(self, request: Request) -> Response:
@@ -178,9 +215,16 @@ class HubControl:
                 self._store.accounts.token_seconds = int(body["seconds"])
         return json_response({}, 201)
 
+    def _call_back(self, _request: Request, **_names: str) -> Response:
+        """What is left of the callbacks of old: nothing, or a refusal; that it came is counted."""
+        self._callbacks += 1
+        if self._habits.callback == 400:
+            return text_response("Update not allowed", 400)
+        return json_response({"message": "404: Page Not Found"}, 404)
+
     def _show_state(self, _request: Request) -> Response:
-        repositories = self._store.repositories.values()
-        return json_response({"repositories": [_shown(each) for each in repositories]})
+        repositories = [_shown(each) for each in self._store.repositories.values()]
+        return json_response({"repositories": repositories, "callbacks": self._callbacks})
 
 
 def _hook_named(repository: Repository, slug: object) -> Hook:
@@ -202,6 +246,15 @@ def _shown(repository: Repository) -> dict[str, Any]:
         for hook in repository.hooks
     ]
     return shown
+
+
+def _manner(body: dict[str, Any]) -> Manner:
+    """How a notification is sent: concurrently, in drips, with a length that is not its own."""
+    return Manner(
+        concurrently=body.get("concurrently", True) is True,
+        drip_seconds=float(body.get("drip_seconds", 0)),
+        length_off_by=int(body.get("length_off_by", 0)),
+    )
 
 
 def _object(request: Request) -> dict[str, Any]:

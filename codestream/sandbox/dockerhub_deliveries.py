@@ -3,38 +3,57 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 import uuid
-from http.client import HTTPException
-from typing import Any
-from urllib.error import URLError
-from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from collections import defaultdict, deque
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from urllib.parse import urlsplit
 
 from codestream.sandbox.dockerhub_repositories import Call, Hook, Repository
 from codestream.sandbox.dockerhub_store import Store
 
 SECONDS = 10
 MEDIA_TYPE = "application/vnd.oci.image.index.v1+json"
+CALLBACK = "https://registry.hub.docker.com"
+DRIPS = 10
+MOST_KEPT = 1000
 
 
-class _StayHere(HTTPRedirectHandler):
-    """Follows no redirect: the 3xx becomes an error like any other."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How notifications are sent.
 
-    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
-        """Go nowhere."""
-        return
+    ``concurrently``, or one after another; the body in ``DRIPS`` parts with ``drip_seconds``
+    between them; a ``Content-Length`` that is wrong by ``length_off_by`` bytes.
+    """
+
+    concurrently: bool = True
+    drip_seconds: float = 0.0
+    length_off_by: int = 0
 
 
-def _opener() -> OpenerDirector:
-    return build_opener(ProxyHandler({}), _StayHere())
+PLAIN = Manner()
 
 
-def push_body(repository: Repository, tag: str, pusher: str) -> dict[str, Any]:
-    """The notification of the present generation: no digest, no id, ``images`` always empty."""
+def push_body(
+    repository: Repository,
+    tag: str,
+    pusher: str,
+    *,
+    description: str | None = None,
+    callback: str = CALLBACK,
+) -> bytes:
+    """The notification of the present generation: no digest, no id, ``images`` always empty.
+
+    ``callback`` is the origin of its ``callback_url``, which nobody ought to call.
+    """
     full_name = repository.full_name
-    return {
-        "callback_url": f"https://registry.hub.docker.com/u/{full_name}/hook/{uuid.uuid4().hex}/",
+    body = {
+        "callback_url": f"{callback}/u/{full_name}/hook/{uuid.uuid4().hex}/",
         "push_data": {
             "pusher": pusher,
             "pushed_at": int(time.time()),
@@ -49,7 +68,7 @@ def push_body(repository: Repository, tag: str, pusher: str) -> dict[str, Any]:
             "repo_name": full_name,
             "repo_url": f"https://hub.docker.com/r/{full_name}",
             "description": "",
-            "full_description": None,
+            "full_description": description,
             "star_count": 0,
             "is_private": repository.is_private,
             "is_trusted": False,
@@ -58,6 +77,7 @@ def push_body(repository: Repository, tag: str, pusher: str) -> dict[str, Any]:
             "date_created": repository.date_created,
         },
     }
+    return json.dumps(body).encode()
 
 
 class Deliveries:
@@ -66,39 +86,71 @@ class Deliveries:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._threads: list[threading.Thread] = []
+        self._sent: dict[str, deque[bytes]] = defaultdict(lambda: deque(maxlen=MOST_KEPT))
 
-    def announce(self, repository: Repository, tag: str, pusher: str) -> int:
-        """Notify every webhook of the repository of a push; return how many there are."""
-        return self.send(repository, json.dumps(push_body(repository, tag, pusher)).encode())
+    def send(
+        self, repository: Repository, body: bytes, *, times: int = 1, manner: Manner = PLAIN
+    ) -> int:
+        """Send these bytes to every webhook of the repository; return how often."""
+        bodies = [body] * times
+        self._sent[repository.full_name].extend(bodies)
+        return self._send_all(repository, bodies, manner)
 
-    def send(self, repository: Repository, body: bytes) -> int:
-        """Send these bytes to every webhook of the repository; return how many there are."""
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        with self._store.changing():
-            calls = [(hook, hook.begin_call()) for hook in repository.hooks]
-        for hook, call in calls:
-            thread = threading.Thread(target=self._deliver, args=(hook, call, body), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        return len(calls)
+    def replay(self, repository: Repository, last: int, *, backwards: bool) -> int:
+        """Send the last notifications once more, byte by byte, one after another."""
+        bodies = list(self._sent[repository.full_name])[-last:]
+        if backwards:
+            bodies.reverse()
+        return self._send_all(repository, bodies, Manner(concurrently=False))
 
     def wait(self) -> None:
         """Return when everything under way has come to its end."""
         for thread in tuple(self._threads):
             thread.join(SECONDS + 5)
 
-    def _deliver(self, hook: Hook, call: Call, body: bytes) -> None:
-        outcome = "success" if _post(hook.hook_url, body) else "error"
+    def _send_all(self, repository: Repository, bodies: list[bytes], manner: Manner) -> int:
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
         with self._store.changing():
-            call.status = outcome
+            posts = [
+                (hook, hook.begin_call(), body) for body in bodies for hook in repository.hooks
+            ]
+        lines = [[post] for post in posts] if manner.concurrently else [posts]
+        for line in lines:
+            thread = threading.Thread(target=self._deliver, args=(line, manner), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return len(posts)
+
+    def _deliver(self, posts: list[tuple[Hook, Call, bytes]], manner: Manner) -> None:
+        for hook, call, body in posts:
+            outcome = "success" if _post(hook.hook_url, body, manner) else "error"
+            with self._store.changing():
+                call.status = outcome
 
 
-def _post(url: str, body: bytes) -> bool:
-    """Whether the receiver answered 2xx in time."""
-    headers = {"Content-Type": "application/json", "User-Agent": "webhook/1.0"}
+def _post(url: str, body: bytes, manner: Manner) -> bool:
+    """Whether the receiver answered 2xx in time. A redirect is followed nowhere."""
+    parts = urlsplit(url)
+    connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     try:
-        request = Request(url, data=body, headers=headers, method="POST")  # noqa: S310 checked at creation
-        with _opener().open(request, timeout=SECONDS):
-            return True
-    except (URLError, HTTPException, OSError, ValueError):
+        with closing(connect(parts.netloc, timeout=SECONDS)) as connection:
+            path = parts.path or "/"
+            connection.putrequest("POST", f"{path}?{parts.query}" if parts.query else path)
+            connection.putheader("Content-Type", "application/json")
+            connection.putheader("User-Agent", "webhook/1.0")
+            connection.putheader("Content-Length", str(len(body) + manner.length_off_by))
+            connection.endheaders()
+            _send_body(connection, body, manner)
+            return 200 <= connection.getresponse().status < 300
+    except (HTTPException, OSError, ValueError):
         return False
+
+
+def _send_body(connection: HTTPConnection, body: bytes, manner: Manner) -> None:
+    size = max(1, -(-len(body) // DRIPS)) if manner.drip_seconds else max(1, len(body))
+    for start in range(0, len(body), size):
+        connection.send(body[start : start + size])
+        time.sleep(manner.drip_seconds)
+    if manner.length_off_by > 0 and connection.sock is not None:
+        # Nothing more comes; a sender that gave up closes its side.
+        connection.sock.shutdown(socket.SHUT_WR)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 class Habits:
     """``not_found`` is ``json`` or ``html``; ``no_right`` is 403 or 404, the answer about a public
     repository that the account may not manage; ``name_taken`` is 400 or 409; ``second_factor`` is
-    401 or 200; ``organisation_tokens`` says whether they may manage webhooks.
+    401 or 200; ``organisation_tokens`` says whether they may manage webhooks;
+    ``callback`` is 404 as today or 400 as from 2017 to 2019.
     """
 
     not_found: str = "json"
@@ -19,6 +20,7 @@ class Habits:
     name_taken: int = 400
     second_factor: int = 401
     organisation_tokens: bool = False
+    callback: int = 404
 
     def change(self, wanted: dict[str, object]) -> None:
         """Take on the habits that are named. Raises ValueError for an unknown name or value."""
@@ -39,4 +41,5 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "name_taken": (400, 409),
     "second_factor": (401, 200),
     "organisation_tokens": (False, True),
+    "callback": (404, 400),
 }
