@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def verdicts(product: Running, deliveries: int) -> Counter[tuple[str, str]]:
     return until(look, seconds=120)
 
 
-def post(url: str, body: dict[str, object]) -> int:
+def post(url: str, body: Mapping[str, object]) -> int:
     request = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,9 +73,13 @@ def run(product: Running, bodies: list[bytes], *, kill: bool = False) -> Counter
         answers = list(waiting)
     lost = [body for body, status in answers if status != 200]
     for body in lost:
-        until(lambda body=body: send(url, body) == 200)
+        until(partial(_is_taken, url, body))
     until(lambda: not verdicts(product)["PENDING"], seconds=600)
     return Counter(answered=len(answers) - len(lost), repeated=len(lost))
+
+
+def _is_taken(url: str, body: bytes) -> bool:
+    return send(url, body) == 200
 
 
 def verdicts(product: Running) -> Counter[str]:
