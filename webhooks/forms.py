@@ -390,7 +390,7 @@ class DayInput(forms.DateInput):
     input_type = "date"
 
     def __init__(self) -> None:
-        super().__init__(format="%Y-%m-%d")
+        super().__init__(attrs={"class": "input"}, format="%Y-%m-%d")
 
 
 class EventFilter(ListFilter):
@@ -403,8 +403,18 @@ class EventFilter(ListFilter):
         empty_label=_("All webhooks"),
         widget=LongSelect(attrs={"class": "select"}),
     )
-    image = forms.CharField(label=_("Image"), required=False, max_length=256)
-    tag = forms.CharField(label=_("Tag"), required=False, max_length=128)
+    image = forms.CharField(
+        label=_("Image"),
+        required=False,
+        max_length=256,
+        widget=forms.TextInput(attrs={"class": "input"}),
+    )
+    tag = forms.CharField(
+        label=_("Tag"),
+        required=False,
+        max_length=128,
+        widget=forms.TextInput(attrs={"class": "input"}),
+    )
     since = forms.DateField(label=_("From"), required=False, widget=DayInput())
     until = forms.DateField(label=_("Until"), required=False, widget=DayInput())
     source = "webhook"
