@@ -23,6 +23,9 @@ def deliveries_first(get_response: Answer) -> Answer:
             return get_response(request)
         request.resolver_match = match
         response: HttpResponse = match.func(request, *match.args, **match.kwargs)
-        return response.render() if isinstance(response, SimpleTemplateResponse) else response
+        if isinstance(response, SimpleTemplateResponse):
+            response = response.render()
+        response.headers["Content-Length"] = str(len(response.content))
+        return response
 
     return answer

@@ -52,6 +52,7 @@ def test_a_delivery_is_written_down_before_it_is_answered(webhook: DockerWebhook
 
     event = RegistryEvent.objects.get()
     assert (answer.status_code, answer.json()) == (200, {"id": str(event.pk), "verdict": "PENDING"})
+    assert answer.headers["Content-Length"] == str(len(answer.content))
     assert json.loads(bytes(event.body)) == PUSH
 
 
