@@ -106,6 +106,7 @@ def _hook(pipeline: Pipeline, registry: Endpoint, token: str, owner: User) -> st
         pipeline=pipeline,
         api_token=token,
         settle_seconds=0,
+        pin_digest=False,
         mirror_mode=DockerWebhook.MirrorMode.MANUAL,
     )
     saved = save_webhook(webhook, by=owner)

@@ -157,6 +157,7 @@ _given = _database.get("OPTIONS", {})
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     # FULL: a push that was answered survives a power cut. A connection lasts, since it is a file.
     _pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+    _database["ENGINE"] = "codestream.core.sqlite"
     _database["CONN_MAX_AGE"] = None
     _database["OPTIONS"] = {
         "timeout": 5,

@@ -1,0 +1,1 @@
+"""Django's backend for SQLite, with threads that wait for each other."""

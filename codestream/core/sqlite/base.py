@@ -1,0 +1,101 @@
+"""Django's backend for SQLite, whose threads write one after another.
+
+SQLite lets one writer in at a time; who comes while it is busy sleeps and tries again, longer each
+time. Threads of one process need not sleep: they take turns. Between processes SQLite decides, as
+it does when a turn does not come in time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db.backends.sqlite3 import base
+
+WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+_turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""One for each file: who holds it may write."""
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A connection that takes its turn before it writes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._has_turn = False
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the turn for one statement, unless the connection has it for a transaction."""
+        taken = self._take_turn()
+        try:
+            yield
+        finally:
+            if taken:
+                self._give_turn()
+
+    def create_cursor(self, name: Any = None) -> Cursor:
+        cursor: Cursor = self.connection.cursor(factory=Cursor)
+        cursor.wrapper = self
+        return cursor
+
+    def _start_transaction_under_autocommit(self) -> None:
+        taken = self._take_turn()
+        try:
+            super()._start_transaction_under_autocommit()  # type: ignore[misc]
+        except BaseException:
+            if taken:
+                self._give_turn()
+            raise
+
+    def _commit(self) -> None:
+        super()._commit()  # type: ignore[misc]
+        self._give_turn()
+
+    def _rollback(self) -> None:
+        try:
+            super()._rollback()  # type: ignore[misc]
+        finally:
+            self._give_turn()
+
+    def _close(self) -> None:
+        try:
+            super()._close()  # type: ignore[misc]
+        finally:
+            self._give_turn()
+
+    def _take_turn(self) -> bool:
+        """Whether the connection has the turn now and had not before."""
+        if self._has_turn:
+            return False
+        seconds = float(self.settings_dict["OPTIONS"].get("timeout", 5))
+        self._has_turn = self._lock.acquire(timeout=seconds)
+        return self._has_turn
+
+    def _give_turn(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self._lock.release()
+
+    @property
+    def _lock(self) -> threading.Lock:
+        return _turns[str(self.settings_dict["NAME"])]
+
+
+class Cursor(base.SQLiteCursorWrapper):
+    """A cursor whose writes wait for the turn of their connection."""
+
+    wrapper: DatabaseWrapper
+
+    def execute(self, query: str, params: Any = None) -> Any:
+        if not query.lstrip().upper().startswith(WRITES):
+            return super().execute(query, params)
+        with self.wrapper.turn():
+            return super().execute(query, params)
+
+    def executemany(self, query: str, param_list: Any) -> Any:
+        with self.wrapper.turn():
+            return super().executemany(query, param_list)
