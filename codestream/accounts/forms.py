@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
 from codestream.accounts.services import prove_account
+from codestream.accounts.throttle import Purpose
 from codestream.core.errors import Refused
 
 
@@ -43,7 +44,9 @@ class SignInForm(forms.Form):
     def _authenticate(self, name: str, password: str) -> User:
         address = self.request.META.get("REMOTE_ADDR", "")
         try:
-            return prove_account(name=name, password=password, address=address)
+            return prove_account(
+                name=name, password=password, address=address, purpose=Purpose.SIGN_IN
+            )
         except Refused as refusal:
             raise forms.ValidationError(refusal.user_message, code=refusal.code) from refusal
 

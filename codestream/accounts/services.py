@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from codestream.accounts.backends import find_account
 from codestream.accounts.models import ApiToken, Language, User
-from codestream.accounts.throttle import REST, SignInThrottle, TokenThrottle
+from codestream.accounts.throttle import REST, PasswordThrottle, Purpose, TokenThrottle
 from codestream.core.clock import now
 from codestream.core.errors import Refused
 
@@ -37,12 +37,13 @@ class TooManyTriesError(Refused):
         self.seconds = seconds
 
 
-def prove_account(*, name: str, password: str, address: str) -> User:
+def prove_account(*, name: str, password: str, address: str, purpose: Purpose) -> User:
     """Return the account, named by user name or e-mail, whose password this is.
 
-    Raises WrongPasswordError, and TooManyTriesError after five failures from one address.
+    Raises WrongPasswordError, and TooManyTriesError after five failures for the same purpose from
+    one address.
     """
-    throttle = SignInThrottle(account=_account(name), address=address)
+    throttle = PasswordThrottle(purpose=purpose, account=_account(name), address=address)
     if throttle.rests():
         raise TooManyTriesError(
             _("Too many failed tries. The account rests for 15 minutes; then try again."),
@@ -75,7 +76,7 @@ def generate_token(
             seconds,
         )
         raise TooManyTriesError(words % {"seconds": seconds}, seconds=seconds)
-    owner = prove_account(name=username, password=password, address=address)
+    owner = prove_account(name=username, password=password, address=address, purpose=Purpose.TOKEN)
     return issue_token(owner=owner, name=name)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from codestream.accounts.models import PasswordTry
 from codestream.core.clock import now
@@ -19,10 +20,20 @@ MINUTE = timedelta(minutes=1)
 KEPT = 2 * REST
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignInThrottle:
-    """The failed sign-ins of one account from one address: after five of them it rests."""
+class Purpose(StrEnum):
+    """What a password is given for. Each is counted apart: who fails in a dialog for somebody
+    else's account does not keep its owner from signing in.
+    """
 
+    SIGN_IN = "sign-in"
+    TOKEN = "token-password"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordThrottle:
+    """The wrong passwords for one purpose, account and address: after five of them it rests."""
+
+    purpose: Purpose
     account: str
     address: str
 
@@ -43,7 +54,7 @@ class SignInThrottle:
 
     @property
     def _key(self) -> str:
-        return _digest("sign-in", self.account, self.address)
+        return _digest(self.purpose, self.account, self.address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,13 +108,31 @@ def test_neither_another_account_nor_another_address_has_to_wait(cast: Cast) -> 
     assert generate(cast, address="10.0.0.2").status_code == 200
 
 
-def test_wrong_passwords_make_the_account_rest_at_the_sign_in_too(cast: Cast) -> None:
+def test_wrong_passwords_in_the_dialog_keep_nobody_from_signing_in(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(5):
-        generate(cast, password="wrong-one", address="127.0.0.1")
+        generate(cast, "owner", "wrong-one", address="127.0.0.1")
+    later = now() + timedelta(minutes=2)
+    monkeypatch.setattr(throttle, "now", lambda: later)
 
-    entered = {"username": "member@example.com", "password": PASSWORD}
-    answer = cast.client("anonymous").post("/account/sign-in/", entered)
+    entered = {"username": "owner@example.com", "password": PASSWORD}
+    signed_in = cast.client("anonymous").post("/account/sign-in/", entered)
+    dialog = generate(cast, "owner", address="127.0.0.1")
 
+    assert signed_in.status_code == 302
+    assert "rests for 15 minutes" in dialog.text
+    assert not ApiToken.objects.exists()
+
+
+def test_wrong_passwords_at_the_sign_in_make_it_rest(cast: Cast) -> None:
+    entered = {"username": "member@example.com", "password": "wrong-one"}
+    for _ in range(5):
+        cast.client("anonymous").post("/account/sign-in/", entered)
+
+    answer = cast.client("anonymous").post("/account/sign-in/", entered | {"password": PASSWORD})
+
+    assert answer.status_code == 422
     assert "rests for 15 minutes" in answer.text
 
 
@@ -135,7 +153,9 @@ def test_a_rest_lasts_fifteen_minutes_from_the_last_failure(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = now()
-    guesses = throttle.SignInThrottle(account="ada", address="10.0.0.1")
+    guesses = throttle.PasswordThrottle(
+        purpose=throttle.Purpose.SIGN_IN, account="ada", address="10.0.0.1"
+    )
     for minute in (0, 3, 6, 9, 12):
         monkeypatch.setattr(throttle, "now", lambda minute=minute: start + minute * MINUTE)
         assert not guesses.rests()
