@@ -64,6 +64,7 @@ RETENTION_LOGS_MB = env.int("RETENTION_LOGS_MB", default=50)
 RETENTION_LOGS_FILES = env.int("RETENTION_LOGS_FILES", default=5)
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"])
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=PUBLIC_URL.startswith("https://"))
 SESSION_COOKIE_SECURE = SECURE_COOKIES

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from codestream.core.client_address import client_address
 from codestream.core.crypto import fingerprint
 from codestream.core.log_context import logging_about
 from codestream.core.redact import redact_headers
@@ -141,7 +142,7 @@ def _secrets() -> QuerySet[ListenerSecret]:
 
 
 def _address(request: Request) -> str | None:
-    return request.META.get("REMOTE_ADDR") or None
+    return client_address(request) or None
 
 
 def _read(request: Request) -> bytes | None:

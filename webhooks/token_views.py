@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from codestream.accounts.requests import SignedInRequest
 from codestream.accounts.services import TooManyTriesError, generate_token
+from codestream.core.client_address import client_address
 from codestream.core.errors import Refused
 from codestream.core.pages import form_status, page, submitted
 from codestream.projects.access import projects_allowing
@@ -56,7 +57,7 @@ def _issued(request: SignedInRequest, form: GenerateTokenForm) -> dict[str, obje
     issued, secret = generate_token(
         username=given["username"],
         password=given["password"],
-        address=request.META.get("REMOTE_ADDR", ""),
+        address=client_address(request),
         name=_("Docker webhook"),
     )
     return {

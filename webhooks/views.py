@@ -17,6 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from codestream.accounts.requests import SignedInRequest
+from codestream.core.client_address import client_address
 from codestream.core.errors import Refused
 from codestream.core.live import WHILE_LIVE
 from codestream.core.pages import form_status, page, submitted
@@ -128,8 +129,8 @@ def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
 def reveal(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Show the hook URL with its secret in this one answer; who saw it is written down."""
     webhook = writable_webhook(request.user, pk)
-    address = request.META.get("REMOTE_ADDR") or None
-    url = services.reveal_url(webhook=webhook, by=request.user, remote_addr=address)
+    address = client_address(request)
+    url = services.reveal_url(webhook=webhook, by=request.user, remote_addr=address or None)
     context = {"nav": "docker", "webhook": webhook, "url": url}
     return page(request, "webhooks/url.html", context, partial="shown")
 

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from codestream.accounts.models import User
 from codestream.accounts.services import prove_account
 from codestream.accounts.throttle import Purpose
+from codestream.core.client_address import client_address
 from codestream.core.errors import Refused
 
 
@@ -42,7 +43,7 @@ class SignInForm(forms.Form):
         return cleaned
 
     def _authenticate(self, name: str, password: str) -> User:
-        address = self.request.META.get("REMOTE_ADDR", "")
+        address = client_address(self.request)
         try:
             return prove_account(
                 name=name, password=password, address=address, purpose=Purpose.SIGN_IN

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from codestream.core.client_address import trusted_networks
 from codestream.core.crypto import decrypt, encrypt
 from codestream.core.errors import ConfigurationError
 
@@ -36,3 +37,19 @@ def check_public_url(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
             id="codestream.E002",
         )
     ]
+
+
+@register()
+def check_trusted_proxies(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Every trusted proxy is an address or a network."""
+    try:
+        trusted_networks(tuple(settings.TRUSTED_PROXIES))
+    except ValueError as error:
+        return [
+            Error(
+                f"TRUSTED_PROXIES cannot be read: {error}.",
+                hint="Set it to the addresses or networks of your proxies: 10.0.0.2,10.1.0.0/16",
+                id="codestream.E003",
+            )
+        ]
+    return []

@@ -14,6 +14,7 @@ from unittest.mock import patch
 import pytest
 from django.test import Client
 from psycopg.errors import LockNotAvailable
+from pytest_django.fixtures import Settings
 
 from codestream.core.clock import now
 from executions.worker import drain
@@ -54,6 +55,20 @@ def test_a_delivery_is_written_down_before_it_is_answered(webhook: DockerWebhook
     assert (answer.status_code, answer.json()) == (200, {"id": str(event.pk), "verdict": "PENDING"})
     assert answer.headers["Content-Length"] == str(len(answer.content))
     assert json.loads(bytes(event.body)) == PUSH
+
+
+def test_a_delivery_through_a_trusted_proxy_keeps_the_address_of_its_sender(
+    webhook: DockerWebhook, settings: Settings
+) -> None:
+    settings.TRUSTED_PROXIES = ["127.0.0.0/8"]
+    url = f"{webhook.listener_path}?secureToken="
+    claimed = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}
+
+    Client().post(url + secret_of(webhook), b"{}", "application/json", headers=claimed)
+    Client().post(f"{url}wrong", b"{}", "application/json", headers=claimed)
+
+    assert RegistryEvent.objects.get().remote_addr == "203.0.113.9"
+    assert RefusedDelivery.objects.get().remote_addr == "203.0.113.9"
 
 
 @pytest.mark.parametrize(

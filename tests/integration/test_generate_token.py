@@ -136,6 +136,22 @@ def test_wrong_passwords_at_the_sign_in_make_it_rest(cast: Cast) -> None:
     assert "rests for 15 minutes" in answer.text
 
 
+def test_people_behind_one_proxy_are_counted_apart(cast: Cast, settings: Settings) -> None:
+    settings.TRUSTED_PROXIES = ["127.0.0.1"]
+
+    def sign_in(address: str, password: str) -> int:
+        sent = {"X-Forwarded-For": address}
+        data = {"username": "member", "password": password}
+        client = cast.client("anonymous")
+        return client.post("/account/sign-in/", data, headers=sent).status_code
+
+    for _ in range(5):
+        sign_in("198.51.100.1", "wrong-one")
+
+    assert sign_in("198.51.100.1", PASSWORD) == 422
+    assert sign_in("203.0.113.9", PASSWORD) == 302
+
+
 def test_the_throttle_keeps_no_name_and_forgets_after_a_while(
     cast: Cast, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
