@@ -9,3 +9,9 @@ class EndpointsConfig(AppConfig):
 
     name = "endpoints"
     verbose_name = _("Endpoints")
+
+    def ready(self) -> None:
+        from codestream.projects import variable_usage
+        from endpoints.usage import endpoints_needing
+
+        variable_usage.register_needing(endpoints_needing)

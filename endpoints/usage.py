@@ -1,4 +1,4 @@
-"""Finds what still needs an endpoint."""
+"""Finds what still needs an endpoint, and the endpoints that need a variable."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from uuid import UUID
 from django.db.models import PROTECT
 from django.utils.translation import gettext as _
 
+from codestream.core.references import variable_name
+from codestream.projects.models import Variable
 from endpoints.models import Endpoint
 from pipelines import task_kinds
 from pipelines.definition import DefinitionError, parse
@@ -31,6 +33,13 @@ def pipelines_naming(project_id: UUID, name: str) -> Iterator[str]:
         revision = pipeline.current_revision
         if revision is not None and name in _endpoints_in(revision.source):
             yield _("pipeline %(name)s") % {"name": pipeline.name}
+
+
+def endpoints_needing(variable: Variable) -> Iterator[str]:
+    """The endpoints of which a credential is in the variable."""
+    for endpoint in Endpoint.objects.filter(project_id=variable.project_id):
+        if variable.name in map(variable_name, endpoint.credentials.values()):
+            yield _("endpoint %(name)s") % {"name": endpoint.name}
 
 
 def _rows_with(endpoint: Endpoint) -> Iterator[str]:

@@ -9,3 +9,9 @@ class PipelinesConfig(AppConfig):
 
     name = "pipelines"
     verbose_name = _("Pipelines")
+
+    def ready(self) -> None:
+        from codestream.projects import variable_usage
+        from pipelines.usage import pipelines_mentioning
+
+        variable_usage.register_mentioning(pipelines_mentioning)

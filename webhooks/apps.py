@@ -14,10 +14,12 @@ class WebhooksConfig(AppConfig):
 
     def ready(self) -> None:
         from codestream.core import work
+        from codestream.projects import variable_usage
         from webhooks import signals  # noqa: F401
         from webhooks.judging import fail_event, in_turn, judge_event, next_in_line
         from webhooks.mirror_worker import fail_hook, reconcile
         from webhooks.models import RegistryEvent, RemoteHook
+        from webhooks.usage import webhooks_needing
 
         events = work.WorkKind(
             name="event",
@@ -38,3 +40,4 @@ class WebhooksConfig(AppConfig):
             related=("endpoint", "webhook"),
         )
         work.register(hooks)
+        variable_usage.register_needing(webhooks_needing)

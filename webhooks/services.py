@@ -96,10 +96,16 @@ def delete_webhook(*, webhook: DockerWebhook) -> None:
 def resolve_token(webhook: DockerWebhook) -> ApiToken | None:
     """Return the live token behind the webhook's API token, a literal or ``${var.name}``."""
     text = webhook.api_token.strip()
-    if variable := VARIABLE.fullmatch(text):
-        rows = Variable.objects.filter(project_id=webhook.project_id, name=variable[1])
+    if name := variable_of_token(webhook):
+        rows = Variable.objects.filter(project_id=webhook.project_id, name=name)
         text = next((row.value for row in rows), "")
     return find_token(text) if text else None
+
+
+def variable_of_token(webhook: DockerWebhook) -> str:
+    """The name of the variable that holds the webhook's API token, empty for a literal one."""
+    found = VARIABLE.fullmatch(webhook.api_token.strip())
+    return found[1] if found else ""
 
 
 def receive_event(

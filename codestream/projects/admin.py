@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.http import HttpRequest
 
 from codestream.projects.models import Membership, Project, Variable
 
@@ -44,3 +45,7 @@ class VariableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("name",)
     autocomplete_fields = ("project",)
     exclude = ("value",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Variable | None = None) -> bool:
+        """Its own page deletes one, and says what still needs it."""
+        return False

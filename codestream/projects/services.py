@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from codestream.accounts.models import User
 from codestream.core.errors import Refused
 from codestream.projects.models import Membership, Project, Variable
+from codestream.projects.variable_usage import needing
 
 
 def create_project(*, name: str, description: str, creator: User) -> Project:
@@ -58,6 +59,20 @@ def save_variable(*, variable: Variable) -> Variable:
     except IntegrityError as error:
         raise Refused(_("The project has a variable with this name.")) from error
     return variable
+
+
+def delete_variable(*, variable: Variable) -> None:
+    """Delete a variable. Raises Refused, naming what does not work without it."""
+    _require_unneeded(variable)
+    variable.delete()
+
+
+def _require_unneeded(variable: Variable) -> None:
+    if users := needing(variable):
+        raise Refused(
+            _("The variable is in use by %(users)s. Change or delete that first.")
+            % {"users": ", ".join(users)}
+        )
 
 
 def _keep_an_administrator(membership: Membership, *, leaving: bool) -> None:

@@ -23,7 +23,8 @@ from codestream.projects.access import projects_allowing
 from codestream.projects.forms import SecretVariableForm, VariableForm
 from codestream.projects.models import Variable
 from codestream.projects.permissions import Action, require
-from codestream.projects.services import create_variable, save_variable
+from codestream.projects.services import create_variable, delete_variable, save_variable
+from codestream.projects.variable_usage import mentioning, needing
 
 ICONS = {Variable.Type.SECRET: "key", Variable.Type.RESTRICTED: "shield"}
 
@@ -117,8 +118,14 @@ def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
-    """Delete a variable."""
-    _changeable(request, pk).delete()
+    """Delete a variable that nothing needs any more; say which pipelines will miss it."""
+    variable = _changeable(request, pk)
+    try:
+        delete_variable(variable=variable)
+    except Refused as refusal:
+        messages.error(request, refusal.user_message)
+        return redirect("projects:edit-variable", pk)
+    _say_deleted(request, variable)
     return redirect("projects:variables")
 
 
@@ -138,6 +145,15 @@ def _saved(request: SignedInRequest, form: VariableForm, variable: Variable) -> 
         return False
     messages.success(request, _("Variable %(name)s saved.") % {"name": variable.name})
     return True
+
+
+def _say_deleted(request: SignedInRequest, variable: Variable) -> None:
+    said = {"name": variable.name, "users": ", ".join(mentioning(variable))}
+    if said["users"]:
+        still = _("Variable %(name)s deleted. Still mentioned by %(users)s.")
+        messages.warning(request, still % said)
+    else:
+        messages.success(request, _("Variable %(name)s deleted.") % said)
 
 
 def _created(form: SecretVariableForm) -> Variable | None:
@@ -167,5 +183,12 @@ def _tell_page(form: SecretVariableForm, variable: Variable) -> HttpResponse:
 
 
 def _form_page(request: SignedInRequest, form: VariableForm) -> HttpResponse:
-    context = {"nav": "variables", "form": form, "variable": form.variable}
+    variable = form.variable
+    context = {
+        "nav": "variables",
+        "form": form,
+        "variable": variable,
+        "needing": needing(variable) if variable else [],
+        "mentioning": mentioning(variable) if variable else [],
+    }
     return page(request, "projects/variable.html", context, status=form_status(form))
