@@ -52,7 +52,12 @@ def create_variable(*, project: Project, name: str, kind: str, value: str) -> Va
 
 
 def save_variable(*, variable: Variable) -> Variable:
-    """Keep a variable. Raises Refused when the project has another one of that name."""
+    """Keep a variable. Raises Refused when the project has another one of that name, and for
+    another name of one that is needed under its own.
+    """
+    before = Variable.objects.filter(pk=variable.pk).first()
+    if before is not None and before.name != variable.name:
+        _require_unneeded(before)
     try:
         with transaction.atomic():
             variable.save()

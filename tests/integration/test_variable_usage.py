@@ -48,6 +48,20 @@ def test_a_webhook_whose_token_is_in_a_variable_keeps_it(cast: Cast, variable: V
     assert Variable.objects.filter(pk=variable.pk).exists()
 
 
+def test_a_variable_that_is_needed_keeps_its_name(cast: Cast, variable: Variable) -> None:
+    DockerWebhookFactory(project=cast.project, name="push", api_token="${var.hub-token}")
+    entered = {"type": "SECRET", "name": "renamed", "value": "", "description": "of the robot"}
+    client, url = cast.client("member"), f"/variables/{variable.pk}/"
+
+    renamed = client.post(url, entered)
+    described = client.post(url, entered | {"name": "hub-token"})
+
+    variable.refresh_from_db()
+    assert (renamed.status_code, described.status_code) == (422, 302)
+    assert "in use by webhook push." in renamed.text
+    assert (variable.name, variable.description) == ("hub-token", "of the robot")
+
+
 def test_neither_another_name_nor_another_project_keeps_it(cast: Cast, variable: Variable) -> None:
     longer = {"username": "robot", "password": "${var.hub-token-2}"}
     same = {"username": "robot", "password": "${var.hub-token}"}
