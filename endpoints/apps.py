@@ -11,7 +11,8 @@ class EndpointsConfig(AppConfig):
     verbose_name = _("Endpoints")
 
     def ready(self) -> None:
-        from codestream.projects import variable_usage
-        from endpoints.usage import endpoints_needing
+        from codestream.projects import belongings, variable_usage
+        from endpoints.usage import delete_endpoints, endpoints_needing
 
+        belongings.register(belongings.Belongings(delete=delete_endpoints))
         variable_usage.register_needing(endpoints_needing)

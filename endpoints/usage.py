@@ -10,7 +10,7 @@ from django.db.models import PROTECT
 from django.utils.translation import gettext as _
 
 from codestream.core.references import variable_name
-from codestream.projects.models import Variable
+from codestream.projects.models import Project, Variable
 from endpoints.models import Endpoint
 from pipelines import task_kinds
 from pipelines.definition import DefinitionError, parse
@@ -40,6 +40,11 @@ def endpoints_needing(variable: Variable) -> Iterator[str]:
     for endpoint in Endpoint.objects.filter(project_id=variable.project_id):
         if variable.name in map(variable_name, endpoint.credentials.values()):
             yield _("endpoint %(name)s") % {"name": endpoint.name}
+
+
+def delete_endpoints(project: Project) -> None:
+    """Delete the endpoints of a project that ends. Raises ProtectedError for what needs them."""
+    Endpoint.objects.filter(project=project).delete()
 
 
 def _rows_with(endpoint: Endpoint) -> Iterator[str]:

@@ -11,7 +11,9 @@ class PipelinesConfig(AppConfig):
     verbose_name = _("Pipelines")
 
     def ready(self) -> None:
-        from codestream.projects import variable_usage
+        from codestream.projects import belongings, variable_usage
+        from pipelines.services import delete_pipelines
         from pipelines.usage import pipelines_mentioning
 
+        belongings.register(belongings.Belongings(delete=delete_pipelines))
         variable_usage.register_mentioning(pipelines_mentioning)

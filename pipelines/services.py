@@ -89,6 +89,12 @@ def delete_pipeline(*, pipeline: Pipeline) -> None:
         ) from error
 
 
+def delete_pipelines(project: Project) -> None:
+    """Delete the pipelines of a project that ends, as ``delete_pipeline`` does."""
+    for pipeline in Pipeline.objects.filter(project=project):
+        delete_pipeline(pipeline=pipeline)
+
+
 def _locked(pipeline: Pipeline) -> Pipeline:
     """Read the row again under a lock, so that revision numbers have no gap and no double."""
     return Pipeline.objects.select_for_update().get(pk=pipeline.pk)

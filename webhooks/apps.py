@@ -14,12 +14,12 @@ class WebhooksConfig(AppConfig):
 
     def ready(self) -> None:
         from codestream.core import work
-        from codestream.projects import variable_usage
+        from codestream.projects import belongings, variable_usage
         from webhooks import signals  # noqa: F401
         from webhooks.judging import fail_event, in_turn, judge_event, next_in_line
         from webhooks.mirror_worker import fail_hook, reconcile
         from webhooks.models import RegistryEvent, RemoteHook
-        from webhooks.usage import webhooks_needing
+        from webhooks.usage import webhooks_in, webhooks_needing
 
         events = work.WorkKind(
             name="event",
@@ -40,4 +40,5 @@ class WebhooksConfig(AppConfig):
             related=("endpoint", "webhook"),
         )
         work.register(hooks)
+        belongings.register(belongings.Belongings(needing=webhooks_in))
         variable_usage.register_needing(webhooks_needing)

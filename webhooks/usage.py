@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
 
-from codestream.projects.models import Variable
-from webhooks.models import DockerWebhook
+from codestream.projects.models import Project, Variable
+from webhooks.models import DockerWebhook, RemoteHook
 from webhooks.services import variable_of_token
 
 
@@ -16,3 +16,11 @@ def webhooks_needing(variable: Variable) -> Iterator[str]:
     for webhook in DockerWebhook.objects.filter(project_id=variable.project_id):
         if variable_of_token(webhook) == variable.name:
             yield _("webhook %(name)s") % {"name": webhook.name}
+
+
+def webhooks_in(project: Project) -> Iterator[str]:
+    """The webhooks of the project, and the hooks that deleted ones left behind in Docker Hub."""
+    for webhook in DockerWebhook.objects.filter(project=project):
+        yield _("webhook %(name)s") % {"name": webhook.name}
+    for hook in RemoteHook.objects.filter(endpoint__project=project, webhook=None):
+        yield _("%(name)s, left in Docker Hub") % {"name": hook.remote_name}

@@ -14,9 +14,9 @@ from codestream.projects.permissions import BY_PROJECT_ROLE, BY_SERVICE_ROLE, Ac
 def projects_allowing(user: User, action: Action) -> QuerySet[Project]:
     """The projects in which the person may do this; for an active account."""
     if user.is_superuser or action in BY_SERVICE_ROLE[user.service_role]:
-        return Project.objects.all()
+        return Project.objects.live()
     roles = [role for role, actions in BY_PROJECT_ROLE.items() if action in actions]
-    return Project.objects.filter(memberships__user=user, memberships__role__in=roles)
+    return Project.objects.live().filter(memberships__user=user, memberships__role__in=roles)
 
 
 def projects_seen(user: User) -> list[UUID] | None:

@@ -23,6 +23,11 @@ class ProjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("name", "state", "created_at")
     search_fields = ("name",)
     inlines = (MembershipInline,)
+    readonly_fields = ("state",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Project | None = None) -> bool:
+        """Its own page deletes one, and says what still needs it."""
+        return False
 
 
 @admin.register(Membership)

@@ -94,7 +94,7 @@ class ProjectField(forms.ModelChoiceField):  # type: ignore[type-arg]
 
 
 class ProjectForm(forms.Form):
-    """A new project."""
+    """A project, new or stored."""
 
     name = forms.CharField(label=_("Name"), max_length=100)
     description = forms.CharField(label=_("Description"), max_length=500, required=False)

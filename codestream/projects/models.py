@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
@@ -19,11 +20,16 @@ from codestream.core.models import Entity
 class ProjectQuerySet(models.QuerySet["Project"]):
     """Questions about projects."""
 
+    def live(self) -> Self:
+        """Those that are not deleted: of a deleted one the row is left, for its history."""
+        return self.exclude(state=Project.State.DELETED)
+
     def visible_to(self, user: User | AnonymousUser) -> Self:
         """Every project for a service role that reads all, else those one belongs to."""
         if not isinstance(user, User):
             return self.none()
-        return self if user.reads_all_projects else self.filter(memberships__user=user)
+        live = self.live()
+        return live if user.reads_all_projects else live.filter(memberships__user=user)
 
 
 class Project(Entity):
@@ -31,7 +37,7 @@ class Project(Entity):
 
     class State(models.TextChoices):
         ACTIVE = "ACTIVE", _("Active")
-        DELETING = "DELETING", _("Being deleted")
+        DELETED = "DELETED", _("Deleted")
 
     name = models.CharField(_("name"), max_length=100)
     description = models.TextField(_("description"), blank=True)
@@ -45,12 +51,17 @@ class Project(Entity):
             models.UniqueConstraint(
                 Lower("name"),
                 name="project_name_unique",
+                condition=~Q(state="DELETED"),
                 violation_error_message=_("Another project has this name."),
             )
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.state == self.State.DELETED
 
 
 Row = TypeVar("Row", bound=models.Model)
@@ -60,7 +71,7 @@ class ProjectOwnedQuerySet(models.QuerySet[Row]):
     """Questions about rows that belong to a project."""
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """Those of the projects that one can see."""
+        """Those of the projects that one can see; of deleted ones for who sees all."""
         if isinstance(user, User) and user.reads_all_projects:
             return self
         return self.filter(project__in=Project.objects.visible_to(user))

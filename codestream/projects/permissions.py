@@ -43,8 +43,13 @@ BY_PROJECT_ROLE: Mapping[str, frozenset[Action]] = {
 
 
 def can(user: User | AnonymousUser, action: Action, project: Project) -> bool:
-    """Whether the person may: the service role and the project role add up."""
+    """Whether the person may: the service role and the project role add up.
+
+    In a deleted project there is nothing left but to read.
+    """
     if not isinstance(user, User) or not user.is_active:
+        return False
+    if project.is_deleted and action != Action.READ:
         return False
     if user.is_superuser or action in BY_SERVICE_ROLE[user.service_role]:
         return True

@@ -1,14 +1,18 @@
-"""What is done with projects: made, people added, given roles and removed; variables kept."""
+"""What is done with projects, their people and their variables."""
 
 from __future__ import annotations
 
 from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
 from django.utils.translation import gettext as _
 
 from codestream.accounts.models import User
 from codestream.core.errors import Refused
+from codestream.projects import belongings
 from codestream.projects.models import Membership, Project, Variable
 from codestream.projects.variable_usage import needing
+
+NAMED = 5
 
 
 def create_project(*, name: str, description: str, creator: User) -> Project:
@@ -20,6 +24,54 @@ def create_project(*, name: str, description: str, creator: User) -> Project:
     except IntegrityError as error:
         raise Refused(_("Another project has this name.")) from error
     return project
+
+
+def update_project(*, project: Project, name: str, description: str) -> None:
+    """Give a project another name or description. Raises Refused when the name is taken."""
+    project.name, project.description = name, description
+    try:
+        with transaction.atomic():
+            project.save(update_fields=["name", "description", "updated_at"])
+    except IntegrityError as error:
+        raise Refused(_("Another project has this name.")) from error
+
+
+@transaction.atomic
+def delete_project(*, project: Project) -> None:
+    """Delete a project with everything in it but its history, which keeps the project's row.
+
+    Raises Refused, naming what still needs it.
+    """
+    # New rows may name the project: who starts an execution has locked its pipeline already.
+    locked = Project.objects.live().select_for_update(no_key=True).filter(pk=project.pk).first()
+    if locked is None:
+        return
+    _refuse_needed(locked)
+    try:
+        belongings.delete_all(locked)
+    except ProtectedError as error:
+        raise _needed_by(sorted(str(user) for user in error.protected_objects)) from error
+    # What began after the first look held rows that are deleted by now, so it is seen here.
+    _refuse_needed(locked)
+    locked.variables.all().delete()
+    locked.memberships.all().delete()
+    locked.state = Project.State.DELETED
+    locked.save(update_fields=["state", "updated_at"])
+
+
+def _refuse_needed(project: Project) -> None:
+    if users := belongings.needing(project):
+        raise _needed_by(users)
+
+
+def _needed_by(users: list[str]) -> Refused:
+    """At most a few are named: a project may have very many."""
+    named = ", ".join(users[:NAMED])
+    if len(users) > NAMED:
+        named = _("%(users)s and %(number)s more") % {"users": named, "number": len(users) - NAMED}
+    return Refused(
+        _("The project is in use by %(users)s. End or delete that first.") % {"users": named}
+    )
 
 
 def add_member(*, project: Project, user: User, role: Membership.Role) -> Membership:

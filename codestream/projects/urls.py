@@ -12,6 +12,8 @@ urlpatterns = [
     path("projects/", views.project_list, name="list"),
     path("projects/new/", views.new, name="new"),
     path("projects/<uuid:pk>/", views.detail, name="detail"),
+    path("projects/<uuid:pk>/edit/", views.edit, name="edit"),
+    path("projects/<uuid:pk>/delete/", views.delete, name="delete"),
     path("projects/<uuid:pk>/members/", views.add_member, name="add-member"),
     path(
         "projects/<uuid:pk>/members/<uuid:member_pk>/role/", views.change_role, name="change-role"

@@ -10,12 +10,14 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
 from codestream.core.pages import form_status, page, submitted
 from codestream.projects import services
+from codestream.projects.belongings import needing
 from codestream.projects.forms import MemberForm, ProjectForm, RoleForm
 from codestream.projects.models import Membership, Project
 from codestream.projects.permissions import Action, can, require
@@ -63,6 +65,44 @@ def new(request: SignedInRequest) -> HttpResponse:
 def detail(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """One project and its people."""
     return _detail_page(request, _visible(request, pk), MemberForm())
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
+    """Give a project another name or description."""
+    project = _administered(request, pk)
+    stored = {"name": project.name, "description": project.description}
+    form = ProjectForm(submitted(request), initial=stored)
+    if form.is_valid():
+        try:
+            services.update_project(project=project, **form.cleaned_data)
+            messages.success(request, _("Project %(name)s saved.") % {"name": project.name})
+            return redirect("projects:detail", pk)
+        except Refused as refusal:
+            form.add_error("name", refusal.user_message)
+    context = {
+        "nav": "projects",
+        "form": form,
+        "project": project,
+        "title": stored["name"],
+        "needing": needing(project),
+    }
+    return page(request, "projects/edit.html", context, status=form_status(form))
+
+
+@login_required
+@require_POST
+def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
+    """Delete a project that nothing needs any more."""
+    project = _administered(request, pk)
+    try:
+        services.delete_project(project=project)
+    except Refused as refusal:
+        messages.error(request, refusal.user_message)
+        return redirect("projects:edit", pk)
+    messages.success(request, _("Project %(name)s deleted.") % {"name": project.name})
+    return redirect("projects:list")
 
 
 @login_required

@@ -69,6 +69,9 @@ projects/                                             GET  200 200 200 200 200 3
 projects/new/                                         GET  403 403 403 403 403 302
 projects/new/                                         POST 403 403 403 403 403 302
 projects/<uuid:pk>/                                   GET  200 200 200 200 404 302
+projects/<uuid:pk>/edit/                              GET  200 403 403 403 404 302
+projects/<uuid:pk>/edit/                              POST 422 403 403 403 404 302
+projects/<uuid:pk>/delete/                            POST 302 403 403 403 404 302
 projects/<uuid:pk>/members/                           POST 422 403 403 403 404 302
 projects/<uuid:pk>/members/<uuid:member_pk>/role/     POST 422 403 403 403 404 302
 projects/<uuid:pk>/members/<uuid:member_pk>/remove/   POST 302 403 403 403 404 302
