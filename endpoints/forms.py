@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from codestream.accounts.models import User
 from codestream.core.errors import CodeStreamError
 from codestream.core.references import variable_name
+from codestream.core.versions import VersionedForm
 from codestream.core.widgets import SecretInput, SecretTextarea
 from codestream.projects.forms import ProjectField
 from codestream.projects.models import Project, Variable
@@ -46,7 +47,7 @@ class SecretField(forms.CharField):
         )
 
 
-class EndpointForm(forms.Form):
+class EndpointForm(VersionedForm):
     """What every endpoint has. A subclass names its fields that go into the two JSON columns.
 
     ``property_names`` and ``credential_names`` map form fields to keys of the stored JSON;
@@ -85,6 +86,7 @@ class EndpointForm(forms.Form):
         elif isinstance(project, ProjectField):
             project.offer(user)
             self._mark_secrets()
+        self.watch(endpoint)
 
     @property
     def project_name(self) -> str:

@@ -12,6 +12,7 @@ from codestream.core.certificates import CertificateFacts, read_certificate
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
 from codestream.core.http import Reach, server_certificate
+from codestream.core.versions import require_unchanged
 from endpoints.checks import check
 from endpoints.models import CheckStatus, Endpoint
 from endpoints.usage import users_of
@@ -29,6 +30,7 @@ class CheckResult:
         return self.status == CheckStatus.PASSED
 
 
+@transaction.atomic
 def save_endpoint(
     *,
     endpoint: Endpoint,
@@ -40,8 +42,9 @@ def save_endpoint(
 ) -> Endpoint:
     """Keep an endpoint, new (with its project and kind) or stored; its last check is forgotten.
 
-    Raises Refused when the project has another endpoint of that name.
+    Raises Refused when the project has another endpoint of that name, and ChangedMeanwhileError.
     """
+    require_unchanged(endpoint)
     endpoint.name, endpoint.description = name, description
     endpoint.is_restricted = is_restricted
     endpoint.properties, endpoint.credentials = properties, credentials

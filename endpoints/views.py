@@ -21,6 +21,7 @@ from codestream.core.certificates import CertificateFacts
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
 from codestream.core.pages import page, wants_fragment
+from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action, require
 from endpoints import services
@@ -213,6 +214,9 @@ def _saved(form: EndpointForm, endpoint: Endpoint) -> bool:
             properties=form.properties(),
             credentials=form.credentials(),
         )
+    except ChangedMeanwhileError as refusal:
+        form.show_change(refusal)
+        return False
     except Refused as refusal:
         form.add_error("name", refusal.user_message)
         return False

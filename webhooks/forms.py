@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
 from codestream.core.times import start_of
+from codestream.core.versions import VersionedForm
 from codestream.core.widgets import LongSelect
 from codestream.projects.access import projects_allowing
 from codestream.projects.forms import ListFilter, ProjectField, offer
@@ -85,7 +86,7 @@ class PatternField(forms.CharField):
         return text
 
 
-class WebhookForm(forms.Form):
+class WebhookForm(VersionedForm):
     """A Docker webhook in the order of the manual, with one field per input of its pipeline.
 
     The two secrets are write-only: empty keeps the stored one.
@@ -168,6 +169,7 @@ class WebhookForm(forms.Form):
         """Show ``webhook``, and over it what was ``entered`` before."""
         super().__init__(data, initial=(_shown(webhook) if webhook else {}) | dict(entered or {}))
         self.user, self.webhook = user, webhook
+        self.watch(webhook)
         projects: QuerySet[Project] = projects_allowing(user, Action.WRITE)
         project = self.fields["project"]
         if webhook is not None:

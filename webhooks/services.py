@@ -15,6 +15,7 @@ from codestream.accounts.services import find_token
 from codestream.core.clock import database_now, now
 from codestream.core.errors import Refused
 from codestream.core.metrics import EVENTS
+from codestream.core.versions import require_unchanged
 from codestream.core.work import announce
 from codestream.projects.models import Variable
 from webhooks.matching import Verdict
@@ -39,8 +40,10 @@ class SecretTakenError(Refused):
 @transaction.atomic
 def save_webhook(webhook: DockerWebhook, *, by: User, secret: str = "") -> DockerWebhook:
     """Create or change a webhook, with another secret token where one is given; Docker Hub
-    follows. Raises Refused when the name is taken, SecretTakenError for the secret.
+    follows. Raises Refused when the name is taken, SecretTakenError for the secret, and
+    ChangedMeanwhileError.
     """
+    require_unchanged(webhook)
     webhook.edited_by = by
     if secret:
         # First: what Docker Hub should hold is written down when the webhook is saved.

@@ -21,6 +21,7 @@ from codestream.core.client_address import client_address
 from codestream.core.errors import Refused
 from codestream.core.live import WHILE_LIVE
 from codestream.core.pages import form_status, page, submitted
+from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action
 from endpoints.models import EndpointKind
@@ -169,6 +170,9 @@ def _saved(request: SignedInRequest, form: WebhookForm, webhook: DockerWebhook) 
         services.save_webhook(form.apply(webhook), by=request.user, secret=secret)
     except services.SecretTakenError as refusal:
         form.add_error("secret_token", refusal.user_message)
+        return False
+    except ChangedMeanwhileError as refusal:
+        form.show_change(refusal)
         return False
     except Refused as refusal:
         form.add_error("name", refusal.user_message)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
 from codestream.core.keyset import Columns
+from codestream.core.versions import VersionedForm
 from codestream.core.widgets import LongSelect, SecretTextarea
 from codestream.projects.access import projects_allowing, projects_seen
 from codestream.projects.models import Membership, Project, Variable
@@ -124,7 +125,7 @@ class RoleForm(forms.Form):
     role = forms.ChoiceField(choices=Membership.Role.choices)
 
 
-class VariableForm(forms.Form):
+class VariableForm(VersionedForm):
     """A variable. A secret value is write-only: empty keeps the stored one."""
 
     project = ProjectField()
@@ -166,6 +167,7 @@ class VariableForm(forms.Form):
             self.fields["value"].widget = SecretTextarea(attrs=_VALUE_ATTRS)
         if variable is not None and variable.is_secret:
             self.fields["value"].help_text = _("Empty keeps the stored value.")
+        self.watch(variable)
 
     def clean(self) -> dict[str, Any]:
         """Only an administrator makes something restricted; a secret does not become readable."""

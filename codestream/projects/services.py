@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from codestream.accounts.models import User
 from codestream.core.errors import Refused
+from codestream.core.versions import require_unchanged
 from codestream.projects import belongings
 from codestream.projects.models import Membership, Project, Variable
 from codestream.projects.variable_usage import needing
@@ -103,10 +104,12 @@ def create_variable(*, project: Project, name: str, kind: str, value: str) -> Va
     return save_variable(variable=Variable(project=project, name=name, type=kind, value=value))
 
 
+@transaction.atomic
 def save_variable(*, variable: Variable) -> Variable:
     """Keep a variable. Raises Refused when the project has another one of that name, and for
-    another name of one that is needed under its own.
+    another name of one that is needed under its own; ChangedMeanwhileError.
     """
+    require_unchanged(variable)
     before = Variable.objects.filter(pk=variable.pk).first()
     if before is not None and before.name != variable.name:
         _require_unneeded(before)

@@ -19,6 +19,7 @@ from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
 from codestream.core.pages import form_status, page, submitted, wants_fragment
 from codestream.core.redact import MASK
+from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects.access import projects_allowing
 from codestream.projects.forms import SecretVariableForm, VariableForm
 from codestream.projects.models import Variable
@@ -140,6 +141,9 @@ def _changeable(request: SignedInRequest, pk: UUID) -> Variable:
 def _saved(request: SignedInRequest, form: VariableForm, variable: Variable) -> bool:
     try:
         save_variable(variable=variable)
+    except ChangedMeanwhileError as refusal:
+        form.show_change(refusal)
+        return False
     except Refused as refusal:
         form.add_error("name", refusal.user_message)
         return False

@@ -1,0 +1,89 @@
+"""Two windows on one row: the save of the later one does not undo that of the earlier unseen.
+
+A form carries when its row was last changed. The row may have changed since the form was shown,
+which the form finds out, or since the request read it, which the service does under a lock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.db import models
+from django.utils.translation import gettext as _
+
+from codestream.core.clock import now
+from codestream.core.errors import Refused
+from codestream.core.models import Timestamped
+from codestream.core.times import short_time
+
+
+class ChangedMeanwhileError(Refused):
+    """Somebody else saved the row since it was read."""
+
+    code = "changed_meanwhile"
+
+    def __init__(self, user_message: str, *, version: str) -> None:
+        super().__init__(user_message)
+        self.version = version
+
+
+class VersionedForm(forms.Form):
+    """The form of a row that others may save at the same time.
+
+    A form that carries no version was not shown by a page, and is taken as it is.
+    """
+
+    version = forms.CharField(required=False, widget=forms.HiddenInput())
+
+    def watch(self, row: Timestamped | None) -> None:
+        """Remember as which ``row`` stands now, unless an earlier page of the form did; a new row
+        has no version.
+        """
+        self._watched = row
+        if row is None:
+            del self.fields["version"]
+        else:
+            self.initial["version"] = self.initial.get("version") or _version_of(row)
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse once what was entered over an older state. Who saves again has been told."""
+        cleaned = super().clean() or self.cleaned_data
+        row, shown = self._watched, cleaned.pop("version", "")
+        if row is not None and shown and shown != _version_of(row):
+            self.show_change(_changed(row))
+        return cleaned
+
+    def show_change(self, refusal: ChangedMeanwhileError) -> None:
+        """Come back with everything that was entered, over the row as it stands now."""
+        self.add_error(None, refusal.user_message)
+        entered: Any = self.data
+        self.data = entered.copy()
+        self.data["version"] = refusal.version
+
+
+def require_unchanged(row: Timestamped) -> None:
+    """Lock the stored row until the transaction ends. Raises ChangedMeanwhileError when it is not
+    the one that was read; a new row is none yet.
+    """
+    rows: models.QuerySet[Any] = type(row)._default_manager.all()
+    stored = rows.select_for_update().filter(pk=row.pk).first()
+    if stored is not None and stored.updated_at != row.updated_at:
+        raise _changed(stored)
+
+
+def _version_of(row: Timestamped) -> str:
+    return row.updated_at.isoformat()
+
+
+def _changed(row: Timestamped) -> ChangedMeanwhileError:
+    said = {
+        "who": getattr(row, "edited_by", None),
+        "when": short_time(row.updated_at, now=now()),
+    }
+    if said["who"] is None:
+        words = _("This was changed since you opened it: %(when)s.")
+    else:
+        words = _("This was changed since you opened it: %(when)s, last edited by %(who)s.")
+    advice = _("Your entries are still here. Look at what is stored now; Save replaces it.")
+    return ChangedMeanwhileError(f"{words % said} {advice}", version=_version_of(row))

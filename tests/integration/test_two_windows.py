@@ -1,0 +1,172 @@
+"""The same form in two windows: the later save does not undo the earlier one unseen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from codestream.accounts.models import User
+from codestream.accounts.services import issue_token
+from codestream.core.versions import ChangedMeanwhileError
+from codestream.projects.models import Variable
+from codestream.projects.services import save_variable
+from endpoints.models import Endpoint
+from endpoints.services import save_endpoint, validate_endpoint
+from tests.factories import DockerRegistryFactory, DockerWebhookFactory, VariableFactory
+from tests.integration.cast import Cast
+from webhooks.models import DockerWebhook
+from webhooks.services import save_webhook
+
+Entered = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A page with a form, opened by a member; what it shows is sent with every save."""
+
+    cast: Cast
+    url: str
+    entered: Entered
+    version: str
+
+    def save(self, **changed: str) -> Any:
+        sent = self.entered | changed | {"version": self.version}
+        return self.cast.client("member").post(self.url, sent)
+
+
+@pytest.fixture
+def endpoint(cast: Cast) -> Endpoint:
+    return DockerRegistryFactory(project=cast.project)
+
+
+@pytest.fixture
+def variable(cast: Cast) -> Variable:
+    return VariableFactory(project=cast.project)
+
+
+@pytest.fixture
+def webhook(cast: Cast, endpoint: Endpoint) -> DockerWebhook:
+    _, token = issue_token(owner=cast.users["member"], name="webhook")
+    return DockerWebhookFactory(project=cast.project, endpoint=endpoint, api_token=token)
+
+
+@pytest.fixture(params=["endpoint", "variable", "webhook"])
+def row(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def open_window(cast: Cast, row: Any) -> Callable[[], Window]:
+    urls = {
+        Endpoint: f"/endpoints/{row.pk}/",
+        Variable: f"/variables/{row.pk}/",
+        DockerWebhook: f"/triggers/docker/webhooks/{row.pk}/edit/",
+    }
+
+    def window() -> Window:
+        page = cast.client("member").get(urls[type(row)])
+        shown = {field.name: field.value() for field in page.context["form"]}
+        entered = {name: str(value) for name, value in shown.items() if value}
+        return Window(
+            cast=cast, url=urls[type(row)], entered=entered, version=version_in(page.text)
+        )
+
+    return window
+
+
+def save(row: Endpoint | Variable | DockerWebhook, *, by: User) -> None:
+    if isinstance(row, Endpoint):
+        save_endpoint(
+            endpoint=row,
+            name=row.name,
+            description=row.description,
+            is_restricted=row.is_restricted,
+            properties=row.properties,
+            credentials=row.credentials,
+        )
+    elif isinstance(row, Variable):
+        save_variable(variable=row)
+    else:
+        save_webhook(row, by=by)
+
+
+def version_in(html: str) -> str:
+    (found,) = re.findall(r'name="version" value="([^"]+)"', html)
+    return str(found)
+
+
+def test_the_later_save_is_told_and_changes_nothing(
+    open_window: Callable[[], Window], row: Any
+) -> None:
+    first, second = open_window(), open_window()
+
+    saved = first.save(description="of the first")
+    refused = second.save(name="second", description="of the second")
+
+    row.refresh_from_db()
+    assert (saved.status_code, refused.status_code) == (302, 422)
+    assert row.description == "of the first"
+    assert "This was changed since you opened it: " in refused.text
+    assert 'value="second"' in refused.text
+    assert "of the second" in refused.text
+
+
+def test_who_was_told_may_save_again(open_window: Callable[[], Window], row: Any) -> None:
+    first, second = open_window(), open_window()
+    first.save(description="of the first")
+    refused = second.save(description="of the second")
+
+    told = Window(
+        cast=second.cast,
+        url=second.url,
+        entered=second.entered,
+        version=version_in(refused.text),
+    )
+    saved = told.save(description="of the second")
+
+    row.refresh_from_db()
+    assert saved.status_code == 302
+    assert row.description == "of the second"
+
+
+def test_another_mistake_forgets_not_how_old_the_window_is(
+    open_window: Callable[[], Window], row: Any
+) -> None:
+    window = open_window()
+    refused = window.save(name="")
+
+    assert version_in(refused.text) == window.version
+    assert "This was changed" not in refused.text
+    assert window.save().status_code == 302
+
+
+def test_a_validation_makes_no_window_old(cast: Cast, endpoint: Endpoint) -> None:
+    endpoint.properties = {"serverType": "DockerHub", "repoURL": "http://127.0.0.1:9/r/demo/web"}
+    endpoint.save()
+    before = Endpoint.objects.get(pk=endpoint.pk).updated_at
+
+    validate_endpoint(endpoint=endpoint)
+
+    assert Endpoint.objects.get(pk=endpoint.pk).updated_at == before
+
+
+def test_between_reading_and_saving_nobody_gets_in(cast: Cast, row: Any) -> None:
+    stale = type(row).objects.get(pk=row.pk)
+    row.save()
+
+    with pytest.raises(ChangedMeanwhileError):
+        save(stale, by=cast.users["member"])
+
+
+def test_a_webhook_tells_who_edited_it(cast: Cast, webhook: DockerWebhook) -> None:
+    url = f"/triggers/docker/webhooks/{webhook.pk}/edit/"
+    version = version_in(cast.client("member").get(url).text)
+    save_webhook(webhook, by=cast.users["owner"])
+
+    answer = cast.client("member").post(url, {"name": "late", "version": version})
+
+    assert "last edited by owner." in answer.text
