@@ -80,6 +80,7 @@ def make_pipelines(cluster_url: str, *, number: int = 1, concurrency: int = 1) -
         is_restricted=False,
         properties={"serverType": "DockerHub", "repoURL": "https://hub.docker.com/r/demo/web"},
         credentials={},
+        by=owner,
     )
     save_endpoint(
         endpoint=Endpoint(project=project, kind=EndpointKind.KUBERNETES),
@@ -88,6 +89,7 @@ def make_pipelines(cluster_url: str, *, number: int = 1, concurrency: int = 1) -
         is_restricted=False,
         properties={"kubernetesURL": cluster_url, "authType": "token"},
         credentials={"token": "of-the-stand-in"},
+        by=owner,
     )
     token = issue_token(owner=owner, name="benchmark")[1]
     hooks = []

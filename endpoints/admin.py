@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
 
 from codestream.core.admin import MadeElsewhereAdmin
 from endpoints.models import Endpoint
@@ -25,3 +28,8 @@ class EndpointAdmin(MadeElsewhereAdmin):
     search_fields = ("name",)
     exclude = ("credentials",)
     readonly_fields = ("project", "kind", "properties", "last_check_status", "last_check_message")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Remember who changed it."""
+        obj.edited_by = request.user
+        super().save_model(request, obj, form, change)

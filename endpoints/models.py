@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -45,6 +46,13 @@ class Endpoint(Entity):
     credentials = EncryptedJSONField(default=dict, blank=True)
     fingerprint = models.CharField(max_length=64, blank=True)
     is_restricted = models.BooleanField(_("restricted"), default=False)
+    edited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
+    )
     last_check_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_check_status = models.CharField(
         max_length=16, choices=CheckStatus.choices, blank=True, editable=False

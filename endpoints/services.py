@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils.translation import gettext as _
 
+from codestream.accounts.models import User
 from codestream.core.certificates import CertificateFacts, read_certificate
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
@@ -39,6 +40,7 @@ def save_endpoint(
     is_restricted: bool,
     properties: dict[str, str],
     credentials: dict[str, str],
+    by: User,
 ) -> Endpoint:
     """Keep an endpoint, new (with its project and kind) or stored; its last check is forgotten.
 
@@ -48,6 +50,7 @@ def save_endpoint(
     endpoint.name, endpoint.description = name, description
     endpoint.is_restricted = is_restricted
     endpoint.properties, endpoint.credentials = properties, credentials
+    endpoint.edited_by = by
     endpoint.last_check_at, endpoint.last_check_message = None, ""
     endpoint.last_check_status = ""
     try:

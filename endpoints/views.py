@@ -213,6 +213,7 @@ def _saved(form: EndpointForm, endpoint: Endpoint) -> bool:
             is_restricted=form.cleaned_data["is_restricted"],
             properties=form.properties(),
             credentials=form.credentials(),
+            by=form.user,
         )
     except ChangedMeanwhileError as refusal:
         form.show_change(refusal)

@@ -6,10 +6,11 @@ which the form finds out, or since the request read it, which the service does u
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.db import models
+from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from codestream.core.clock import now
@@ -57,9 +58,9 @@ class VersionedForm(forms.Form):
     def show_change(self, refusal: ChangedMeanwhileError) -> None:
         """Come back with everything that was entered, over the row as it stands now."""
         self.add_error(None, refusal.user_message)
-        entered: Any = self.data
-        self.data = entered.copy()
-        self.data["version"] = refusal.version
+        entered = cast("QueryDict", self.data).copy()
+        entered["version"] = refusal.version
+        self.data = entered
 
 
 def require_unchanged(row: Timestamped) -> None:

@@ -57,7 +57,7 @@ def create_demo(*, stand_ins: StandIns, password: str) -> Project:
     for name, role in ROLES.items():
         Membership.objects.create(project=project, user=people[name], role=role)
     _create_variables(project, people[ADMINISTRATOR], stand_ins)
-    _create_endpoints(project, stand_ins)
+    _create_endpoints(project, stand_ins, people[ADMINISTRATOR])
     _create_webhook(project, people[ADMINISTRATOR])
     return project
 
@@ -107,7 +107,7 @@ def _docker_config(stand_ins: StandIns) -> str:
     return json.dumps({"auths": {"https://index.docker.io/v1/": {"auth": auth}}})
 
 
-def _create_endpoints(project: Project, stand_ins: StandIns) -> None:
+def _create_endpoints(project: Project, stand_ins: StandIns, by: User) -> None:
     save_endpoint(
         endpoint=Endpoint(project=project, kind=EndpointKind.DOCKER_REGISTRY),
         name="demo-hub",
@@ -118,6 +118,7 @@ def _create_endpoints(project: Project, stand_ins: StandIns) -> None:
             "username": stand_ins.dockerhub_user,
             "password": stand_ins.dockerhub_password,
         },
+        by=by,
     )
     save_endpoint(
         endpoint=Endpoint(project=project, kind=EndpointKind.KUBERNETES),
@@ -126,6 +127,7 @@ def _create_endpoints(project: Project, stand_ins: StandIns) -> None:
         is_restricted=False,
         properties={"kubernetesURL": stand_ins.kubernetes_url, "authType": "token"},
         credentials={"token": stand_ins.kubernetes_token},
+        by=by,
     )
 
 

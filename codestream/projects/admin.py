@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.http import HttpRequest
 
@@ -54,3 +56,8 @@ class VariableAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Variable | None = None) -> bool:
         """Its own page deletes one, and says what still needs it."""
         return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Remember who changed it."""
+        obj.edited_by = request.user
+        super().save_model(request, obj, form, change)

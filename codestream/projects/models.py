@@ -134,6 +134,13 @@ class Variable(Entity):
     description = models.TextField(_("description"), blank=True)
     type = models.CharField(_("type"), max_length=16, choices=Type.choices, default=Type.REGULAR)
     value = EncryptedTextField(_("value"), blank=True)
+    edited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
+    )
 
     objects = VariableQuerySet.as_manager()
 

@@ -99,13 +99,14 @@ def remove_member(*, membership: Membership) -> None:
     membership.delete()
 
 
-def create_variable(*, project: Project, name: str, kind: str, value: str) -> Variable:
+def create_variable(*, project: Project, name: str, kind: str, value: str, by: User) -> Variable:
     """Make a variable. Raises Refused when the project has one of that name."""
-    return save_variable(variable=Variable(project=project, name=name, type=kind, value=value))
+    variable = Variable(project=project, name=name, type=kind, value=value)
+    return save_variable(variable=variable, by=by)
 
 
 @transaction.atomic
-def save_variable(*, variable: Variable) -> Variable:
+def save_variable(*, variable: Variable, by: User) -> Variable:
     """Keep a variable. Raises Refused when the project has another one of that name, and for
     another name of one that is needed under its own; ChangedMeanwhileError.
     """
@@ -113,6 +114,7 @@ def save_variable(*, variable: Variable) -> Variable:
     before = Variable.objects.filter(pk=variable.pk).first()
     if before is not None and before.name != variable.name:
         _require_unneeded(before)
+    variable.edited_by = by
     try:
         with transaction.atomic():
             variable.save()

@@ -140,7 +140,7 @@ def _changeable(request: SignedInRequest, pk: UUID) -> Variable:
 
 def _saved(request: SignedInRequest, form: VariableForm, variable: Variable) -> bool:
     try:
-        save_variable(variable=variable)
+        save_variable(variable=variable, by=request.user)
     except ChangedMeanwhileError as refusal:
         form.show_change(refusal)
         return False
@@ -168,6 +168,7 @@ def _created(form: SecretVariableForm) -> Variable | None:
             name=given["name"],
             kind=given["type"],
             value=given["value"],
+            by=form.user,
         )
     except Refused as refusal:
         form.add_error("name", refusal.user_message)
