@@ -17,7 +17,14 @@ from codestream.projects.access import projects_seen
 from executions.api import link_of as execution_link
 from webhooks.models import RegistryEvent
 
-_NOT_IN_LISTS = ("body", "headers", "steps", "webhook__api_token", "webhook__inputs")
+_NOT_IN_LISTS = (
+    "body",
+    "headers",
+    "steps",
+    "message_words",
+    "webhook__api_token",
+    "webhook__inputs",
+)
 
 
 @api_view(["GET"])
@@ -33,7 +40,8 @@ def registry_event(request: Request, pk: UUID) -> Response:
     """One delivery with the steps of its judgement."""
     found = RegistryEvent.objects.visible_to(cast(User, request.user))
     row = get_object_or_404(found.select_related("execution", "webhook__pipeline"), pk=pk)
-    return Response({**_document(row), "steps": row.steps})
+    steps = [{key: step[key] for key in ("name", "outcome", "detail")} for step in row.steps]
+    return Response({**_document(row), "steps": steps})
 
 
 def _link(row: RegistryEvent) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.base import Unreachable
 from endpoints.clients.docker_registry import registry_url
 from endpoints.kinds import docker_registry, repository_of
@@ -30,7 +31,7 @@ class Found:
     """A digest, or an empty one and why."""
 
     digest: str
-    why: str
+    why: Words
 
 
 class _Memory:
@@ -83,13 +84,17 @@ def find_digest(webhook: DockerWebhook, push: ImagePushed, *, received_at: datet
     the tag.
     """
     if push.digest:
-        return Found(digest=push.digest, why=f"{push.digest}, as the registry said.")
+        words = Words(gettext_noop("%(digest)s, as the registry said."), {"digest": push.digest})
+        return Found(digest=push.digest, why=words)
     if not webhook.pin_digest:
-        return Found(digest="", why="Not looked for: this webhook does not pin.")
+        words = Words(gettext_noop("Not looked for: this webhook does not pin."))
+        return Found(digest="", why=words)
     registry = registry_url(repository_of(webhook.endpoint).base_url)
     if _memory.rests(registry):
-        words = f"{registry} did not answer a moment ago; the run goes on with the tag."
-        return Found(digest="", why=words)
+        silent = gettext_noop(
+            "%(registry)s did not answer a moment ago; the run goes on with the tag."
+        )
+        return Found(digest="", why=Words(silent, {"registry": registry}))
     # Two endpoints may ask with different rights.
     key, asked_at = (str(webhook.endpoint_id), push.image, push.tag), now()
     found = _memory.answer(key, received_at)
@@ -107,8 +112,10 @@ def _ask(webhook: DockerWebhook, push: ImagePushed, registry: str) -> Found:
     except CodeStreamError as error:
         if isinstance(error, Unreachable):
             _memory.let_rest(registry)
-        return Found(digest="", why=f"{error.user_message} The run goes on with the tag.")
-    return Found(digest=digest, why=f"{digest}, as {registry} says now.")
+        words = gettext_noop("%(problem)s The run goes on with the tag.")
+        return Found(digest="", why=Words(words, {"problem": Words.plain(error.user_message)}))
+    words = gettext_noop("%(digest)s, as %(registry)s says now.")
+    return Found(digest=digest, why=Words(words, {"digest": digest, "registry": registry}))
 
 
 def forget() -> None:

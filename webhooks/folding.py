@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from codestream.core.words import Words, gettext_noop
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
@@ -33,7 +35,7 @@ class Meaning:
     """Whether the delivery means the known push, and why."""
 
     is_same: bool
-    why: str
+    why: Words
 
 
 def meaning_of(delivery: Delivery, known: Known, *, settle: timedelta) -> Meaning:
@@ -43,14 +45,21 @@ def meaning_of(delivery: Delivery, known: Known, *, settle: timedelta) -> Meanin
     nothing is folded.
     """
     if not settle:
-        return Meaning(is_same=False, why="Folding is off: every delivery is a push of its own.")
+        words = Words(gettext_noop("Folding is off: every delivery is a push of its own."))
+        return Meaning(is_same=False, why=words)
     if delivery.digest and known.digest:
+        digest = {"digest": known.digest}
         if delivery.digest == known.digest:
-            return Meaning(is_same=True, why=f"The tag still stands for {known.digest}.")
-        return Meaning(is_same=False, why=f"The tag stood for {known.digest} before.")
+            words = Words(gettext_noop("The tag still stands for %(digest)s."), digest)
+            return Meaning(is_same=True, why=words)
+        words = Words(gettext_noop("The tag stood for %(digest)s before."), digest)
+        return Meaning(is_same=False, why=words)
     if delivery.pushed_at is not None and delivery.pushed_at == known.pushed_at:
-        return Meaning(is_same=True, why="Docker Hub names the same time of the push.")
-    seconds = settle.total_seconds()
+        words = Words(gettext_noop("Docker Hub names the same time of the push."))
+        return Meaning(is_same=True, why=words)
+    window = {"seconds": f"{settle.total_seconds():.0f}"}
     if abs(delivery.received_at - known.received_at) < settle:
-        return Meaning(is_same=True, why=f"The same tag within {seconds:.0f} s, without a digest.")
-    return Meaning(is_same=False, why=f"The same tag came more than {seconds:.0f} s ago.")
+        words = Words(gettext_noop("The same tag within %(seconds)s s, without a digest."), window)
+        return Meaning(is_same=True, why=words)
+    words = Words(gettext_noop("The same tag came more than %(seconds)s s ago."), window)
+    return Meaning(is_same=False, why=words)

@@ -81,7 +81,7 @@ class PatternField(forms.CharField):
     def clean(self, value: Any) -> str:
         """Refuse what is no usable pattern, in words."""
         text: str = super().clean(value)
-        if problem := check_pattern(text):
+        if problem := check_pattern(text, gettext):
             raise ValidationError(problem)
         return text
 

@@ -105,7 +105,7 @@ def _accept(webhook: DockerWebhook, body: bytes, request: Request) -> Response:
         )
         with logging_about(event=str(event.pk)):
             logger.info("A delivery for %s from %s is no JSON.", webhook, address)
-        answer = {"id": str(event.pk), "verdict": event.verdict, "message": first.reason}
+        answer = {"id": str(event.pk), "verdict": event.verdict, "message": event.message}
         return Response(answer, status=400 if webhook.registry_kind in TRIES_ONCE else 200)
     events = receive_events(
         webhook=webhook, body=body, headers=headers, remote_addr=address, parts=len(parsed)

@@ -5,20 +5,20 @@ when the push passes, in an execution; both in one transaction, so that a push s
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
-from django.utils.translation import gettext as _
 
 from codestream.accounts.models import ApiToken
 from codestream.accounts.services import note_use
 from codestream.core.errors import CodeStreamError
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EVENTS
+from codestream.core.words import Words, gettext_noop
 from codestream.core.work import Claim, finishing
 from codestream.projects.permissions import Action, can
 from endpoints.kinds import repository_of
@@ -28,7 +28,7 @@ from executions.services import start_execution
 from pipelines.docker_parameters import inject_docker
 from webhooks.digests import find_digest
 from webhooks.folding import Delivery, Known, Meaning, meaning_of
-from webhooks.matching import Judgement, Step, StepOutcome, Verdict
+from webhooks.matching import Judgement, Step, StepName, StepOutcome, Verdict
 from webhooks.models import DockerWebhook, Push, RegistryEvent
 from webhooks.readers import reader_for
 from webhooks.registries.base import ImagePushed, Malformed
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 MOST_RUNS = 10
 RUNS_WITHIN = timedelta(minutes=1)
 """More runs of one webhook and tag in this time are a loop: a pipeline pushes what it hears of."""
-INVALID_TOKEN = "Invalid Oauth Refresh token. Verify webhook configuration."  # noqa: S105
+INVALID_TOKEN = Words(gettext_noop("Invalid Oauth Refresh token. Verify webhook configuration."))
 
 
 def judge_event(claim: Claim) -> None:
@@ -64,7 +64,8 @@ def fail_event(claim: Claim, message: str) -> None:
     """Give the delivery the verdict FAILED because of a fault of ours."""
     event: RegistryEvent = claim.row
     with finishing(claim, wake_at=None):
-        _keep(event, _ended(Verdict.FAILED, "internal", message, step="Codestream"))
+        words = Words.plain(message)
+        _keep(event, _ended(Verdict.FAILED, "internal", words, step=StepName.CODESTREAM))
 
 
 def in_turn() -> Q:
@@ -89,7 +90,7 @@ def _read(event: RegistryEvent) -> ImagePushed | Judgement:
     if isinstance(parsed, ImagePushed):
         return parsed
     verdict = Verdict.REJECTED if isinstance(parsed, Malformed) else Verdict.IGNORED
-    return _ended(verdict, parsed.reason_code, parsed.reason, step="Body")
+    return _ended(verdict, parsed.reason_code, parsed.reason, step=StepName.BODY)
 
 
 def _judgement(event: RegistryEvent, push: ImagePushed | Judgement) -> Judgement:
@@ -97,16 +98,24 @@ def _judgement(event: RegistryEvent, push: ImagePushed | Judgement) -> Judgement
         return push
     webhook = event.webhook
     if webhook is None:
-        return _ended(Verdict.REJECTED, "no_webhook", _("The webhook is deleted."), step="Webhook")
+        words = Words(gettext_noop("The webhook is deleted."))
+        return _ended(Verdict.REJECTED, "no_webhook", words, step=StepName.WEBHOOK)
     judgement = judge_push(webhook, push)
-    origin = Step(name="Secret token", outcome=StepOutcome.PASSED, detail=_ORIGINS[event.source])
+    detail = Words(_ORIGINS[event.source])
+    origin = Step(name=StepName.SECRET_TOKEN, outcome=StepOutcome.PASSED, detail=detail)
     return replace(judgement, steps=(origin, *judgement.steps))
 
 
 _ORIGINS: dict[str, str] = {
-    RegistryEvent.Source.DELIVERY: "The delivery carried the secret token of the webhook.",
-    RegistryEvent.Source.RECOVERED: "No delivery came; Codestream found the push by itself.",
-    RegistryEvent.Source.RERUN: "Not a delivery: somebody let an earlier one run again.",
+    RegistryEvent.Source.DELIVERY: gettext_noop(
+        "The delivery carried the secret token of the webhook."
+    ),
+    RegistryEvent.Source.RECOVERED: gettext_noop(
+        "No delivery came; Codestream found the push by itself."
+    ),
+    RegistryEvent.Source.RERUN: gettext_noop(
+        "Not a delivery: somebody let an earlier one run again."
+    ),
 }
 
 
@@ -121,7 +130,8 @@ def _pinned(
         push = replace(push, digest=event.rerun_of.digest)
     found = find_digest(webhook, push, received_at=event.created_at)
     outcome = StepOutcome.PASSED if found.digest else StepOutcome.SKIPPED
-    return replace(push, digest=found.digest), _with(judgement, "Digest", outcome, found.why)
+    judgement = _with(judgement, StepName.DIGEST, outcome, found.why)
+    return replace(push, digest=found.digest), judgement
 
 
 def _start(
@@ -130,28 +140,34 @@ def _start(
     meaning, known = _meaning(event, webhook, push)
     if known is not None and meaning.is_same:
         return _folded(event, known, push, judgement, meaning.why)
-    judgement = _passed(judgement, "Duplicate", meaning.why)
+    judgement = _passed(judgement, StepName.DUPLICATE, meaning.why)
     if _is_for_the_record(event, webhook):
-        words = "The webhook only records pushes that came without a delivery. Re-run starts it."
-        return _then(judgement, Verdict.IGNORED, "record_only", words, step="Recovery")
+        return _then(
+            judgement, Verdict.IGNORED, "record_only", _RECORD_ONLY, step=StepName.RECOVERY
+        )
     if _runs_in_a_loop(event, webhook, push):
-        stop_webhook(webhook=webhook, because=_LOOP % {"tag": push.tag, "runs": MOST_RUNS})
-        return _then(judgement, Verdict.IGNORED, "loop", webhook.stopped_because, step="Loop")
+        words = Words(_LOOP, {"tag": push.tag, "runs": MOST_RUNS})
+        stop_webhook(webhook=webhook, because=str(words))
+        return _then(judgement, Verdict.IGNORED, "loop", words, step=StepName.LOOP)
     token = resolve_token(webhook)
     if token is None:
-        return _then(judgement, Verdict.FAILED, "token", INVALID_TOKEN, step="API token")
+        return _then(judgement, Verdict.FAILED, "token", INVALID_TOKEN, step=StepName.API_TOKEN)
     if not can(token.owner, Action.EXECUTE, webhook.project):
-        words = _("%(user)s may not run pipelines in project %(project)s.") % {
-            "user": token.owner.username,
-            "project": webhook.project.name,
-        }
-        return _then(judgement, Verdict.FAILED, "identity", words, step="API token")
+        words = Words(
+            gettext_noop("%(user)s may not run pipelines in project %(project)s."),
+            {"user": token.owner.username, "project": webhook.project.name},
+        )
+        return _then(judgement, Verdict.FAILED, "identity", words, step=StepName.API_TOKEN)
     note_use(token=token)
-    judgement = _passed(judgement, "API token", f"Runs as {token.owner.username}.")
+    words = Words(gettext_noop("Runs as %(user)s."), {"user": token.owner.username})
+    judgement = _passed(judgement, StepName.API_TOKEN, words)
     return _execute(event, webhook, push, judgement, token)
 
 
-_LOOP = (
+_RECORD_ONLY = Words(
+    gettext_noop("The webhook only records pushes that came without a delivery. Re-run starts it.")
+)
+_LOOP = gettext_noop(
     "More than %(runs)s runs in a minute for the tag %(tag)s: the webhook is disabled. Does the "
     "pipeline push the image that it listens to? Enable the webhook when that is mended."
 )
@@ -167,13 +183,14 @@ def _meaning(
 ) -> tuple[Meaning, RegistryEvent | None]:
     """Whether this is a push that is known already, and the delivery that first told of it."""
     if event.source == RegistryEvent.Source.RERUN:
-        return Meaning(is_same=False, why="Asked for by a person."), None
+        return Meaning(is_same=False, why=Words(gettext_noop("Asked for by a person."))), None
     current = Push.objects.current().filter(webhook=webhook, repository=push.image, tag=push.tag)
     told = RegistryEvent.objects.filter(push__in=current).select_related("push")
     told = told.only("created_at", "pushed_at", "push")
     first = told.order_by("created_at", "pk").first()
     if first is None or first.push is None:
-        return Meaning(is_same=False, why="The first push of this tag."), None
+        words = Words(gettext_noop("The first push of this tag."))
+        return Meaning(is_same=False, why=words), None
     known = Known(digest=first.push.digest, received_at=first.created_at, pushed_at=first.pushed_at)
     delivery = Delivery(digest=push.digest, received_at=event.created_at, pushed_at=push.pushed_at)
     settle = timedelta(seconds=webhook.settle_seconds)
@@ -181,13 +198,13 @@ def _meaning(
 
 
 def _folded(
-    event: RegistryEvent, known: RegistryEvent, push: ImagePushed, judgement: Judgement, why: str
+    event: RegistryEvent, known: RegistryEvent, push: ImagePushed, judgement: Judgement, why: Words
 ) -> Judgement:
     """The delivery tells of a push that is known; what it knows more is kept."""
     event.duplicate_of, event.push = known, known.push
     if push.digest and known.push is not None and not known.push.digest:
         Push.objects.filter(pk=known.push.pk).update(digest=push.digest)
-    return _then(judgement, Verdict.DUPLICATE, "duplicate", why, step="Duplicate")
+    return _then(judgement, Verdict.DUPLICATE, "duplicate", why, step=StepName.DUPLICATE)
 
 
 def _runs_in_a_loop(event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed) -> bool:
@@ -223,14 +240,19 @@ def _execute(
             )
     except CodeStreamError as error:
         event.push = None
-        return _then(judgement, Verdict.FAILED, error.code, error.user_message, step="Pipeline")
+        words = Words.plain(error.user_message)
+        return _then(judgement, Verdict.FAILED, error.code, words, step=StepName.PIPELINE)
     event.execution = execution
     number = revision_number(execution.revision_id)
-    revision = f"{execution.pipeline_name}, revision {number}"
-    judgement = _passed(judgement, "Pipeline", revision)
-    judgement = _passed(judgement, "Inputs", _inputs_in_words(injected, given))
-    judgement = _passed(judgement, "Execution", str(execution))
-    return _ended(Verdict.TRIGGERED, "triggered", f"Started {execution}.", steps=judgement.steps)
+    revision = Words(
+        gettext_noop("%(pipeline)s, revision %(number)s"),
+        {"pipeline": execution.pipeline_name, "number": number},
+    )
+    judgement = _passed(judgement, StepName.PIPELINE, revision)
+    judgement = _passed(judgement, StepName.INPUTS, _inputs_in_words(injected, given))
+    judgement = _passed(judgement, StepName.EXECUTION, Words.plain(str(execution)))
+    started = Words(gettext_noop("Started %(execution)s."), {"execution": str(execution)})
+    return _ended(Verdict.TRIGGERED, "triggered", started, steps=judgement.steps)
 
 
 def _start_key(event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed) -> str:
@@ -242,16 +264,18 @@ def _start_key(event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed) 
     return f"push:{event.push.pk}"
 
 
-def _inputs_in_words(injected: dict[str, str], given: dict[str, str]) -> str:
+def _inputs_in_words(injected: dict[str, str], given: dict[str, str]) -> Words:
     own = sorted(set(given) - set(injected))
-    parts = [
-        f"from the push: {', '.join(injected)}"
-        if injected
-        else "the pipeline takes none of a push",
-        f"from the webhook: {', '.join(own)}" if own else "",
-    ]
-    words = "; ".join(filter(None, parts))
-    return f"{words[0].upper()}{words[1:]}."
+    text = _SOURCES[bool(injected), bool(own)]
+    return Words(text, {"injected": ", ".join(injected), "own": ", ".join(own)})
+
+
+_SOURCES = {
+    (True, True): gettext_noop("From the push: %(injected)s; from the webhook: %(own)s."),
+    (True, False): gettext_noop("From the push: %(injected)s."),
+    (False, True): gettext_noop("The pipeline takes none of a push; from the webhook: %(own)s."),
+    (False, False): gettext_noop("The pipeline takes none of a push."),
+}
 
 
 def _declared(webhook: DockerWebhook) -> list[str]:
@@ -311,11 +335,11 @@ def _keep(event: RegistryEvent, judgement: Judgement) -> None:
     transaction.on_commit(partial(_note_the_verdict, event))
     event.verdict = judgement.verdict
     event.reason_code = judgement.reason_code
-    event.message = judgement.message
-    event.steps = [asdict(step) for step in judgement.steps]
+    event.say(judgement.message)
+    event.steps = [step.as_json() for step in judgement.steps]
     # The claim's own columns were written a moment ago; the row read before must not undo them.
-    columns = "verdict reason_code message steps owner namespace repository image tag digest"
-    more = "repo_status callback_url pushed_at push execution duplicate_of updated_at"
+    columns = "verdict reason_code message message_words steps owner namespace repository image tag"
+    more = "digest repo_status callback_url pushed_at push execution duplicate_of updated_at"
     event.save(update_fields=f"{columns} {more}".split())
 
 
@@ -329,9 +353,9 @@ def _note_the_verdict(event: RegistryEvent) -> None:
 def _ended(
     verdict: Verdict,
     reason_code: str,
-    message: str,
+    message: Words,
     *,
-    step: str = "",
+    step: StepName | None = None,
     steps: tuple[Step, ...] = (),
 ) -> Judgement:
     last = (Step(name=step, outcome=StepOutcome.FAILED, detail=message),) if step else ()
@@ -341,16 +365,16 @@ def _ended(
 
 
 def _then(
-    judgement: Judgement, verdict: Verdict, reason_code: str, message: str, *, step: str
+    judgement: Judgement, verdict: Verdict, reason_code: str, message: Words, *, step: StepName
 ) -> Judgement:
     return _ended(verdict, reason_code, message, step=step, steps=judgement.steps)
 
 
-def _passed(judgement: Judgement, name: str, detail: str) -> Judgement:
+def _passed(judgement: Judgement, name: StepName, detail: Words) -> Judgement:
     return _with(judgement, name, StepOutcome.PASSED, detail)
 
 
-def _with(judgement: Judgement, name: str, outcome: StepOutcome, detail: str) -> Judgement:
+def _with(judgement: Judgement, name: StepName, outcome: StepOutcome, detail: Words) -> Judgement:
     return replace(
         judgement,
         steps=(*judgement.steps, Step(name=name, outcome=outcome, detail=detail)),

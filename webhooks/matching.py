@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from codestream.core.json_types import JsonObject
+from codestream.core.words import Words, gettext_noop
 from webhooks.patterns import PatternError, matches
 from webhooks.registries.base import ImagePushed
 
@@ -35,13 +37,51 @@ class StepOutcome(StrEnum):
     SKIPPED = "SKIPPED"
 
 
+class StepName(StrEnum):
+    """The questions of a judgement."""
+
+    BODY = gettext_noop("Body")
+    WEBHOOK = gettext_noop("Webhook")
+    SECRET_TOKEN = gettext_noop("Secret token")
+    ENABLED = gettext_noop("Enabled")
+    SERVER_TYPE = gettext_noop("Server type")
+    ENDPOINT = gettext_noop("Endpoint")
+    IMAGE = gettext_noop("Image")
+    TAG = gettext_noop("Tag")
+    DIGEST = gettext_noop("Digest")
+    DUPLICATE = gettext_noop("Duplicate")
+    RECOVERY = gettext_noop("Recovery")
+    LOOP = gettext_noop("Loop")
+    API_TOKEN = gettext_noop("API token")
+    PIPELINE = gettext_noop("Pipeline")
+    INPUTS = gettext_noop("Inputs")
+    EXECUTION = gettext_noop("Execution")
+    CODESTREAM = gettext_noop("Codestream")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One question of a judgement, named after the form's field, and its answer in words."""
 
     name: str
     outcome: StepOutcome
-    detail: str
+    detail: Words
+
+    def as_json(self) -> JsonObject:
+        """What is stored: the detail in English for programs, and as a template for people."""
+        english = {"name": self.name, "outcome": self.outcome, "detail": str(self.detail)}
+        return {**english, **self.detail.as_json()}
+
+    @classmethod
+    def from_json(cls, stored: JsonObject) -> Step:
+        """Read what ``as_json`` gave; those of the first releases have no template."""
+        return cls(
+            name=str(stored["name"]),
+            outcome=StepOutcome(str(stored["outcome"])),
+            detail=Words.from_json(stored)
+            if "text" in stored
+            else Words.plain(str(stored["detail"])),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +90,7 @@ class Judgement:
 
     verdict: Verdict
     reason_code: str
-    message: str
+    message: Words
     steps: tuple[Step, ...]
 
 
@@ -74,7 +114,7 @@ class Filter:
 class _Finding:
     """The answer of one check; ``verdict`` is None when the push passed it."""
 
-    detail: str
+    detail: Words
     verdict: Verdict | None = None
     reason_code: str = ""
 
@@ -104,32 +144,39 @@ def judge(push: ImagePushed, filter_: Filter) -> Judgement:
     return Judgement(
         verdict=Verdict.TRIGGERED,
         reason_code="matched",
-        message="The push passes the webhook.",
+        message=Words(gettext_noop("The push passes the webhook.")),
         steps=tuple(steps),
     )
 
 
 def _not_looked_at(count: int) -> tuple[Step, ...]:
     return tuple(
-        Step(name=name, outcome=StepOutcome.SKIPPED, detail="Not looked at.")
+        Step(name=name, outcome=StepOutcome.SKIPPED, detail=Words(gettext_noop("Not looked at.")))
         for name, _ in _CHECKS[count:]
     )
 
 
 def _enabled(_push: ImagePushed, filter_: Filter) -> _Finding:
     if filter_.enabled:
-        return _Finding(detail="The webhook is enabled.")
+        return _Finding(detail=Words(gettext_noop("The webhook is enabled.")))
     return _Finding(
-        detail="The webhook is disabled.", verdict=Verdict.IGNORED, reason_code="disabled"
+        detail=Words(gettext_noop("The webhook is disabled.")),
+        verdict=Verdict.IGNORED,
+        reason_code="disabled",
     )
 
 
 def _registry(push: ImagePushed, filter_: Filter) -> _Finding:
     if push.registry.casefold() == filter_.registry_kind.casefold():
-        return _Finding(detail=f"The push comes from {push.registry}.")
+        words = Words(
+            gettext_noop("The push comes from %(registry)s."), {"registry": push.registry}
+        )
+        return _Finding(detail=words)
     return _Finding(
-        detail=f"The push comes from {push.registry}, "
-        f"the endpoint is of the kind {filter_.registry_kind}.",
+        detail=Words(
+            gettext_noop("The push comes from %(registry)s, the endpoint is of the kind %(kind)s."),
+            {"registry": push.registry, "kind": filter_.registry_kind},
+        ),
         verdict=Verdict.REJECTED,
         reason_code="other_registry",
     )
@@ -140,12 +187,17 @@ def _endpoint(push: ImagePushed, filter_: Filter) -> _Finding:
     for name in (push.image, f"{push.namespace}/{push.repository}".removeprefix("/")):
         if _canonical(name) != _canonical(filter_.endpoint_image):
             return _Finding(
-                detail=f"The push names {_quoted(name)}, "
-                f"the endpoint's repository is {_quoted(filter_.endpoint_image)}.",
+                detail=Words(
+                    gettext_noop(
+                        "The push names %(image)s, the endpoint's repository is %(repository)s."
+                    ),
+                    {"image": _quoted(name), "repository": _quoted(filter_.endpoint_image)},
+                ),
                 verdict=Verdict.REJECTED,
                 reason_code="other_repository",
             )
-    return _Finding(detail=f"{_quoted(push.image)} is the endpoint's repository.")
+    words = gettext_noop("%(image)s is the endpoint's repository.")
+    return _Finding(detail=Words(words, {"image": _quoted(push.image)}))
 
 
 def _canonical(image: str) -> str:
@@ -158,31 +210,58 @@ def _canonical(image: str) -> str:
 
 
 def _image(push: ImagePushed, filter_: Filter) -> _Finding:
-    return _pattern("image", push.image, filter_.image_pattern, reason_code="image_pattern")
+    return _pattern(_IMAGE, push.image, filter_.image_pattern)
 
 
 def _tag(push: ImagePushed, filter_: Filter) -> _Finding:
-    return _pattern("tag", push.tag, filter_.tag_pattern, reason_code="tag_pattern")
+    return _pattern(_TAG, push.tag, filter_.tag_pattern)
 
 
-def _pattern(noun: str, value: str, pattern: str, *, reason_code: str) -> _Finding:
-    label = noun.capitalize()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Field:
+    """What is said of a field of the form that holds a pattern."""
+
+    reason_code: str
+    anything: str
+    unusable: str
+    found: str
+    differs: str
+
+
+_IMAGE: Final = _Field(
+    reason_code="image_pattern",
+    anything=gettext_noop("Image %(value)s passes: any image does."),
+    unusable=gettext_noop("Image pattern %(pattern)s: %(problem)s"),
+    found=gettext_noop("Image %(value)s matches %(pattern)s"),
+    differs=gettext_noop(
+        "Image %(value)s does not match %(pattern)s (the whole image has to match)"
+    ),
+)
+_TAG: Final = _Field(
+    reason_code="tag_pattern",
+    anything=gettext_noop("Tag %(value)s passes: any tag does."),
+    unusable=gettext_noop("Tag pattern %(pattern)s: %(problem)s"),
+    found=gettext_noop("Tag %(value)s matches %(pattern)s"),
+    differs=gettext_noop("Tag %(value)s does not match %(pattern)s (the whole tag has to match)"),
+)
+
+
+def _pattern(field: _Field, value: str, pattern: str) -> _Finding:
+    told = {"value": _quoted(value), "pattern": pattern}
     if not pattern:
-        return _Finding(detail=f"{label} {_quoted(value)} passes: any {noun} does.")
+        return _Finding(detail=Words(field.anything, told))
     try:
         found = matches(pattern, value)
     except PatternError as error:
         return _Finding(
-            detail=f"{label} pattern {pattern}: {error.user_message}",
+            detail=Words(field.unusable, {"pattern": pattern, "problem": error.words}),
             verdict=Verdict.FAILED,
             reason_code=error.code,
         )
     if found:
-        return _Finding(detail=f"{label} {_quoted(value)} matches {pattern}")
+        return _Finding(detail=Words(field.found, told))
     return _Finding(
-        detail=f"{label} {_quoted(value)} does not match {pattern} (the whole {noun} has to match)",
-        verdict=Verdict.IGNORED,
-        reason_code=reason_code,
+        detail=Words(field.differs, told), verdict=Verdict.IGNORED, reason_code=field.reason_code
     )
 
 
@@ -191,10 +270,10 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-_CHECKS: Final[tuple[tuple[str, _Check], ...]] = (
-    ("Enabled", _enabled),
-    ("Server type", _registry),
-    ("Endpoint", _endpoint),
-    ("Image", _image),
-    ("Tag", _tag),
+_CHECKS: Final[tuple[tuple[StepName, _Check], ...]] = (
+    (StepName.ENABLED, _enabled),
+    (StepName.SERVER_TYPE, _registry),
+    (StepName.ENDPOINT, _endpoint),
+    (StepName.IMAGE, _image),
+    (StepName.TAG, _tag),
 )

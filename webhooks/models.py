@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import models, transaction
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
@@ -21,6 +22,7 @@ from codestream.core.crypto import fingerprint
 from codestream.core.errors import CodeStreamError
 from codestream.core.fields import EncryptedTextField
 from codestream.core.models import Entity, newest_first
+from codestream.core.words import Words
 from codestream.core.work import Claimable
 from codestream.projects.models import Project, ProjectOwnedQuerySet
 from endpoints.clients.repository_address import RepositoryAddress
@@ -28,7 +30,7 @@ from endpoints.models import Endpoint
 from endpoints.server_types import is_docker_hub, server_type_of
 from executions.models import Execution
 from pipelines.models import Pipeline
-from webhooks.matching import Verdict
+from webhooks.matching import Step, Verdict
 from webhooks.mirror_sight import Drift
 from webhooks.patterns import check_pattern
 from webhooks.readers import registry_kind_of
@@ -141,7 +143,8 @@ class DockerWebhook(Entity):
     def clean(self) -> None:
         """Refuse patterns that are none, and an endpoint or pipeline of another project."""
         problems: dict[str, Any] = {
-            name: check_pattern(getattr(self, name)) for name in ("image_pattern", "tag_pattern")
+            name: check_pattern(getattr(self, name), gettext)
+            for name in ("image_pattern", "tag_pattern")
         }
         for name in ("endpoint", "pipeline"):
             chosen = getattr(self, name, None)
@@ -407,6 +410,7 @@ class RegistryEvent(Entity, Claimable):
     verdict = models.CharField(max_length=16, choices=VERDICTS, default=Verdict.PENDING)
     reason_code = models.CharField(max_length=64, blank=True)
     message = models.TextField(blank=True)
+    message_words = models.JSONField(default=dict, blank=True, editable=False)
     steps = models.JSONField(default=list)
     owner = models.CharField(max_length=255, blank=True)
     namespace = models.CharField(max_length=255, blank=True)
@@ -456,6 +460,22 @@ class RegistryEvent(Entity, Claimable):
 
     def __str__(self) -> str:
         return f"{self.image or '?'}:{self.tag or '?'} {self.verdict}"
+
+    def say(self, words: Words) -> None:
+        """Set the message: in English for programs and the search, as a template for people."""
+        self.message, self.message_words = str(words), words.as_json()
+
+    @property
+    def words(self) -> Words:
+        """The message; those of the first releases have no template."""
+        if self.message_words:
+            return Words.from_json(self.message_words)
+        return Words.plain(self.message)
+
+    @property
+    def judged(self) -> list[Step]:
+        """The steps of the judgement."""
+        return [Step.from_json(each) for each in self.steps]
 
 
 class RefusedDelivery(Entity):

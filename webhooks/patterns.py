@@ -7,12 +7,14 @@ may hold a worker up.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
 import regex
 
 from codestream.core.errors import CodeStreamError
+from codestream.core.words import Words, gettext_noop
 
 LONGEST_PATTERN: Final = 256
 MATCH_SECONDS: Final = 0.1
@@ -21,17 +23,23 @@ MATCH_SECONDS: Final = 0.1
 _LARGEST_REPETITION: Final = 100_000
 _LEAST_COUNT: Final = regex.compile(r"\{\s*(\d+)")
 
-# What the package says, in the words of the form. "{at}" is a position counted from 1.
+# What the package says, in the words of the form. Positions are counted from 1.
 _PLAIN_WORDS: Final = {
-    "unbalanced parenthesis": "The bracket closed at position {at} was never opened.",
-    "nothing to repeat": "The repetition at position {at} has nothing to repeat.",
-    "multiple repeat": "The repetition at position {at} repeats another repetition.",
-    "min repeat greater than max repeat": (
-        "The repetition at position {before} has a least count above its greatest."
+    "unbalanced parenthesis": gettext_noop(
+        "The bracket closed at position %(at)s was never opened."
     ),
-    "repeat count too big": "The repetition at position {before} is too large.",
-    "bad escape (end of pattern)": "The backslash at the end has nothing to escape.",
-    "bad character range": "The range that ends at position {before} is the wrong way round.",
+    "nothing to repeat": gettext_noop("The repetition at position %(at)s has nothing to repeat."),
+    "multiple repeat": gettext_noop(
+        "The repetition at position %(at)s repeats another repetition."
+    ),
+    "min repeat greater than max repeat": gettext_noop(
+        "The repetition at position %(before)s has a least count above its greatest."
+    ),
+    "repeat count too big": gettext_noop("The repetition at position %(before)s is too large."),
+    "bad escape (end of pattern)": gettext_noop("The backslash at the end has nothing to escape."),
+    "bad character range": gettext_noop(
+        "The range that ends at position %(before)s is the wrong way round."
+    ),
 }
 _UNCLOSED: Final = frozenset({"missing )", "unterminated character set"})
 
@@ -41,6 +49,10 @@ class PatternError(CodeStreamError):
 
     code = "pattern_invalid"
 
+    def __init__(self, words: Words) -> None:
+        super().__init__(str(words))
+        self.words = words
+
 
 class PatternTimeoutError(PatternError):
     """The pattern took longer than ``MATCH_SECONDS`` to compare."""
@@ -48,12 +60,12 @@ class PatternTimeoutError(PatternError):
     code = "pattern_timeout"
 
 
-def check_pattern(text: str) -> str | None:
+def check_pattern(text: str, translate: Callable[[str], str] = gettext_noop) -> str | None:
     """Return why ``text`` is no usable pattern, with the position counted from 1; else None."""
     try:
         _compiled(text)
     except PatternError as error:
-        return error.user_message
+        return error.words.said(translate)
     return None
 
 
@@ -68,8 +80,13 @@ def matches(pattern: str, text: str) -> bool:
         return _compiled(pattern).fullmatch(text, timeout=MATCH_SECONDS) is not None
     except TimeoutError:
         raise PatternTimeoutError(
-            f"The comparison was given up after {MATCH_SECONDS} seconds. "
-            "Repetitions inside repetitions, as in (a+)+, cause this."
+            Words(
+                gettext_noop(
+                    "The comparison was given up after %(seconds)s seconds. "
+                    "Repetitions inside repetitions, as in (a+)+, cause this."
+                ),
+                {"seconds": MATCH_SECONDS},
+            )
         ) from None
 
 
@@ -77,12 +94,18 @@ def matches(pattern: str, text: str) -> bool:
 def _compiled(pattern: str) -> regex.Pattern[str]:
     if len(pattern) > LONGEST_PATTERN:
         raise PatternError(
-            f"The pattern has {len(pattern)} characters; at most {LONGEST_PATTERN} are allowed."
+            Words(
+                gettext_noop("The pattern has %(count)s characters; at most %(most)s are allowed."),
+                {"count": len(pattern), "most": LONGEST_PATTERN},
+            )
         )
     counts = (max(int(count), 1) for count in _LEAST_COUNT.findall(pattern))
     if math.prod(counts) > _LARGEST_REPETITION:
         raise PatternError(
-            f"The counted repetitions multiply to more than {_LARGEST_REPETITION:,}."
+            Words(
+                gettext_noop("The counted repetitions multiply to more than %(most)s."),
+                {"most": f"{_LARGEST_REPETITION:,}"},
+            )
         )
     try:
         return regex.compile(pattern)
@@ -90,15 +113,17 @@ def _compiled(pattern: str) -> regex.Pattern[str]:
         raise PatternError(_in_plain_words(pattern, error)) from None
 
 
-def _in_plain_words(pattern: str, error: regex.error) -> str:
+def _in_plain_words(pattern: str, error: regex.error) -> Words:
     # The published types of the package leave these two attributes out.
     complaint: str = getattr(error, "msg", str(error))
     at: int = (getattr(error, "pos", None) or 0) + 1
     if complaint in _UNCLOSED and (opened := _unclosed_bracket(pattern)):
-        return f"The bracket opened at position {opened} is never closed."
-    if words := _PLAIN_WORDS.get(complaint):
-        return words.format(at=at, before=at - 1)
-    return f"The pattern is not valid before position {at}: {complaint}."
+        unclosed = gettext_noop("The bracket opened at position %(at)s is never closed.")
+        return Words(unclosed, {"at": opened})
+    if text := _PLAIN_WORDS.get(complaint):
+        return Words(text, {"at": at, "before": at - 1})
+    unknown = gettext_noop("The pattern is not valid before position %(at)s: %(complaint)s.")
+    return Words(unknown, {"at": at, "complaint": complaint})
 
 
 def _unclosed_bracket(pattern: str) -> int:

@@ -16,9 +16,10 @@ from codestream.core.clock import database_now, now
 from codestream.core.errors import Refused
 from codestream.core.metrics import EVENTS
 from codestream.core.versions import require_unchanged
+from codestream.core.words import Words
 from codestream.core.work import announce
 from codestream.projects.models import Variable
-from webhooks.matching import Verdict
+from webhooks.matching import Step, StepName, StepOutcome, Verdict
 from webhooks.models import (
     DockerWebhook,
     HookReveal,
@@ -147,12 +148,14 @@ def reject_event(
     headers: Mapping[str, str],
     remote_addr: str | None,
     reason_code: str,
-    message: str,
+    message: Words,
 ) -> RegistryEvent:
     """Write down a delivery that cannot even be read, with its verdict."""
     event = new_event(webhook, body, headers, remote_addr)
-    event.verdict, event.reason_code, event.message = Verdict.REJECTED, reason_code, message
-    event.steps = [{"name": "Body", "outcome": "FAILED", "detail": message}]
+    event.verdict, event.reason_code = Verdict.REJECTED, reason_code
+    event.say(message)
+    step = Step(name=StepName.BODY, outcome=StepOutcome.FAILED, detail=message)
+    event.steps = [step.as_json()]
     event.save(force_insert=True)
     EVENTS.labels(event.verdict).inc()
     return event

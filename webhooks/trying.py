@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from codestream.core.words import Words
 from endpoints.clients.base import ClientError
 from endpoints.kinds import repository_of
-from webhooks.matching import Filter, Judgement, Step, StepOutcome, Verdict, judge
+from webhooks.matching import Filter, Judgement, Step, StepName, StepOutcome, Verdict, judge
 from webhooks.models import DockerWebhook, RegistryEvent
 from webhooks.registries.base import ImagePushed, UnreadableError, push_of
 
@@ -22,11 +23,12 @@ def judge_push(webhook: DockerWebhook, push: ImagePushed) -> Judgement:
     try:
         place = repository_of(webhook.endpoint)
     except ClientError as error:
-        step = Step(name="Endpoint", outcome=StepOutcome.FAILED, detail=error.user_message)
+        words = Words.plain(error.user_message)
+        step = Step(name=StepName.ENDPOINT, outcome=StepOutcome.FAILED, detail=words)
         return Judgement(
             verdict=Verdict.FAILED,
             reason_code=str(error.code),
-            message=error.user_message,
+            message=words,
             steps=(step,),
         )
     return judge(
@@ -65,7 +67,7 @@ class Trial:
     """What was asked for, or the ``problem`` with how it was written, and the last deliveries."""
 
     asked: Tried | None = None
-    problem: str = ""
+    problem: Words | None = None
     recent: tuple[Tried, ...] = field(default_factory=tuple)
 
 

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+from html import unescape
+
 import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from codestream.accounts.models import ServiceRole
 from executions.states import Status
+from executions.worker import drain
 from tests.factories import ExecutionFactory, RegistryEventFactory, UserFactory
 from tests.integration.cast import Cast, get, statuses
 from webhooks.matching import Verdict
 from webhooks.models import DockerWebhook, RegistryEvent
+from webhooks.services import receive_event
 
 HTMX = {"HX-Request": "true"}
 ACTIVITY = "/triggers/docker/activity/"
@@ -158,6 +162,47 @@ def test_a_delivery_shows_how_it_was_judged(cast: Cast, event: RegistryEvent) ->
     assert "does not match ^1$" in html
     assert '<ol class="steps">' in html
     assert "hx-trigger" not in html
+
+
+def test_a_delivery_is_read_in_the_readers_language(cast: Cast, webhook: DockerWebhook) -> None:
+    webhook.tag_pattern = "v.*"
+    webhook.save()
+    body = b'{"push_data": {"tag": "1.2"}, "repository": {"repo_name": "demo/web"}}'
+    event = receive_event(webhook=webhook, body=body, headers={}, remote_addr=None)
+    drain()
+
+    page, listed = (
+        unescape(get(cast, url, **{"Accept-Language": "it"}))
+        for url in (f"{ACTIVITY}{event.pk}/", ACTIVITY)
+    )
+
+    refused = 'Il tag "1.2" non corrisponde a v.* (deve corrispondere l\'intero tag)'
+    assert refused in page
+    assert refused in listed
+    for text in ("Token segreto", "Tipo di server", "Il webhook è abilitato."):
+        assert text in page
+    assert "does not match" in RegistryEvent.objects.get(pk=event.pk).message
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{", "Il corpo non è in formato JSON (riga 1, colonna 2)."),
+        (
+            b'{"repository": {"repo_name": "demo/web"}, "push_data": {"tag": 7}}',
+            '"tag" contiene un numero dove è previsto un testo.',
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_the_readers_language(
+    cast: Cast, webhook: DockerWebhook, body: bytes, words: str
+) -> None:
+    event = receive_event(webhook=webhook, body=body, headers={}, remote_addr=None)
+    drain()
+
+    html = unescape(get(cast, f"{ACTIVITY}{event.pk}/", **{"Accept-Language": "it"}))
+
+    assert words in html
 
 
 def test_what_a_stranger_sent_is_shown_as_text(cast: Cast, event: RegistryEvent) -> None:

@@ -80,7 +80,7 @@ def test_trying_and_judging_never_disagree(
     assert typed is not None
     assert typed.would_start == picked.would_start == (event.verdict == Verdict.TRIGGERED)
     for tried in (typed, picked):
-        told = [(step.name, step.outcome, step.detail) for step in tried.judgement.steps]
+        told = [(step.name, step.outcome, str(step.detail)) for step in tried.judgement.steps]
         steps = [(step["name"], step["outcome"], step["detail"]) for step in event.steps]
         assert told == steps[1 : 1 + len(told)]
 

@@ -16,7 +16,7 @@ from django.utils.translation.template import templatize
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "codestream" / "locale" / "it" / "LC_MESSAGES"
 APPS = ("codestream", "endpoints", "webhooks", "pipelines", "executions")
-MARKS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy"}
+MARKS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
 IN_TEMPLATE = re.compile(r"""gettext\(u?('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[sd]|\$?\{[^{}]*\}|</?\w[^>]*>")
 KEYWORD = re.compile(r"(msg\w+(?:\[\d\])?) ")

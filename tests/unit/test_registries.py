@@ -106,7 +106,7 @@ def test_what_is_no_push_is_ignored_with_a_reason(name: str, reason: Reason) -> 
 
     assert isinstance(answer, Ignored)
     assert answer.reason_code is reason
-    assert answer.reason
+    assert str(answer.reason)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
+from codestream.core.words import Words, gettext_noop
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Later times are not dates of a push, and close to the year 9999 no time zone can show them.
 _LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
@@ -58,7 +60,7 @@ class Ignored:
     """A sound notification that names nothing to deploy."""
 
     reason_code: Reason
-    reason: str
+    reason: Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ class Malformed:
     """A notification that cannot be read, or holds a value that cannot be kept."""
 
     reason_code: Reason
-    reason: str
+    reason: Words
 
 
 Parsed = ImagePushed | Ignored | Malformed
@@ -101,16 +103,16 @@ class UnreadableError(Exception):
     """Carries a refusal out of the depth of a parser; ``Registry.parse`` returns it."""
 
     def __init__(self, refusal: Ignored | Malformed) -> None:
-        super().__init__(refusal.reason)
+        super().__init__(str(refusal.reason))
         self.refusal = refusal
 
 
-def malformed(reason_code: Reason, reason: str) -> UnreadableError:
+def malformed(reason_code: Reason, reason: Words) -> UnreadableError:
     """Return the error that ends the parsing as ``Malformed``."""
     return UnreadableError(Malformed(reason_code=reason_code, reason=reason))
 
 
-def ignored(reason_code: Reason, reason: str) -> UnreadableError:
+def ignored(reason_code: Reason, reason: Words) -> UnreadableError:
     """Return the error that ends the parsing as ``Ignored``."""
     return UnreadableError(Ignored(reason_code=reason_code, reason=reason))
 
@@ -120,7 +122,8 @@ def read_utf8(body: bytes) -> str:
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise malformed(Reason.NOT_JSON, "The body is not UTF-8 text.") from None
+        words = Words(gettext_noop("The body is not UTF-8 text."))
+        raise malformed(Reason.NOT_JSON, words) from None
 
 
 def read_document(text: str) -> Mapping[str, object]:
@@ -129,14 +132,17 @@ def read_document(text: str) -> Mapping[str, object]:
         # As floats, numbers of any length are harmless; an int of 5,000 digits would be refused.
         document = json.loads(text, parse_int=float)
     except RecursionError:
-        raise malformed(Reason.TOO_DEEP, "The body is nested too deeply to be read.") from None
+        words = Words(gettext_noop("The body is nested too deeply to be read."))
+        raise malformed(Reason.TOO_DEEP, words) from None
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise malformed(Reason.NOT_JSON, f"The body is not JSON ({where}).") from None
-    if not isinstance(document, dict):
-        raise ignored(
-            Reason.NO_REPOSITORY, "The body is JSON but not an object that names a repository."
+        words = Words(
+            gettext_noop("The body is not JSON (line %(line)s, column %(column)s)."),
+            {"line": error.lineno, "column": error.colno},
         )
+        raise malformed(Reason.NOT_JSON, words) from None
+    if not isinstance(document, dict):
+        words = Words(gettext_noop("The body is JSON but not an object that names a repository."))
+        raise ignored(Reason.NO_REPOSITORY, words)
     return document
 
 
@@ -168,11 +174,14 @@ def read_objects(parent: Mapping[str, object], key: str) -> tuple[Mapping[str, o
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise malformed(Reason.WRONG_TYPE, f'"{key}" is expected to be a list of objects.')
+        words = Words(gettext_noop('"%(key)s" is expected to be a list of objects.'), {"key": key})
+        raise malformed(Reason.WRONG_TYPE, words)
     if len(value) > MOST_ENTRIES:
-        raise malformed(
-            Reason.TOO_LONG, f'"{key}" has {len(value)} entries; at most {MOST_ENTRIES} are read.'
+        words = Words(
+            gettext_noop('"%(key)s" has %(count)s entries; at most %(most)s are read.'),
+            {"key": key, "count": len(value), "most": MOST_ENTRIES},
         )
+        raise malformed(Reason.TOO_LONG, words)
     return tuple(value)
 
 
@@ -192,11 +201,13 @@ def push_of(
     """
     namespace, _, repository = path.strip("/").rpartition("/")
     if not repository:
-        raise ignored(Reason.NO_REPOSITORY, "The notification names no repository.")
+        words = Words(gettext_noop("The notification names no repository."))
+        raise ignored(Reason.NO_REPOSITORY, words)
     if not tag.strip():
-        raise ignored(
-            Reason.NO_TAG, "The notification names no tag, so there is no image to deploy."
+        words = Words(
+            gettext_noop("The notification names no tag, so there is no image to deploy.")
         )
+        raise ignored(Reason.NO_TAG, words)
     return ImagePushed(
         registry=registry,
         owner=owner,
@@ -221,7 +232,8 @@ def read_entries(
             pushes.append(read(entry))
         except UnreadableError as error:
             refusals.append(error.refusal)
-    nothing = Ignored(reason_code=Reason.NO_PUSH, reason="The notification tells of no push.")
+    words = Words(gettext_noop("The notification tells of no push."))
+    nothing = Ignored(reason_code=Reason.NO_PUSH, reason=words)
     return tuple(pushes) or tuple(refusals[:1]) or (nothing,)
 
 
@@ -234,9 +246,8 @@ def read_object(parent: Mapping[str, object], key: str) -> Mapping[str, object]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise malformed(
-            Reason.WRONG_TYPE, f'"{key}" holds {_kind(value)} where an object is expected.'
-        )
+        words = gettext_noop('"%(key)s" holds %(kind)s where an object is expected.')
+        raise malformed(Reason.WRONG_TYPE, Words(words, {"key": key, "kind": _kind(value)}))
     return value
 
 
@@ -249,7 +260,8 @@ def read_text(parent: Mapping[str, object], key: str, *, longest: int) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise malformed(Reason.WRONG_TYPE, f'"{key}" holds {_kind(value)} where text is expected.')
+        words = gettext_noop('"%(key)s" holds %(kind)s where text is expected.')
+        raise malformed(Reason.WRONG_TYPE, Words(words, {"key": key, "kind": _kind(value)}))
     return checked_text(key, value, longest=longest)
 
 
@@ -259,15 +271,16 @@ def checked_text(key: str, text: str, *, longest: int) -> str:
     Raises UnreadableError for more than ``longest`` characters, NUL, and half a surrogate pair.
     """
     if len(text) > longest:
-        raise malformed(
-            Reason.TOO_LONG,
-            f'"{key}" has {len(text)} characters; at most {longest} are accepted.',
+        words = Words(
+            gettext_noop('"%(key)s" has %(count)s characters; at most %(most)s are accepted.'),
+            {"key": key, "count": len(text), "most": longest},
         )
+        raise malformed(Reason.TOO_LONG, words)
     if not _is_storable(text):
-        raise malformed(
-            Reason.UNSTORABLE_TEXT,
-            f'"{key}" contains a character that cannot be stored (NUL or half a surrogate pair).',
+        unstorable = gettext_noop(
+            '"%(key)s" contains a character that cannot be stored (NUL or half a surrogate pair).'
         )
+        raise malformed(Reason.UNSTORABLE_TEXT, Words(unstorable, {"key": key}))
     return text
 
 
@@ -275,15 +288,15 @@ def _is_storable(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _kind(value: object) -> str:
+def _kind(value: object) -> Words:
     match value:
         case bool():
-            return "true or false"
+            return Words(gettext_noop("true or false"))
         case int() | float():
-            return "a number"
+            return Words(gettext_noop("a number"))
         case str():
-            return "text"
+            return Words(gettext_noop("text"))
         case list():
-            return "a list"
+            return Words(gettext_noop("a list"))
         case _:
-            return "an object"
+            return Words(gettext_noop("an object"))

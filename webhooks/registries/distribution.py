@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from codestream.core.words import Words, gettext_noop
 from webhooks.registries.base import (
     LONGEST,
     ImagePushed,
@@ -46,7 +47,8 @@ def read_event(registry: str, event: Mapping[str, object]) -> ImagePushed:
     """Return the push that one event tells of. Raises UnreadableError where it is none."""
     action = read_text(event, "action", longest=64)
     if action != "push":
-        raise ignored(Reason.NO_PUSH, f'The event is "{action}", not a push.')
+        words = Words(gettext_noop('The event is "%(event)s", not a push.'), {"event": action})
+        raise ignored(Reason.NO_PUSH, words)
     target = read_object(event, "target")
     return push_of(
         registry,

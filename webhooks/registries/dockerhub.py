@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs
 
+from codestream.core.words import Words, gettext_noop
 from webhooks.registries.base import (
     LONGEST,
     ImagePushed,
@@ -80,7 +81,11 @@ def _read_repository(about: Mapping[str, object]) -> _Repository:
     if not last.strip():
         raise ignored(
             Reason.NO_REPOSITORY,
-            'The notification names no repository ("repository.repo_name" is missing).',
+            Words(
+                gettext_noop(
+                    'The notification names no repository ("repository.repo_name" is missing).'
+                )
+            ),
         )
     if prefix in {"", "_"}:
         prefix = OFFICIAL_NAMESPACE
@@ -96,8 +101,12 @@ def _read_tag(event: Mapping[str, object]) -> str:
     if not tag.strip():
         raise ignored(
             Reason.NO_TAG,
-            'The notification names no tag ("push_data.tag" is missing), '
-            "so there is no image to deploy.",
+            Words(
+                gettext_noop(
+                    'The notification names no tag ("push_data.tag" is missing), '
+                    "so there is no image to deploy."
+                )
+            ),
         )
     return tag
 

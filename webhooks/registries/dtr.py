@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from codestream.core.words import Words, gettext_noop
 from webhooks.registries.base import (
     LONGEST,
     ImagePushed,
@@ -38,7 +39,8 @@ class TrustedRegistry:
     def _push(self, document: Mapping[str, object]) -> ImagePushed:
         kind = read_text(document, "type", longest=64)
         if kind != "TAG_PUSH":
-            raise ignored(Reason.NO_PUSH, f'The event is "{kind}", not TAG_PUSH.')
+            words = Words(gettext_noop('The event is "%(event)s", not TAG_PUSH.'), {"event": kind})
+            raise ignored(Reason.NO_PUSH, words)
         contents = read_object(document, "contents")
         names = (
             read_text(contents, name, longest=LONGEST[name]) for name in ("namespace", "repository")

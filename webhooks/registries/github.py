@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from codestream.core.words import Words, gettext_noop
 from webhooks.registries.base import (
     LONGEST,
     ImagePushed,
@@ -41,7 +42,8 @@ class GitHub:
         action = read_text(document, "action", longest=64)
         kind = read_text(package, "package_type", longest=64)
         if action not in {"published", "updated"} or kind.upper() != "CONTAINER":
-            raise ignored(Reason.NO_PUSH, f'The event "{action}" publishes no container image.')
+            words = gettext_noop('The event "%(event)s" publishes no container image.')
+            raise ignored(Reason.NO_PUSH, Words(words, {"event": action}))
         version = read_object(package, "package_version")
         tag = read_object(read_object(version, "container_metadata"), "tag")
         login = read_text(read_object(package, "owner"), "login", longest=LONGEST["namespace"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from codestream.core.words import Words, gettext_noop
 from webhooks.registries.base import (
     LONGEST,
     ImagePushed,
@@ -44,7 +45,8 @@ class Harbor:
     def _pushes(self, document: Mapping[str, object]) -> tuple[Parsed, ...]:
         kind = read_text(document, "type", longest=64)
         if kind not in PUSHED:
-            raise ignored(Reason.NO_PUSH, f'The event is "{kind}", not PUSH_ARTIFACT.')
+            words = gettext_noop('The event is "%(event)s", not PUSH_ARTIFACT.')
+            raise ignored(Reason.NO_PUSH, Words(words, {"event": kind}))
         data = read_object(document, "event_data") or read_object(document, "data")
         about = read_object(data, "repository")
         path = read_text(about, "repo_full_name", longest=LONGEST["image"])

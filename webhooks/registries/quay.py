@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from codestream.core.words import Words, gettext_noop
 from webhooks.registries.base import (
     LONGEST,
     MOST_ENTRIES,
@@ -40,7 +41,8 @@ class Quay:
         tags = document.get("updated_tags")
         names = list(tags) if isinstance(tags, dict) else tags or []
         if not isinstance(names, list) or len(names) > MOST_ENTRIES:
-            raise malformed(Reason.WRONG_TYPE, '"updated_tags" is expected to be a list of tags.')
+            words = Words(gettext_noop('"updated_tags" is expected to be a list of tags.'))
+            raise malformed(Reason.WRONG_TYPE, words)
 
         def push(entry: Mapping[str, object]) -> ImagePushed:
             return push_of(self.name, path, read_text(entry, "tag", longest=LONGEST["tag"]))

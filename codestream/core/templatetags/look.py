@@ -13,11 +13,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from codestream.core.references import variable_name
 from codestream.core.statuses import look_of
 from codestream.core.times import in_words, short_time
 from codestream.core.widgets import SecretTextarea
+from codestream.core.words import Words
 
 register = template.Library()
 
@@ -73,6 +75,12 @@ def status_icon(status: str) -> str:
 def status_word(status: str) -> str:
     """The status in words for people."""
     return str(look_of(status).word)
+
+
+@register.filter
+def said(words: Words | str) -> str:
+    """What a worker wrote down, in the reader's language; a text as the catalogue has it."""
+    return words.said(gettext) if isinstance(words, Words) else gettext(words)
 
 
 @register.simple_tag
