@@ -16,6 +16,7 @@ from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EXECUTIONS
+from codestream.core.words import gettext_noop
 from codestream.core.work import wake
 from executions.models import Execution, StageRun, TaskRun
 from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, ready_tasks
@@ -28,6 +29,8 @@ from pipelines.definition import DefinitionError
 from pipelines.models import Pipeline
 
 DEFAULT_TIMEOUT = timedelta(minutes=5)
+_COMPLETED = gettext_noop("Execution Completed.")
+_NOT_MET = gettext_noop("The condition is not met.")
 logger = logging.getLogger(__name__)
 
 
@@ -164,7 +167,7 @@ def _carry_out(run: Run, outcome: Plan) -> None:
         run.change(task, Status.STARTED, deadline_at=now() + timeout_of(task))
         run.wake(task)
     for key in outcome.skip:
-        run.change(_task(run, key), Status.SKIPPED, message="The condition is not met.")
+        run.change(_task(run, key), Status.SKIPPED, message=_NOT_MET)
     for key in outcome.cancel_now:
         run.change(_task(run, key), Status.CANCELED)
     for key in outcome.cancel:
@@ -180,7 +183,7 @@ def _carry_out(run: Run, outcome: Plan) -> None:
 
 def _message(execution: Execution, status: Status, failed: TaskRun | None) -> str:
     if status is Status.COMPLETED:
-        return "Execution Completed."
+        return _COMPLETED
     if failed is not None:
         return f"{name_of(failed)}: {failed.message}"
     if status in {Status.CANCELED, Status.CANCELING} and execution.cancel_requested_by:

@@ -179,6 +179,12 @@ class TimelineEntry:
     event: ExecutionEvent
 
     @property
+    def subject(self) -> str:
+        """What a person asked for, or the name of what it happened to, which is not translated."""
+        is_asked = self.event.kind == "request" and self.event.task_run_id is None
+        return _(self.event.subject) if is_asked else self.event.subject
+
+    @property
     def look(self) -> Look:
         """How the status that it led to looks; a note where it led to none."""
         return look_of(self.event.to_status or "info")

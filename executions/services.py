@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from codestream.accounts.models import User
 from codestream.core.clock import now
 from codestream.core.errors import Refused
+from codestream.core.words import gettext_noop
 from executions.definitions import definition_of
 from executions.engine import admit, advance, begin, has_a_free_place
 from executions.models import Execution, StageRun, TaskRun
@@ -83,7 +84,7 @@ def cancel_execution(*, execution: Execution, by: User, reason: str = "") -> Non
                 cancel_requested_by=by.username,
                 cancel_reason=reason,
             )
-            _tell_request(run, _("Cancel requested"), by, reason)
+            _tell_request(run, gettext_noop("Cancel requested"), by, reason)
         advance(run)
     execution.refresh_from_db()
 
@@ -95,7 +96,7 @@ def pause_execution(*, execution: Execution, by: User) -> None:
         if run.execution.pause_requested_at is None:
             requested = {"pause_requested_at": now(), "pause_requested_by": by.username}
             run.keep(run.execution, **requested)
-            _tell_request(run, _("Pause requested"), by)
+            _tell_request(run, gettext_noop("Pause requested"), by)
         advance(run)
     execution.refresh_from_db()
 
@@ -106,7 +107,7 @@ def resume_execution(*, execution: Execution, by: User) -> None:
         _refuse_if_over(run)
         if run.execution.pause_requested_at is not None:
             run.keep(run.execution, pause_requested_at=None, pause_requested_by="")
-            _tell_request(run, _("Resumed"), by)
+            _tell_request(run, gettext_noop("Resumed"), by)
         advance(run)
     execution.refresh_from_db()
 
