@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from django.utils import translation
 from hypothesis import settings as hypothesis_settings
 from pytest_django.fixtures import Settings
 
@@ -23,6 +24,13 @@ from tests.cluster.kubeconfig import real_access
 hypothesis_settings.register_profile("without deadline", deadline=None)
 hypothesis_settings.load_profile("without deadline")
 TOKEN = "a-token-of-the-stand-in"
+
+
+@pytest.fixture(autouse=True)
+def nobodys_language() -> Iterator[None]:
+    """A thread keeps the language of its last request; no test begins with that of another."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture
