@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from codestream.accounts.models import User
 from codestream.core.clock import now
 from codestream.core.errors import Refused
-from codestream.core.words import gettext_noop
+from codestream.core.words import Words, gettext_noop
 from executions.definitions import definition_of
 from executions.engine import admit, advance, begin, has_a_free_place
 from executions.models import Execution, StageRun, TaskRun
@@ -45,7 +45,7 @@ def start_execution(
     with transaction.atomic():
         locked_pipeline = lock_pipeline(pipeline.pk)
         if locked_pipeline is None:
-            raise Refused(_("The pipeline is deleted."))
+            raise _refused(Words(gettext_noop("The pipeline is deleted.")))
         revision = _revision_to_run(locked_pipeline)
         definition = definition_of(revision)
         execution = Execution(
@@ -180,11 +180,18 @@ def rerun_execution(*, execution: Execution, by: User) -> Execution:
     )
 
 
+def _refused(words: Words) -> Refused:
+    """A refusal that a person reads at once, or that a delivery keeps."""
+    return Refused(words.said(_), words=words)
+
+
 def _revision_to_run(pipeline: Pipeline) -> UUID:
     if pipeline.state == Pipeline.State.DISABLED:
-        raise Refused(_("Pipeline %(name)s is disabled.") % {"name": pipeline.name})
+        words = Words(gettext_noop("Pipeline %(name)s is disabled."), {"name": pipeline.name})
+        raise _refused(words)
     if pipeline.current_revision_id is None:
-        raise Refused(_("Pipeline %(name)s has no definition yet.") % {"name": pipeline.name})
+        text = gettext_noop("Pipeline %(name)s has no definition yet.")
+        raise _refused(Words(text, {"name": pipeline.name}))
     return pipeline.current_revision_id
 
 
@@ -192,7 +199,8 @@ def _inputs(definition: PipelineDefinition, given: Mapping[str, str]) -> dict[st
     values = {item.name: given.get(item.name, item.value) for item in definition.inputs}
     missing = [item.name for item in definition.inputs if item.mandatory and not values[item.name]]
     if missing:
-        raise Refused(_("These inputs are missing: %(names)s.") % {"names": ", ".join(missing)})
+        text = gettext_noop("These inputs are missing: %(names)s.")
+        raise _refused(Words(text, {"names": ", ".join(missing)}))
     return values
 
 

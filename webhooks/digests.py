@@ -113,7 +113,7 @@ def _ask(webhook: DockerWebhook, push: ImagePushed, registry: str) -> Found:
         if isinstance(error, Unreachable):
             _memory.let_rest(registry)
         words = gettext_noop("%(problem)s The run goes on with the tag.")
-        return Found(digest="", why=Words(words, {"problem": Words.plain(error.user_message)}))
+        return Found(digest="", why=Words(words, {"problem": error.words}))
     words = gettext_noop("%(digest)s, as %(registry)s says now.")
     return Found(digest=digest, why=Words(words, {"digest": digest, "registry": registry}))
 

@@ -147,7 +147,7 @@ def _start(
         )
     if _runs_in_a_loop(event, webhook, push):
         words = Words(_LOOP, {"tag": push.tag, "runs": MOST_RUNS})
-        stop_webhook(webhook=webhook, because=str(words))
+        stop_webhook(webhook=webhook, because=words)
         return _then(judgement, Verdict.IGNORED, "loop", words, step=StepName.LOOP)
     token = resolve_token(webhook)
     if token is None:
@@ -240,8 +240,7 @@ def _execute(
             )
     except CodeStreamError as error:
         event.push = None
-        words = Words.plain(error.user_message)
-        return _then(judgement, Verdict.FAILED, error.code, words, step=StepName.PIPELINE)
+        return _then(judgement, Verdict.FAILED, error.code, error.words, step=StepName.PIPELINE)
     event.execution = execution
     number = revision_number(execution.revision_id)
     revision = Words(

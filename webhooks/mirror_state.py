@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from codestream.accounts.models import User
 from codestream.core.clock import now
 from codestream.core.live import version_of
+from codestream.core.words import Words
 from codestream.projects.access import projects_allowing
 from codestream.projects.models import Project
 from codestream.projects.permissions import Action
@@ -29,7 +30,7 @@ class MirrorState:
 
     status: str
     word: str
-    message: str = ""
+    message: Words | str = ""
     next_try: datetime | None = None
     since: datetime | None = None
     hook: RemoteHook | None = None

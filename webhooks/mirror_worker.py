@@ -15,6 +15,7 @@ from django.conf import settings
 
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
+from codestream.core.words import Words, gettext_noop
 from codestream.core.work import Claim, finishing
 from endpoints.clients.base import ClientError, Conflict, Protocol, Unauthorized
 from endpoints.clients.dockerhub import DockerHub, HubWebhook
@@ -81,10 +82,14 @@ def _is_still_needed(hook: RemoteHook) -> bool:
 def _settle(hook: RemoteHook) -> Outcome:
     if repository_of(hook.endpoint).base_url != hook.base_url:
         # These credentials belong to another host, so they do not go there.
-        raise Refused(
-            f"The endpoint points to another Docker Hub now. Delete the webhook {hook.remote_name} "
-            f"of {hook.place} at {hook.base_url} by hand."
+        words = Words(
+            gettext_noop(
+                "The endpoint points to another Docker Hub now. Delete the webhook %(name)s of "
+                "%(place)s at %(address)s by hand."
+            ),
+            {"name": hook.remote_name, "place": str(hook.place), "address": hook.base_url},
         )
+        raise Refused(str(words), words=words)
     _spare_the_account(hook)
     with docker_hub(hook.endpoint) as hub:
         return _remove(hub, hook) if hook.desired == Presence.ABSENT else _keep(hub, hook)
@@ -160,7 +165,8 @@ def _remove(hub: DockerHub, hook: RemoteHook) -> Outcome:
     for slug in slugs:
         hub.delete_webhook(hook.namespace, hook.repository, slug)
     if _look(hub, hook).kept is not None:
-        raise Protocol("Docker Hub still lists the webhook after it was deleted.")
+        words = gettext_noop("Docker Hub still lists the webhook after it was deleted.")
+        raise Protocol(words)
     return Outcome()
 
 
@@ -217,7 +223,7 @@ def _note_failure(claim: Claim, error: CodeStreamError) -> None:
     with finishing(claim, wake_at=_next_try(claim, error)):
         RemoteHook.objects.filter(pk=claim.pk).update(
             error_code=error.code,
-            message=error.user_message,
+            message=error.words,
             since=hook.since if hook.error_code == error.code else now(),
         )
 

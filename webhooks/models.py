@@ -20,7 +20,7 @@ from codestream.accounts.models import User
 from codestream.core.clock import now
 from codestream.core.crypto import fingerprint
 from codestream.core.errors import CodeStreamError
-from codestream.core.fields import EncryptedTextField
+from codestream.core.fields import EncryptedTextField, WordsField
 from codestream.core.models import Entity, newest_first
 from codestream.core.words import Words
 from codestream.core.work import Claimable
@@ -55,7 +55,7 @@ class DockerWebhookQuerySet(ProjectOwnedQuerySet["DockerWebhook"]):
         looking = self.filter(enabled=True, look_at__lte=moment)
         return looking.exclude(recovery=DockerWebhook.Recovery.OFF).order_by("look_at")
 
-    def note_look(self, webhook: DockerWebhook, *, look_at: datetime, message: str) -> None:
+    def note_look(self, webhook: DockerWebhook, *, look_at: datetime, message: Words) -> None:
         """Write down what a look came to; nothing that Docker Hub would have to hear of."""
         models.QuerySet.update(self.filter(pk=webhook.pk), look_at=look_at, look_message=message)
 
@@ -111,7 +111,7 @@ class DockerWebhook(Entity):
         _("settle window"), default=10, validators=[MaxValueValidator(LONGEST_SETTLE)]
     )
     pin_digest = models.BooleanField(_("pin the digest"), default=True)
-    stopped_because = models.TextField(blank=True, editable=False)
+    stopped_because = WordsField(blank=True, editable=False)
     recovery = models.CharField(
         _("pushes without a delivery"),
         max_length=16,
@@ -120,7 +120,7 @@ class DockerWebhook(Entity):
     )
     recover_since = models.DateTimeField(null=True, editable=False)
     look_at = models.DateTimeField(null=True, editable=False)
-    look_message = models.TextField(blank=True, editable=False)
+    look_message = WordsField(blank=True, editable=False)
     edited_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -297,7 +297,7 @@ class RemoteHook(Entity, Claimable):
     drift = models.CharField(max_length=16, choices=DRIFTS, blank=True, default="", db_default="")
     checked_at = models.DateTimeField(null=True, blank=True)
     error_code = models.CharField(max_length=64, blank=True)
-    message = models.TextField(blank=True)
+    message = WordsField(blank=True)
     since = models.DateTimeField(null=True, blank=True)
 
     class Meta:

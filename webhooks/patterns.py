@@ -50,8 +50,7 @@ class PatternError(CodeStreamError):
     code = "pattern_invalid"
 
     def __init__(self, words: Words) -> None:
-        super().__init__(str(words))
-        self.words = words
+        super().__init__(str(words), words=words)
 
 
 class PatternTimeoutError(PatternError):

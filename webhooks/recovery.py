@@ -14,6 +14,7 @@ from django.db import transaction
 
 from codestream.core.clock import database_now, now
 from codestream.core.errors import CodeStreamError
+from codestream.core.words import Words, gettext_noop
 from codestream.core.work import announce
 from endpoints.clients.base import ClientError
 from endpoints.clients.dockerhub import HubTag
@@ -44,13 +45,16 @@ def look_for_pushes(*, webhook: DockerWebhook) -> int:
     except CodeStreamError as error:
         retry_at = error.retry_at if isinstance(error, ClientError) else None
         next_look = max(next_look, retry_at or next_look)
-        DockerWebhook.objects.note_look(webhook, look_at=next_look, message=error.user_message)
+        DockerWebhook.objects.note_look(webhook, look_at=next_look, message=error.words)
         return 0
     with transaction.atomic():
         lost = [tag for tag in tags if _is_lost(webhook, tag)]
         for tag in lost:
             _write_down(webhook, str(place), tag)
-        message = f"{len(tags)} tags looked at, {len(lost)} without a delivery."
+        message = Words(
+            gettext_noop("%(tags)s tags looked at, %(lost)s without a delivery."),
+            {"tags": len(tags), "lost": len(lost)},
+        )
         DockerWebhook.objects.note_look(webhook, look_at=next_look, message=message)
     return len(lost)
 

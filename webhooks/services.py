@@ -86,7 +86,7 @@ def set_enabled(*, webhook: DockerWebhook, enabled: bool, by: User) -> None:
     webhook.save(update_fields=["enabled", "stopped_because", "edited_by", "updated_at"])
 
 
-def stop_webhook(*, webhook: DockerWebhook, because: str) -> None:
+def stop_webhook(*, webhook: DockerWebhook, because: Words) -> None:
     """Switch the webhook off without anybody's wish, and say why on its card."""
     webhook.enabled, webhook.stopped_because = False, because
     webhook.save(update_fields=["enabled", "stopped_because", "updated_at"])

@@ -23,12 +23,11 @@ def judge_push(webhook: DockerWebhook, push: ImagePushed) -> Judgement:
     try:
         place = repository_of(webhook.endpoint)
     except ClientError as error:
-        words = Words.plain(error.user_message)
-        step = Step(name=StepName.ENDPOINT, outcome=StepOutcome.FAILED, detail=words)
+        step = Step(name=StepName.ENDPOINT, outcome=StepOutcome.FAILED, detail=error.words)
         return Judgement(
             verdict=Verdict.FAILED,
             reason_code=str(error.code),
-            message=words,
+            message=error.words,
             steps=(step,),
         )
     return judge(

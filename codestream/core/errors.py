@@ -6,19 +6,23 @@ and whether trying again can help.
 
 from __future__ import annotations
 
+from codestream.core.words import Words
+
 
 class CodeStreamError(Exception):
     """An error with a code for programs and a message for people.
 
-    ``user_message`` may be shown on a page and stored in a row: it never holds a secret.
+    ``user_message`` may be shown on a page at once, ``words`` say the same in any language and may
+    be stored in a row: they never hold a secret.
     """
 
     code = "error"
     retryable = False
 
-    def __init__(self, user_message: str) -> None:
+    def __init__(self, user_message: str, *, words: Words | None = None) -> None:
         super().__init__(user_message)
         self.user_message = user_message
+        self.words = Words.plain(user_message) if words is None else words
 
 
 class ConfigurationError(CodeStreamError):

@@ -51,6 +51,9 @@ class Words:
             for name, each in self.values.items()
         }
 
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
     def __str__(self) -> str:
         return self.said(gettext_noop)
 

@@ -7,14 +7,11 @@ to change. What an outside system answered is read by its own client, not here.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext
 
 from codestream.core.errors import CodeStreamError
-
-if TYPE_CHECKING:
-    from django_stubs_ext import StrPromise
+from codestream.core.words import Words, gettext_noop
 
 
 class ClientError(CodeStreamError):
@@ -25,13 +22,15 @@ class ClientError(CodeStreamError):
     """
 
     code = "client_error"
-    advice: str | StrPromise = ""
+    advice = ""
 
     def __init__(
-        self, what: str, *, advice: str | None = None, retry_at: datetime | None = None
+        self, what: str | Words, *, advice: str | None = None, retry_at: datetime | None = None
     ) -> None:
-        hint = str(self.advice) if advice is None else advice
-        super().__init__(f"{what} {hint}".strip())
+        words = Words.plain(what) if isinstance(what, str) else what
+        if hint := self.advice if advice is None else advice:
+            words = Words("%(what)s %(advice)s", {"what": words, "advice": Words.plain(hint)})
+        super().__init__(words.said(gettext), words=words)
         self.retry_at = retry_at
 
 
@@ -39,7 +38,7 @@ class Unreachable(ClientError):
     """No answer: the name, the connection, TLS or the time limit failed; a write may be done."""
 
     code = "unreachable"
-    advice = _("Check the address and the network between the two systems.")
+    advice = gettext_noop("Check the address and the network between the two systems.")
     retryable = True
 
 
@@ -47,42 +46,44 @@ class Unauthorized(ClientError):
     """The credentials are wrong or no longer valid. Never tried again by itself."""
 
     code = "unauthorized"
-    advice = _("Check the user name and the password or access token of the endpoint.")
+    advice = gettext_noop("Check the user name and the password or access token of the endpoint.")
 
 
 class Forbidden(ClientError):
     """The credentials are good, and they lack the right to do this."""
 
     code = "forbidden"
-    advice = _("Give the account of the endpoint the right to do this, or use another account.")
+    advice = gettext_noop(
+        "Give the account of the endpoint the right to do this, or use another account."
+    )
 
 
 class NotFound(ClientError):
     """The thing does not exist, or the account may not see it."""
 
     code = "not_found"
-    advice = _("Check the name, and that the account of the endpoint may see it.")
+    advice = gettext_noop("Check the name, and that the account of the endpoint may see it.")
 
 
 class Conflict(ClientError):
     """Something of that name, or another owner of a field, is already there."""
 
     code = "conflict"
-    advice = _("Remove or rename what is there, or choose another name.")
+    advice = gettext_noop("Remove or rename what is there, or choose another name.")
 
 
 class Invalid(ClientError):
     """The system understood the request and refuses its content."""
 
     code = "invalid"
-    advice = _("Correct the value and try again.")
+    advice = gettext_noop("Correct the value and try again.")
 
 
 class RateLimited(ClientError):
     """Too many calls; ``retry_at`` says when the next one may be made."""
 
     code = "rate_limited"
-    advice = _("It is tried again when the limit allows.")
+    advice = gettext_noop("It is tried again when the limit allows.")
     retryable = True
 
 
@@ -90,7 +91,7 @@ class Blocked(ClientError):
     """Something in front of the system turned the call away before the system saw it."""
 
     code = "blocked"
-    advice = _(
+    advice = gettext_noop(
         "A protection in front of the service refuses this server: ask its operator, "
         "or make the change there by hand."
     )
@@ -100,7 +101,7 @@ class ServerFault(ClientError):
     """The system failed inside."""
 
     code = "server_fault"
-    advice = _("The fault is on the other side; it is tried again.")
+    advice = gettext_noop("The fault is on the other side; it is tried again.")
     retryable = True
 
 
@@ -108,4 +109,6 @@ class Protocol(ClientError):
     """The answer is not what the contract says; a write may be done all the same."""
 
     code = "protocol"
-    advice = _("Check that the address leads to the right system and the version is supported.")
+    advice = gettext_noop(
+        "Check that the address leads to the right system and the version is supported."
+    )

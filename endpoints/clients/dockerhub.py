@@ -9,11 +9,10 @@ from __future__ import annotations
 from types import TracebackType
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from django.utils.translation import gettext
-
 from codestream.core.clock import now
 from codestream.core.http import Reach, Response, open_session, origin
 from codestream.core.json_types import Json
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.base import NotFound, Protocol, ServerFault
 from endpoints.clients.dockerhub_answers import (
     HubRepository,
@@ -74,8 +73,8 @@ class DockerHub:
             if before == pages:
                 found = {hook.slug: hook for page in pages for hook in page}
                 return tuple(found.values())
-        words = gettext("The list of webhooks of %(place)s changes while it is read.")
-        raise ServerFault(words % {"place": f"{namespace}/{repository}"})
+        words = gettext_noop("The list of webhooks of %(place)s changes while it is read.")
+        raise ServerFault(Words(words, {"place": f"{namespace}/{repository}"}))
 
     def find_webhook(self, namespace: str, repository: str, hook_url: str) -> HubWebhook | None:
         """The webhook that calls ``hook_url``: the way to learn what became of a lost answer."""
@@ -92,8 +91,10 @@ class DockerHub:
         Raises Conflict for a name that is taken and Invalid for a URL that is refused. Sent once
         only: after Unreachable, ServerFault or Protocol look with ``find_webhook``.
         """
-        wish = gettext("create the webhook %(name)s in %(place)s")
-        wish %= {"name": name, "place": f"{namespace}/{repository}"}
+        wish = Words(
+            gettext_noop("create the webhook %(name)s in %(place)s"),
+            {"name": name, "place": f"{namespace}/{repository}"},
+        )
         body = {
             "name": name,
             "expect_final_callback": False,
@@ -111,13 +112,17 @@ class DockerHub:
         url = f"{self._webhooks_url(namespace, repository)}{quote(slug, safe='')}/"
         response = self._call("DELETE", url)
         if response.status not in (200, 202, 204, 404):
-            wish = gettext("delete the webhook %(name)s in %(place)s")
-            wish %= {"name": slug, "place": f"{namespace}/{repository}"}
+            wish = Words(
+                gettext_noop("delete the webhook %(name)s in %(place)s"),
+                {"name": slug, "place": f"{namespace}/{repository}"},
+            )
             raise refusal(response, wish, now=now())
 
     def repository(self, namespace: str, repository: str) -> HubRepository:
         """The repository and whether this account may manage it. Raises NotFound."""
-        wish = gettext("show the repository %(place)s") % {"place": f"{namespace}/{repository}"}
+        wish = Words(
+            gettext_noop("show the repository %(place)s"), {"place": f"{namespace}/{repository}"}
+        )
         body = self._get(self._repository_url(namespace, repository), wish)
         return read_repository(body, repository)
 
@@ -125,7 +130,9 @@ class DockerHub:
         """The tags that were pushed last, at most a page of them, in one call."""
         url = f"{self._repository_url(namespace, repository)}tags/"
         query = f"?page_size={PAGE_SIZE}&ordering=last_updated"
-        wish = gettext("list the tags of %(place)s") % {"place": f"{namespace}/{repository}"}
+        wish = Words(
+            gettext_noop("list the tags of %(place)s"), {"place": f"{namespace}/{repository}"}
+        )
         return read_tags(self._get(f"{url}{query}", wish))
 
     def close(self) -> None:
@@ -144,7 +151,9 @@ class DockerHub:
         self.close()
 
     def _read_pages(self, namespace: str, repository: str) -> list[list[HubWebhook]]:
-        wish = gettext("list the webhooks of %(place)s") % {"place": f"{namespace}/{repository}"}
+        wish = Words(
+            gettext_noop("list the webhooks of %(place)s"), {"place": f"{namespace}/{repository}"}
+        )
         url = f"{self._webhooks_url(namespace, repository)}?page_size={PAGE_SIZE}"
         pages: list[list[HubWebhook]] = []
         for _ in range(MOST_PAGES):
@@ -157,21 +166,23 @@ class DockerHub:
                 return pages
             results, following = page.get("results"), page.get("next")
             if not isinstance(results, list):
-                raise Protocol(gettext("Docker Hub's list of webhooks has no results."))
+                raise Protocol(gettext_noop("Docker Hub's list of webhooks has no results."))
             pages.append([read_webhook(result) for result in results])
             if not following:
                 return pages
             url = self._own(following)
-        words = gettext("Docker Hub's list of webhooks has more than %(number)s pages.")
-        raise Protocol(words % {"number": MOST_PAGES})
+        words = gettext_noop("Docker Hub's list of webhooks has more than %(number)s pages.")
+        raise Protocol(Words(words, {"number": MOST_PAGES}))
 
     def _own(self, url: Json) -> str:
         """``url`` if it stays at this Docker Hub: the token goes nowhere else."""
         if not isinstance(url, str) or origin(url) != origin(self._base_url):
-            raise Protocol(gettext("Docker Hub's list of webhooks continues at another address."))
+            raise Protocol(
+                gettext_noop("Docker Hub's list of webhooks continues at another address.")
+            )
         return url
 
-    def _get(self, url: str, wish: str) -> dict[str, Json]:
+    def _get(self, url: str, wish: Words) -> dict[str, Json]:
         response = self._call("GET", url)
         if response.status != 200:
             raise refusal(response, wish, now=now())
@@ -186,7 +197,7 @@ class DockerHub:
             response = ask(self._session, method, url, token=token, json=json)
             if response.status == 401:
                 raise TokenRefused(
-                    gettext("Docker Hub signed the account in and then refused its token.")
+                    gettext_noop("Docker Hub signed the account in and then refused its token.")
                 )
         return response
 

@@ -12,11 +12,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from django.utils.translation import gettext as _
-
 from codestream.core.http import Response, Session, TransportError, send
 from codestream.core.json_types import Json
 from codestream.core.redact import redact_text
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.base import (
     Blocked,
     ClientError,
@@ -80,18 +79,20 @@ def ask(
     try:
         return send(session, method, url, headers=headers, json=json, read_seconds=READ_SECONDS)
     except TransportError as error:
-        unreachable = Unreachable(error.user_message, retry_at=error.retry_at)
+        unreachable = Unreachable(error.words, retry_at=error.retry_at)
         unreachable.retryable = error.retryable
         raise unreachable from error
 
 
 def refusal(
-    response: Response, wish: str, *, now: datetime, secrets: Iterable[str] = ()
+    response: Response, wish: Words | str, *, now: datetime, secrets: Iterable[str] = ()
 ) -> ClientError:
     """The error that an answer outside 2xx means. ``wish`` completes "Docker Hub did not ..."."""
     said = explanation(response, secrets)
     reason = said or _phrase(response.status)
-    what = _("Docker Hub did not %(wish)s: %(reason)s.") % {"wish": wish, "reason": reason}
+    what = Words(
+        gettext_noop("Docker Hub did not %(wish)s: %(reason)s."), {"wish": wish, "reason": reason}
+    )
     if response.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(what, retry_at=retry_at(response, now) or now + USUAL_WAIT)
     if _is_turned_away(response):
@@ -133,12 +134,12 @@ def retry_at(response: Response, now: datetime) -> datetime | None:
     return None if wait is None else now + min(max(wait, timedelta()), LONGEST_WAIT)
 
 
-def read_object(response: Response, wish: str) -> dict[str, Json]:
+def read_object(response: Response, wish: Words | str) -> dict[str, Json]:
     """The JSON object of a successful answer. Raises Protocol."""
     body = _json(response)
     if not isinstance(body, dict):
-        words = _("Docker Hub's answer to the wish to %(wish)s is not a JSON object.")
-        raise Protocol(words % {"wish": wish})
+        words = gettext_noop("Docker Hub's answer to the wish to %(wish)s is not a JSON object.")
+        raise Protocol(Words(words, {"wish": wish}))
     return body
 
 
@@ -155,7 +156,7 @@ def read_tags(body: dict[str, Json]) -> tuple[HubTag, ...]:
     """The tags of a page that say when they were pushed. Raises Protocol without a list."""
     results = body.get("results")
     if not isinstance(results, list):
-        raise Protocol(_("Docker Hub's list of tags has no results."))
+        raise Protocol(gettext_noop("Docker Hub's list of tags has no results."))
     found = (_read_tag(each) for each in results if isinstance(each, dict))
     return tuple(tag for tag in found if tag is not None)
 
@@ -178,7 +179,7 @@ def read_webhook(value: Json) -> HubWebhook:
     record = value if isinstance(value, dict) else {}
     slug, name, hooks = record.get("slug"), record.get("name"), record.get("webhooks")
     if not isinstance(slug, str) or not slug:
-        raise Protocol(_("Docker Hub's answer describes a webhook without its slug."))
+        raise Protocol(gettext_noop("Docker Hub's answer describes a webhook without its slug."))
     urls = [
         hook.get("hook_url")
         for hook in (hooks if isinstance(hooks, list) else [])

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import jwt
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from codestream.core.clock import now
 from codestream.core.http import Response, Session
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.base import ClientError, Protocol, Unauthorized
 from endpoints.clients.dockerhub_answers import ask, explanation, read_object, refusal, retry_at
 from endpoints.clients.dockerhub_errors import AccountLocked, SecondFactor
@@ -26,7 +25,7 @@ LOCK = timedelta(minutes=10)
 REFUSAL_KEPT = timedelta(minutes=1)
 """However often the same wrong password is tried meanwhile, it counts once towards the lock."""
 LIFE_IF_UNTOLD = timedelta(minutes=5)
-WISH = gettext_lazy("sign in")
+WISH = Words(gettext_noop("sign in"))
 NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -83,7 +82,9 @@ class Login:
 
     def _sign_in(self) -> str:
         if not self._username or not self._secret:
-            raise Unauthorized(_("The endpoint has no user name, or no password or access token."))
+            raise Unauthorized(
+                gettext_noop("The endpoint has no user name, or no password or access token.")
+            )
         answer = self._post(
             "/v2/auth/token", {"identifier": self._username, "secret": self._secret}
         )
@@ -100,31 +101,41 @@ class Login:
         if b"login_2fa_token" in answer.body:
             # Seen with 401 and with 200: the field decides.
             raise SecondFactor(
-                _("Docker Hub asks for a second factor: this account needs an access token.")
+                gettext_noop(
+                    "Docker Hub asks for a second factor: this account needs an access token."
+                )
             )
         if answer.status != 200:
             raise self._refusal(answer)
-        body = read_object(answer, str(WISH))
+        body = read_object(answer, WISH)
         token = body.get("access_token") or body.get("token")
         if not isinstance(token, str):
-            raise Protocol(_("Docker Hub's answer to the sign-in holds no token."))
+            raise Protocol(gettext_noop("Docker Hub's answer to the sign-in holds no token."))
         return token
 
     def _refusal(self, answer: Response) -> ClientError:
-        said = explanation(answer, [self._secret]) or _("no reason given")
+        said = explanation(answer, [self._secret]) or Words(gettext_noop("no reason given"))
         if answer.status == 401:
             return Unauthorized(
-                _("Docker Hub refused the user name, password or access token: %(said)s.")
-                % {"said": said}
+                Words(
+                    gettext_noop(
+                        "Docker Hub refused the user name, password or access token: %(said)s."
+                    ),
+                    {"said": said},
+                )
             )
         if answer.status == 429:
             ends = retry_at(answer, now()) or now() + LOCK
             return AccountLocked(
-                _("Docker Hub takes no sign-in of %(user)s for some minutes: %(said)s.")
-                % {"user": self._username, "said": said},
+                Words(
+                    gettext_noop(
+                        "Docker Hub takes no sign-in of %(user)s for some minutes: %(said)s."
+                    ),
+                    {"user": self._username, "said": said},
+                ),
                 retry_at=ends,
             )
-        return refusal(answer, str(WISH), now=now(), secrets=[self._secret])
+        return refusal(answer, WISH, now=now(), secrets=[self._secret])
 
 
 def _end_of(token: str) -> datetime:

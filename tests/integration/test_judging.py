@@ -7,10 +7,12 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.utils.translation import override
 
 from codestream.accounts.models import ApiToken
 from codestream.accounts.services import issue_token, revoke_token
 from codestream.core.clock import now
+from codestream.core.templatetags.look import said
 from codestream.projects.models import Membership
 from executions.models import Execution
 from executions.worker import drain
@@ -138,6 +140,8 @@ def test_a_disabled_pipeline_is_the_reason() -> None:
 
     assert event.verdict == "FAILED"
     assert "disabled" in event.message
+    with override("it"):
+        assert said(event.words) == f"La pipeline {webhook.pipeline.name} è disabilitata."
 
 
 def test_pushing_the_same_tag_again_is_another_push() -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from html import unescape
 
 import pytest
 
 from codestream.core.clock import now
+from codestream.core.http import Response
+from codestream.core.words import Words
+from endpoints.clients.dockerhub_answers import refusal
 from tests.integration.cast import Cast, get, statuses
 from tests.integration.test_pages_webhooks import HTMX, LIST, page_of
 from webhooks.mirror_sight import Drift
@@ -113,6 +117,24 @@ def test_a_refusal_offers_to_do_it_by_hand(cast: Cast, webhook: DockerWebhook) -
     assert "Not created in Docker Hub" in html
     assert "Paste it into Docker Hub by hand" in html
     assert "Keep it by hand" in html
+
+
+def test_why_docker_hub_refused_is_read_in_the_readers_language(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    wish = Words("list the webhooks of %(place)s", {"place": "demo/web"})
+    answer = Response(status=403, headers={}, body=b'{"detail": "no admin"}')
+    refused = refusal(answer, wish, now=now())
+    RemoteHook.objects.update(error_code=refused.code, message=refused.words, wake_at=None)
+
+    german, italian = (
+        unescape(get(cast, LIST, **{"Accept-Language": language})) for language in ("de", "it")
+    )
+
+    assert "Docker Hub did not list the webhooks of demo/web: no admin. Make the" in german
+    assert "Docker Hub non ha eseguito l'operazione “" in italian
+    assert "Rendere l'account dell'endpoint amministratore" in italian
+    assert "Docker Hub did not" not in italian
 
 
 def test_a_keeper_that_is_none_is_refused_in_words(cast: Cast, webhook: DockerWebhook) -> None:
