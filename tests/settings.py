@@ -18,3 +18,7 @@ from codestream.settings import *  # noqa: E402, F403
 
 PUBLIC_URL = "https://cd.example.com"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# pytest-django knows Django's own backend by its name, and would give ours files on the disk.
+if not _url:
+    DATABASES["default"].setdefault("TEST", {})["NAME"] = ":memory:"  # noqa: F405

@@ -79,9 +79,11 @@ def test_a_connection_that_is_closed_in_the_middle_gives_its_turn_back() -> None
 
 
 def test_many_threads_lose_nothing() -> None:
-    threads = [
-        threading.Thread(target=lambda: [write_elsewhere() for _ in range(5)]) for _ in range(8)
-    ]
+    def write() -> None:
+        for _ in range(5):
+            write_elsewhere()
+
+    threads = [threading.Thread(target=write) for _ in range(8)]
     before = Project.objects.count()
 
     for thread in threads:
