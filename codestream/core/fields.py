@@ -69,7 +69,9 @@ class WordsField(WordsBase):
     """Words as JSON in a column of text; a text that is no JSON is a finished sentence."""
 
     def get_prep_value(self, value: Any) -> str:
-        return json.dumps(value.as_json()) if isinstance(value, Words) else str(value or "")
+        if not value:
+            return ""
+        return json.dumps(value.as_json()) if isinstance(value, Words) else str(value)
 
     def from_db_value(
         self, value: str | None, expression: Expression, connection: BaseDatabaseWrapper

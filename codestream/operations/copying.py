@@ -33,6 +33,7 @@ from django.utils.connection import ConnectionDoesNotExist
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.fields import EncryptedJSONField, EncryptedTextField
+from codestream.core.words import Words
 from codestream.core.work import Claimable
 from codestream.operations.health import open_migrations
 from executions.models import Worker
@@ -163,6 +164,8 @@ def normal(value: Any) -> Any:
         return value.astimezone(UTC).isoformat()
     if isinstance(value, date | timedelta | UUID):
         return str(value)
+    if isinstance(value, Words):
+        return normal(value.as_json())
     if isinstance(value, bytes | memoryview):
         return hashlib.sha256(value).hexdigest()
     if isinstance(value, dict):
