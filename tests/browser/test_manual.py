@@ -155,8 +155,8 @@ def create_webhook(page: Page, product: Running) -> None:
     )
     expect(page.get_by_label("namespace")).to_have_attribute("placeholder", "demo")
     generate_token(page)
-    page.get_by_label("Image").fill("demo/web")
-    page.get_by_label("Tag").fill(r"\d+\.\d+")
+    page.get_by_label("Image", exact=True).fill("demo/web")
+    page.get_by_label("Tag", exact=True).fill(r"\d+\.\d+")
     page.get_by_role("button", name="Save").last.click()
 
 
