@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db.backends.sqlite3 import base
 
+BEGIN = "BEGIN"
 WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 _turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 """One for each file: who holds it may write."""
@@ -28,28 +29,25 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._has_turn = False
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for the turn for one statement, unless the connection has it for a transaction."""
+    def turn(self, *, keep: bool = False) -> Iterator[None]:
+        """Wait for the turn for one statement, unless the connection has it for a transaction.
+
+        The statement that begins one keeps the turn, until the transaction ends.
+        """
         taken = self._take_turn()
         try:
             yield
+        except BaseException:
+            keep = False
+            raise
         finally:
-            if taken:
+            if taken and not keep:
                 self._give_turn()
 
     def create_cursor(self, name: Any = None) -> Cursor:
         cursor: Cursor = self.connection.cursor(factory=Cursor)
         cursor.wrapper = self
         return cursor
-
-    def _start_transaction_under_autocommit(self) -> None:
-        taken = self._take_turn()
-        try:
-            super()._start_transaction_under_autocommit()  # type: ignore[misc]
-        except BaseException:
-            if taken:
-                self._give_turn()
-            raise
 
     def _commit(self) -> None:
         super()._commit()  # type: ignore[misc]
@@ -91,9 +89,9 @@ class Cursor(base.SQLiteCursorWrapper):
     wrapper: DatabaseWrapper
 
     def execute(self, query: str, params: Any = None) -> Any:
-        if not query.lstrip().upper().startswith(WRITES):
+        if not query.startswith((BEGIN, *WRITES)):
             return super().execute(query, params)
-        with self.wrapper.turn():
+        with self.wrapper.turn(keep=query.startswith(BEGIN)):
             return super().execute(query, params)
 
     def executemany(self, query: str, param_list: Any) -> Any:
