@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from webhooks.registries.base import Parsed, UnreadableError, read_document, read_utf8
+from webhooks.registries.base import Parsed, read_notification
 from webhooks.registries.distribution import read_event
 
 
@@ -18,7 +18,4 @@ class Azure:
 
     def parse(self, body: bytes, _headers: Mapping[str, str], /) -> tuple[Parsed, ...]:
         """Return the tag that was pushed, or why there is none."""
-        try:
-            return (read_event(self.name, read_document(read_utf8(body))),)
-        except UnreadableError as error:
-            return (error.refusal,)
+        return read_notification(body, lambda event: (read_event(self.name, event),))

@@ -237,6 +237,16 @@ def read_entries(
     return tuple(pushes) or tuple(refusals[:1]) or (nothing,)
 
 
+def read_notification(
+    body: bytes, read: Callable[[Mapping[str, object]], tuple[Parsed, ...]]
+) -> tuple[Parsed, ...]:
+    """Read the JSON object in the body, or return why that cannot be done."""
+    try:
+        return read(read_document(read_utf8(body)))
+    except UnreadableError as error:
+        return (error.refusal,)
+
+
 def read_object(parent: Mapping[str, object], key: str) -> Mapping[str, object]:
     """Return the object under ``key``, empty when it is absent or null.
 

@@ -14,16 +14,14 @@ from webhooks.registries.base import (
     ImagePushed,
     Parsed,
     Reason,
-    UnreadableError,
     ignored,
     push_of,
-    read_document,
     read_entries,
     read_moment,
+    read_notification,
     read_object,
     read_objects,
     read_text,
-    read_utf8,
 )
 
 
@@ -34,10 +32,9 @@ class Distribution:
 
     def parse(self, body: bytes, _headers: Mapping[str, str], /) -> tuple[Parsed, ...]:
         """Return every tag that the envelope says was pushed, or why there is none."""
-        try:
-            return read_entries(read_objects(read_document(read_utf8(body)), "events"), self._push)
-        except UnreadableError as error:
-            return (error.refusal,)
+        return read_notification(
+            body, lambda document: read_entries(read_objects(document, "events"), self._push)
+        )
 
     def _push(self, event: Mapping[str, object]) -> ImagePushed:
         return read_event(self.name, event)

@@ -13,14 +13,12 @@ from webhooks.registries.base import (
     ImagePushed,
     Parsed,
     Reason,
-    UnreadableError,
     ignored,
     push_of,
-    read_document,
     read_moment,
+    read_notification,
     read_object,
     read_text,
-    read_utf8,
 )
 
 
@@ -31,10 +29,7 @@ class TrustedRegistry:
 
     def parse(self, body: bytes, _headers: Mapping[str, str], /) -> tuple[Parsed, ...]:
         """Return the tag that was pushed, or why there is none."""
-        try:
-            return (self._push(read_document(read_utf8(body))),)
-        except UnreadableError as error:
-            return (error.refusal,)
+        return read_notification(body, lambda document: (self._push(document),))
 
     def _push(self, document: Mapping[str, object]) -> ImagePushed:
         kind = read_text(document, "type", longest=64)

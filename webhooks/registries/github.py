@@ -14,14 +14,12 @@ from webhooks.registries.base import (
     ImagePushed,
     Parsed,
     Reason,
-    UnreadableError,
     ignored,
     push_of,
-    read_document,
     read_moment,
+    read_notification,
     read_object,
     read_text,
-    read_utf8,
 )
 
 
@@ -32,10 +30,7 @@ class GitHub:
 
     def parse(self, body: bytes, _headers: Mapping[str, str], /) -> tuple[Parsed, ...]:
         """Return the tag that was published, or why there is none."""
-        try:
-            return (self._push(read_document(read_utf8(body))),)
-        except UnreadableError as error:
-            return (error.refusal,)
+        return read_notification(body, lambda document: (self._push(document),))
 
     def _push(self, document: Mapping[str, object]) -> ImagePushed:
         package = read_object(document, "package") or read_object(document, "registry_package")

@@ -13,17 +13,15 @@ from webhooks.registries.base import (
     ImagePushed,
     Parsed,
     Reason,
-    UnreadableError,
     ignored,
     push_of,
-    read_document,
     read_entries,
     read_moment,
+    read_notification,
     read_object,
     read_objects,
     read_seconds,
     read_text,
-    read_utf8,
 )
 
 PUSHED = frozenset({"PUSH_ARTIFACT", "pushImage", "harbor.artifact.pushed"})
@@ -37,10 +35,7 @@ class Harbor:
 
     def parse(self, body: bytes, _headers: Mapping[str, str], /) -> tuple[Parsed, ...]:
         """Return every tag that was pushed, or why there is none."""
-        try:
-            return self._pushes(read_document(read_utf8(body)))
-        except UnreadableError as error:
-            return (error.refusal,)
+        return read_notification(body, self._pushes)
 
     def _pushes(self, document: Mapping[str, object]) -> tuple[Parsed, ...]:
         kind = read_text(document, "type", longest=64)

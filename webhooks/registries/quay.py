@@ -14,13 +14,11 @@ from webhooks.registries.base import (
     ImagePushed,
     Parsed,
     Reason,
-    UnreadableError,
     malformed,
     push_of,
-    read_document,
     read_entries,
+    read_notification,
     read_text,
-    read_utf8,
 )
 
 
@@ -31,10 +29,7 @@ class Quay:
 
     def parse(self, body: bytes, _headers: Mapping[str, str], /) -> tuple[Parsed, ...]:
         """Return every tag that was pushed, or why there is none."""
-        try:
-            return self._pushes(read_document(read_utf8(body)))
-        except UnreadableError as error:
-            return (error.refusal,)
+        return read_notification(body, self._pushes)
 
     def _pushes(self, document: Mapping[str, object]) -> tuple[Parsed, ...]:
         path = read_text(document, "repository", longest=LONGEST["image"])
