@@ -29,9 +29,10 @@ def _check_registry(endpoint: Endpoint) -> str:
 
 
 def _check_docker_hub(endpoint: Endpoint) -> str:
-    """Ask for the repository, and for its webhooks, which not every token may see."""
+    """Sign in, ask for the repository, and for its webhooks, which not every token may see."""
     address = repository_of(endpoint)
     with docker_hub(endpoint) as hub:
+        hub.log_in()
         repository = hub.repository(address.namespace, address.repository)
         if repository.can_admin is False:
             raise Refused(

@@ -56,8 +56,8 @@ class DockerHub:
         self._login = Login(self._session, self._base_url, username, secret)
 
     def log_in(self) -> None:
-        """Make sure of a token. Raises Unauthorized when the account is refused."""
-        self._login.token()
+        """Sign in anew. Raises Unauthorized when the account is refused."""
+        self._login.sign_in_anew()
 
     def list_webhooks(self, namespace: str, repository: str) -> tuple[HubWebhook, ...]:
         """All webhooks of the repository, each once.

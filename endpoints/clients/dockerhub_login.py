@@ -65,6 +65,14 @@ class Login:
                 self._renew()
             return self._ticket.token
 
+    def sign_in_anew(self) -> None:
+        """Sign in whatever token is kept: that says nothing of the password as it is today.
+
+        Raises as ``token`` does.
+        """
+        with self._ticket.lock:
+            self._renew()
+
     def _renew(self) -> None:
         """Sign in, unless that was refused just now."""
         ticket = self._ticket

@@ -77,6 +77,27 @@ def test_a_registry_tells_a_wrong_password_from_a_missing_repository(
     assert password not in message
 
 
+def test_a_password_that_was_changed_at_docker_hub_is_found_out_at_once(
+    settings: Settings,
+) -> None:
+    with DockerHubServer(
+        username="demo", password="right-password", repositories=["demo/web"]
+    ) as server:
+        endpoint = DockerRegistryFactory(
+            properties={
+                "serverType": "DockerHub",
+                "repoURL": f"{opened(settings, server.url)}/r/demo/web",
+            },
+            credentials={"username": "demo", "password": "right-password"},
+        )
+        before, _message = check(endpoint)
+        with server.store.changing():
+            server.store.accounts.add("demo", "another-password")
+        after, _message = check(endpoint)
+
+    assert (before, after) == ("PASSED", "FAILED")
+
+
 def test_an_address_that_is_not_allowed_is_not_called(settings: Settings) -> None:
     settings.OUTGOING_ALLOW = []
 

@@ -120,6 +120,18 @@ def test_a_protection_that_turns_the_sign_in_away_is_no_wrong_password(
         client.log_in()
 
 
+def test_a_sign_in_finds_out_that_the_password_was_changed(
+    hub: DockerHub, server: DockerHubServer
+) -> None:
+    hub.list_webhooks("demo", "web")
+    with server.store.changing():
+        server.store.accounts.add("demo", "another-horse-battery")
+
+    hub.list_webhooks("demo", "web")
+    with pytest.raises(Unauthorized):
+        hub.log_in()
+
+
 def test_clients_of_one_account_share_a_token(hub: DockerHub, server: DockerHubServer) -> None:
     hub.log_in()
     server.failures.fail("login", Mode.FAULT)
