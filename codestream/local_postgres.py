@@ -23,7 +23,9 @@ from codestream.core.keys import read_or_make
 
 USER = "codestream"
 SYSTEM_USER = "postgres"
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
+"""A server that was ended hard first writes again what it had promised, on a slow disk for long."""
+ENDING_SECONDS = 20.0
 
 
 class PostgresError(Exception):
@@ -103,7 +105,7 @@ class LocalPostgres:
         ]
 
     def wait(self) -> bool:
-        """Wait until it answers, which after a crash takes a while; False after half a minute."""
+        """Wait until it answers, which after a crash takes a while; False when it never does."""
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -133,8 +135,7 @@ class LocalPostgres:
                 raise PostgresError("The server does not answer.")
             yield self.url
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(READY_SECONDS)
+            end(process)
 
     @property
     def _folder(self) -> Path:
@@ -142,6 +143,16 @@ class LocalPostgres:
 
     def _password(self) -> str:
         return read_or_make(self.data_dir / "postgres.password", lambda: secrets.token_urlsafe(24))
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End the server: in order, or hard when its last checkpoint takes too long."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGQUIT)
+        process.wait(ENDING_SECONDS)
 
 
 def system_user() -> str:
