@@ -53,6 +53,7 @@ class HubControl:
         for method in ("GET", "POST"):
             self._router.add(method, "/u/{namespace}/{repository}/hook/{token}/", self._call_back)
         self._router.add("POST", "/_control/fail", self._fail)
+        self._router.add("POST", "/_control/heal", self._heal)
         self._router.add("POST", "/_control/habits", self._change_habits)
         self._router.add("POST", "/_control/hook", self._add_hook)
         self._router.add("POST", "/_control/unhook", self._remove_hook)
@@ -149,6 +150,11 @@ class HubControl:
     def _fail(self, request: Request) -> Response:
         body = _object(request)
         self._failures.fail(body["route"], Mode(body["mode"]), times=int(body.get("times", 1)))
+        return json_response({}, 201)
+
+    def _heal(self, _request: Request) -> Response:
+        self._failures.clear()
+        self._habits.forget()
         return json_response({}, 201)
 
     def _change_habits(self, request: Request) -> Response:
