@@ -12,7 +12,13 @@ from endpoints.models import Endpoint, EndpointKind
 from endpoints.services import save_endpoint
 from pipelines.models import Pipeline
 from tests.running import Running
-from webhooks.mirror_services import repair_mirror, replace_secret, retry_hook, retry_mirror
+from webhooks.mirror_services import (
+    check_mirror,
+    repair_mirror,
+    replace_secret,
+    retry_hook,
+    retry_mirror,
+)
 from webhooks.mirror_state import MirrorState, mirror_state, state_of
 from webhooks.models import DockerWebhook, RemoteHook
 from webhooks.services import delete_webhook, save_webhook
@@ -34,6 +40,11 @@ class Scene:
             replace_secret(webhook=self._webhook(), by=self._admin)
         else:
             delete_webhook(webhook=self._webhook())
+
+    def check(self, operation: str) -> None:
+        """Have it checked now, as it is from time to time: nothing else finds what changed."""
+        if operation != "delete":
+            check_mirror(webhook=self._webhook())
 
     def is_right(self, operation: str, hooks: list[dict[str, str]]) -> bool:
         """Whether exactly what should stand in Docker Hub stands there, and we know it. What waits
@@ -57,11 +68,15 @@ class Scene:
         state = self._state(operation)
         return f"{state.word} {state.message}".strip() if state else "nothing"
 
+    def asks_a_person(self, operation: str) -> bool:
+        """Whether nothing is tried again before somebody says so."""
+        state = self._state(operation)
+        return state is not None and state.needs_person and state.next_try is None
+
     def do_what_is_said(self, operation: str) -> str:
         """Read it and press the button that it offers; the answer is what was read."""
         state = self._state(operation)
         assert state is not None, "nothing is said"
-        assert state.needs_person or state.is_moving, f"nobody is asked: {state.word}"
         words = self.said(operation)
         if operation == "delete":
             retry_hook(hook=self._rows()[0])
