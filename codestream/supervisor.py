@@ -27,7 +27,7 @@ from codestream.local_postgres import LocalPostgres, PostgresError, system_user
 
 ROOT = Path(__file__).resolve().parent.parent
 PR_SET_PDEATHSIG = 1
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
 HOOK_SECONDS = 10.0
 END_SECONDS = 8.0
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)

@@ -101,7 +101,7 @@ class Running:
         self._wait()
 
     def _wait(self) -> None:
-        self.process.wait(20)
+        self.process.wait(60)
         if self.process.stdout is not None:
             self.process.stdout.close()
 
@@ -152,7 +152,7 @@ def running_product(data_dir: Path, *options: str, **settings: str) -> Iterator[
         )
     except BaseException:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         raise
     try:
         yield running
@@ -169,7 +169,7 @@ def run_in_shell(environment: dict[str, str], code: str) -> str:
     return made.stdout.strip()
 
 
-def until(look: Callable[[], Found | None], seconds: float = 40) -> Found:
+def until(look: Callable[[], Found | None], seconds: float = 100) -> Found:
     """Look until there is something to see; the limit only ends a test that has failed."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -187,7 +187,7 @@ def ask(url: str, body: Mapping[str, object] | None = None, *, token: str = "") 
         headers["Authorization"] = f"Bearer {token}"
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers=headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         text = answer.read()
         return json.loads(text) if text else None
 
@@ -208,7 +208,7 @@ def _start(environment: dict[str, str], options: tuple[str, ...]) -> subprocess.
         heard.append(line)
         if "Logs are in" in line:
             return process
-    process.wait(20)
+    process.wait(60)
     process.stdout.close()
     raise AssertionError("".join(heard))
 

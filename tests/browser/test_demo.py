@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.xdist_group(
 
 def test_a_push_deploys_while_a_person_watches(product: Running, page: Page) -> None:
     page.goto("/triggers/docker/webhooks/")
-    expect(page.get_by_text("In sync")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("In sync")).to_be_visible(timeout=60_000)
 
     hub = page.context.new_page()
     hub.goto(product.places.dockerhub_url)
@@ -25,10 +25,10 @@ def test_a_push_deploys_while_a_person_watches(product: Running, page: Page) -> 
 
     page.goto("/triggers/docker/activity/")
     row = page.get_by_role("row").filter(has_text="1.2.3")
-    expect(row.get_by_text("Triggered")).to_be_visible(timeout=15_000)
+    expect(row.get_by_text("Triggered")).to_be_visible(timeout=60_000)
     row.get_by_role("link", name="web-cd #").click()
     expect(page.locator("h1")).to_contain_text("web-cd #")
-    expect(page.locator(".page-head .pill")).to_have_text("Completed", timeout=30_000)
+    expect(page.locator(".page-head .pill")).to_have_text("Completed", timeout=60_000)
     assert product.deployed_image() == "demo/web:1.2.3"
 
 

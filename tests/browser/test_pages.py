@@ -65,7 +65,7 @@ def test_a_live_page_sends_one_who_is_signed_out_to_the_sign_in(
 
     page.context.clear_cookies()
 
-    page.wait_for_url("**/account/sign-in/**", timeout=15_000)
+    page.wait_for_url("**/account/sign-in/**", timeout=60_000)
     assert page.locator("main").count() == 1
 
 
@@ -76,10 +76,10 @@ def test_a_live_page_says_why_it_stands_still_until_it_goes_on(
     page.goto("/executions/")
 
     page.route("**/executions/?version=*", answer_that_it_is_locked)
-    trouble.wait_for(timeout=15_000)
+    trouble.wait_for(timeout=60_000)
     found = Axe().run(page)
     page.unroute("**/executions/?version=*")
-    trouble.wait_for(state="detached", timeout=15_000)
+    trouble.wait_for(state="detached", timeout=60_000)
 
     assert found.violations_count == 0, found.generate_report()
 

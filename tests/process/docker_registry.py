@@ -79,7 +79,7 @@ class RealRegistry:
         """End it; what it had yet to notify is lost."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def push(self, name: str, tag: str, content: str) -> str:
@@ -114,7 +114,7 @@ class RealRegistry:
 def _send(method: str, url: str, body: bytes | None = None, media_type: str = "") -> dict[str, str]:
     headers = {"Content-Type": media_type} if media_type else {}
     request = urllib.request.Request(url, data=body, headers=headers, method=method)
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return dict(answer.headers)
 
 

@@ -117,12 +117,12 @@ def sign_in(product: Running) -> tuple[int, str]:
     """The status and the heading of what a browser gets that signs in."""
     url = f"{product.url}/account/sign-in/"
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-    with browser.open(url, timeout=15) as form:
+    with browser.open(url, timeout=60) as form:
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.read().decode())
     assert token
     fields = {"csrfmiddlewaretoken": token[1], "username": "admin", "password": PASSWORD}
     try:
-        with browser.open(url, urlencode(fields).encode(), timeout=20) as answer:
+        with browser.open(url, urlencode(fields).encode(), timeout=60) as answer:
             return answer.status, ""
     except urllib.error.HTTPError as refused:
         with refused:

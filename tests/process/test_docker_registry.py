@@ -13,7 +13,7 @@ from tests.running import Running, run_in_shell, running_product, until
 pytestmark = [
     pytest.mark.process,
     pytest.mark.xdist_group("product"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(PROGRAM is None, reason="docker-registry is not installed"),
 ]
 IMAGE = "team/sub/app"

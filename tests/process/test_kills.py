@@ -18,7 +18,7 @@ PUSHES = 8
 pytestmark = pytest.mark.process
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("options", [ON_SQLITE, ON_POSTGRES])
 def test_what_was_answered_runs_once_and_in_order(options: tuple[str, ...], folder: Path) -> None:
     seed = random.randrange(10**6)

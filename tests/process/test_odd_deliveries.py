@@ -21,7 +21,7 @@ from tests.running import Running, ask, running_product, until
 pytestmark = [
     pytest.mark.process,
     pytest.mark.xdist_group("product"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(400),
 ]
 
 
@@ -45,7 +45,7 @@ def verdicts(product: Running, deliveries: int) -> Counter[tuple[str, str]]:
 def post(url: str, body: Mapping[str, object]) -> int:
     request = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as refused:
         with refused:

@@ -71,7 +71,7 @@ def owners(product: Running) -> set[UUID]:
     return {UUID(str(key)) for (key,) in rows}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_the_step_of_a_killed_worker_is_taken_over(product: Running) -> None:
     with silent_cluster(product):
         product.push("3.0.0")
@@ -86,7 +86,7 @@ def test_the_step_of_a_killed_worker_is_taken_over(product: Running) -> None:
     assert product.deployed_image() == "demo/web:3.0.0"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_worker_that_is_asked_to_end_hands_over(product: Running) -> None:
     with silent_cluster(product):
         product.push("3.1.0")
@@ -105,7 +105,7 @@ def test_a_worker_that_is_asked_to_end_hands_over(product: Running) -> None:
     assert product.deployed_image() == "demo/web:3.1.0"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_process_that_froze_in_a_transaction_gives_its_locks_back(product: Running) -> None:
     if "DATABASE_URL" not in product.environment:
         pytest.skip("The lock of a SQLite file lasts as long as its holder.")
