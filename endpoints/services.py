@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from codestream.accounts.models import User
@@ -15,6 +16,7 @@ from codestream.core.errors import CodeStreamError, Refused
 from codestream.core.http import Reach, server_certificate
 from codestream.core.versions import require_unchanged
 from endpoints.checks import check
+from endpoints.clients.base import RateLimited, ServerFault
 from endpoints.models import CheckStatus, Endpoint
 from endpoints.usage import users_of
 
@@ -66,7 +68,19 @@ def check_endpoint(*, endpoint: Endpoint) -> CheckResult:
     try:
         return CheckResult(status=CheckStatus.PASSED, message=check(endpoint))
     except CodeStreamError as error:
-        return CheckResult(status=CheckStatus.FAILED, message=error.user_message)
+        return CheckResult(status=CheckStatus.FAILED, message=_why(error))
+
+
+def _why(error: CodeStreamError) -> str:
+    """What is wrong; what may pass by itself is looked at again when a person asks for it."""
+    if not isinstance(error, RateLimited | ServerFault):
+        return error.user_message
+    if error.retry_at is None:
+        again = _("Press Validate again in a few minutes.")
+    else:
+        moment = timezone.localtime(error.retry_at).strftime("%Y-%m-%d %H:%M:%S %Z")
+        again = _("Press Validate again after %(moment)s.") % {"moment": moment}
+    return f"{error.user_message} {again}"
 
 
 def validate_endpoint(*, endpoint: Endpoint) -> Endpoint:

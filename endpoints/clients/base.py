@@ -83,7 +83,7 @@ class RateLimited(ClientError):
     """Too many calls; ``retry_at`` says when the next one may be made."""
 
     code = "rate_limited"
-    advice = gettext_noop("It is tried again when the limit allows.")
+    advice = gettext_noop("Another try makes sense when the limit allows it.")
     retryable = True
 
 
@@ -101,7 +101,7 @@ class ServerFault(ClientError):
     """The system failed inside."""
 
     code = "server_fault"
-    advice = gettext_noop("The fault is on the other side; it is tried again.")
+    advice = gettext_noop("The fault is on the other side.")
     retryable = True
 
 

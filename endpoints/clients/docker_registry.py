@@ -13,6 +13,7 @@ import time
 from types import TracebackType
 from urllib.parse import quote, urlsplit
 
+from codestream.core.clock import now
 from codestream.core.http import Reach, Response, TransportError, open_session, origin, send
 from codestream.core.json_types import Json
 from endpoints.clients.base import (
@@ -26,6 +27,7 @@ from endpoints.clients.base import (
     Unauthorized,
     Unreachable,
 )
+from endpoints.clients.dockerhub_answers import retry_at
 from endpoints.clients.repository_address import DOCKER_HUB_HOSTS
 
 DOCKER_HUB_REGISTRY = "https://registry-1.docker.io"
@@ -159,9 +161,8 @@ class DockerRegistry:
         what = f"The registry did not {wish}: it answered {response.status}."
         if response.status == 403 and _json(response) is None:
             return Blocked(what)
-        if response.status >= 500:
-            return ServerFault(what)
-        return _REFUSALS.get(response.status, Protocol)(what)
+        kind = ServerFault if response.status >= 500 else _REFUSALS.get(response.status, Protocol)
+        return kind(what, retry_at=retry_at(response, now()))
 
 
 def _is_plain(url: str) -> bool:

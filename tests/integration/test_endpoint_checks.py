@@ -157,6 +157,37 @@ def test_what_is_wrong_at_docker_hub_is_told_apart_in_words(settings: Settings) 
     assert "insufficient scope" in answers["token without the right"][1]
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "advice"),
+    [
+        (429, {"Retry-After": "Wed, 01 Jan 2098 10:00:00 GMT"}, "Press Validate again after 20"),
+        (503, {"Retry-After": "120"}, "Press Validate again after 20"),
+        (500, {}, "Press Validate again in a few minutes."),
+    ],
+)
+def test_what_may_pass_is_looked_at_again_by_the_person(
+    settings: Settings, status: int, headers: dict[str, str], advice: str
+) -> None:
+    found, message = said_by(settings, refuse(REPOSITORY, status, "not now", **headers))
+
+    assert found == "FAILED"
+    assert advice in message
+    assert "tried again" not in message
+
+
+def test_the_time_that_another_registry_names_is_told(settings: Settings) -> None:
+    def registry(_request: Request) -> Response:
+        return text_response("slow down", 429, headers={"Retry-After": "60"})
+
+    with HttpServer(registry) as server:
+        url = opened(settings, server.url)
+        place = {"serverType": "Docker_Distribution", "repoURL": f"{url}/demo/web"}
+        found, message = check(DockerRegistryFactory(properties=place, credentials={}))
+
+    assert found == "FAILED"
+    assert "Press Validate again after 20" in message
+
+
 def test_a_hub_where_all_is_well_says_so(settings: Settings) -> None:
     assert said_by(settings, refuse("/nowhere", 500, ""))[0] == "PASSED"
 
