@@ -6,10 +6,12 @@ which the form finds out, or since the request read it, which the service does u
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 from django import forms
 from django.db import models
+from django.forms.boundfield import BoundField
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
@@ -17,6 +19,7 @@ from codestream.core.clock import now
 from codestream.core.errors import Refused
 from codestream.core.models import Timestamped
 from codestream.core.times import short_time
+from codestream.core.widgets import SecretTextarea
 
 
 class ChangedMeanwhileError(Refused):
@@ -32,7 +35,7 @@ class ChangedMeanwhileError(Refused):
 class VersionedForm(forms.Form):
     """The form of a row that others may save at the same time.
 
-    A form that carries no version was not shown by a page, and is taken as it is.
+    One that carries no version is refused like one that carries an old one.
     """
 
     version = forms.CharField(required=False, widget=forms.HiddenInput())
@@ -51,8 +54,9 @@ class VersionedForm(forms.Form):
         """Refuse once what was entered over an older state. Who saves again has been told."""
         cleaned = super().clean() or self.cleaned_data
         row, shown = self._watched, cleaned.pop("version", "")
-        if row is not None and shown and shown != _version_of(row):
-            self.show_change(_changed(row))
+        if row is not None and shown != _version_of(row):
+            self.show_change(_changed(row) if shown else _unseen(row))
+            self._show_stored()
         return cleaned
 
     def show_change(self, refusal: ChangedMeanwhileError) -> None:
@@ -61,6 +65,16 @@ class VersionedForm(forms.Form):
         entered = cast("QueryDict", self.data).copy()
         entered["version"] = refusal.version
         self.data = entered
+
+    def _show_stored(self) -> None:
+        """Beside everything that was entered differently, say what is stored; no secret is."""
+        for name in self.changed_data:
+            bound, widget = self[name], self.fields[name].widget
+            if widget.is_hidden or "data-secret" in widget.attrs:
+                continue
+            if not isinstance(widget, SecretTextarea):
+                words = _("Stored now: %(value)s") % {"value": _in_words(bound)}
+                bound.help_text = words
 
 
 def require_unchanged(row: Timestamped) -> None:
@@ -73,18 +87,47 @@ def require_unchanged(row: Timestamped) -> None:
         raise _changed(stored)
 
 
+def _in_words(bound: BoundField) -> str:
+    """What the field showed before anything was entered, as a person reads it."""
+    value = bound.initial
+    if isinstance(bound.field, forms.ModelChoiceField):
+        return bound.field.label_from_instance(value) if value is not None else _("nothing")
+    if isinstance(bound.field, forms.ChoiceField):
+        choices = cast("Iterable[tuple[Any, Any]]", bound.field.choices)
+        return str(dict(choices).get(value, value))
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return str(value) if value not in (None, "") else _("nothing")
+
+
 def _version_of(row: Timestamped) -> str:
     return row.updated_at.isoformat()
 
 
 def _changed(row: Timestamped) -> ChangedMeanwhileError:
+    if getattr(row, "edited_by", None) is None:
+        words = _("This was changed since you opened it: %(when)s.")
+    else:
+        words = _("This was changed since you opened it: %(when)s, last edited by %(who)s.")
+    return _refusal(row, words)
+
+
+def _unseen(row: Timestamped) -> ChangedMeanwhileError:
+    """The refusal of entries of which nobody knows what they were made over."""
+    if getattr(row, "edited_by", None) is None:
+        words = _("It is not known which state you opened. The stored one is of %(when)s.")
+    else:
+        words = _(
+            "It is not known which state you opened. The stored one is of %(when)s, last edited "
+            "by %(who)s."
+        )
+    return _refusal(row, words)
+
+
+def _refusal(row: Timestamped, words: str) -> ChangedMeanwhileError:
     said = {
         "who": getattr(row, "edited_by", None),
         "when": short_time(row.updated_at, now=now()),
     }
-    if said["who"] is None:
-        words = _("This was changed since you opened it: %(when)s.")
-    else:
-        words = _("This was changed since you opened it: %(when)s, last edited by %(who)s.")
     advice = _("Your entries are still here. Look at what is stored now; Save replaces it.")
     return ChangedMeanwhileError(f"{words % said} {advice}", version=_version_of(row))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.test import Client
 
 from codestream.accounts.models import User
+from codestream.core.models import Timestamped
 from codestream.projects.models import Membership, Project
 from tests.factories import MembershipFactory, ProjectFactory, UserFactory
 
@@ -52,6 +53,12 @@ def make_cast() -> Cast:
 def statuses(owner: int, member: int, viewer: int, outsider: int) -> dict[str, int]:
     """The expected row of the matrix; who is not signed in is always sent to the sign-in."""
     return dict(zip(ROLES, (owner, member, viewer, outsider, 302), strict=True))
+
+
+def opened(row: Timestamped) -> dict[str, str]:
+    """What the form of a row that was opened just now carries besides its fields."""
+    stored = type(row)._default_manager.get(pk=row.pk)
+    return {"version": stored.updated_at.isoformat()}
 
 
 def get(cast: Cast, url: str, role: str = "member", **headers: str) -> str:

@@ -29,7 +29,7 @@ from tests.factories import (
     UserFactory,
     VariableFactory,
 )
-from tests.integration.cast import Cast, statuses
+from tests.integration.cast import Cast, opened, statuses
 
 PASSWORD = "hub-pass-0815"
 TOKEN = "cluster-token-0815"
@@ -208,7 +208,7 @@ def test_validate_of_a_stored_endpoint_tries_what_is_entered_and_keeps_what_is_s
 ) -> None:
     entered = HUB | {"repository_url": "acme/gone", "password": "", "validate": "1"}
 
-    answer = cast.client("member").post(page_of(stored_hub), entered)
+    answer = cast.client("member").post(page_of(stored_hub), entered | opened(stored_hub))
 
     assert answer.context["result"].status == "FAILED"
     assert Endpoint.objects.get().properties == stored_hub.properties
@@ -223,9 +223,10 @@ def test_another_host_gets_no_stored_password(
 ) -> None:
     with DockerHubServer(username="robot", password=PASSWORD, repositories=["acme/web"]) as evil:
         settings.OUTGOING_ALLOW = [evil.url.removeprefix("http://")]
+        settings.DOCKER_HUB_STAND_INS = [evil.url]
         entered = HUB | {"repository_url": f"{evil.url}/r/acme/web", "password": "", button: "1"}
 
-        answer = cast.client("member").post(page_of(stored_hub), entered)
+        answer = cast.client("member").post(page_of(stored_hub), entered | opened(stored_hub))
 
     assert answer.status_code == 422
     assert answer.context["form"].errors == {
@@ -238,7 +239,7 @@ def test_another_repository_of_the_same_registry_keeps_the_password(
 ) -> None:
     entered = HUB | {"repository_url": "docker.io/acme/api", "password": ""}
 
-    cast.client("member").post(page_of(stored_hub), entered)
+    cast.client("member").post(page_of(stored_hub), entered | opened(stored_hub))
 
     stored_hub.refresh_from_db()
     assert stored_hub.properties["repoURL"] == "https://hub.docker.com/r/acme/api"
@@ -259,7 +260,7 @@ def test_another_cluster_or_trust_gets_no_stored_token(
 ) -> None:
     entered = CLUSTER | {"token": "", button: "1"} | change
 
-    answer = cast.client("member").post(page_of(stored_cluster), entered)
+    answer = cast.client("member").post(page_of(stored_cluster), entered | opened(stored_cluster))
 
     assert answer.status_code == 422
     assert list(answer.context["form"].errors) == ["token"]
@@ -268,7 +269,12 @@ def test_another_cluster_or_trust_gets_no_stored_token(
 def test_a_final_slash_is_no_other_cluster(cast: Cast, stored_cluster: Endpoint) -> None:
     entered = CLUSTER | {"token": "", "cluster_url": f"{CLUSTER['cluster_url']}/"}
 
-    assert cast.client("member").post(page_of(stored_cluster), entered).status_code == 302
+    assert (
+        cast.client("member")
+        .post(page_of(stored_cluster), entered | opened(stored_cluster))
+        .status_code
+        == 302
+    )
 
 
 # Variables in place of secrets
@@ -492,7 +498,9 @@ def test_a_kubeconfig_that_was_only_pasted_is_saved_as_it_says(
 ) -> None:
     pasted = kubeconfig(username="robot", password=PASSWORD)
 
-    cast.client("member").post(page_of(stored_cluster), CLUSTER | {"kubeconfig": pasted})
+    cast.client("member").post(
+        page_of(stored_cluster), CLUSTER | {"kubeconfig": pasted} | opened(stored_cluster)
+    )
 
     stored_cluster.refresh_from_db()
     access = cluster_access(stored_cluster)
@@ -581,8 +589,12 @@ def test_a_new_name_says_which_pipelines_look_for_the_old_one(
     PipelineFactory.create(project=cast.project, name="web-cd", source=SOURCE)
     client, entered = cast.client("member"), CLUSTER | {"token": ""}
 
-    renamed = client.post(page_of(stored_cluster), entered | {"name": "renamed"}, follow=True)
-    again = client.post(page_of(stored_cluster), entered | {"name": "renamed"}, follow=True)
+    renamed = client.post(
+        page_of(stored_cluster), entered | {"name": "renamed"} | opened(stored_cluster), follow=True
+    )
+    again = client.post(
+        page_of(stored_cluster), entered | {"name": "renamed"} | opened(stored_cluster), follow=True
+    )
 
     assert "Still looking for stored-cluster: pipeline web-cd." in renamed.text
     assert "Still looking for" not in again.text

@@ -18,7 +18,7 @@ from tests.factories import (
     KubernetesFactory,
     UserFactory,
 )
-from tests.integration.cast import Cast, statuses
+from tests.integration.cast import Cast, opened, statuses
 
 PASSWORD = "hub-pass-0815"
 HUB = {
@@ -140,7 +140,7 @@ def test_a_stored_secret_reaches_no_page(cast: Cast, hub: Endpoint) -> None:
 
 def test_an_empty_secret_keeps_the_stored_one(cast: Cast, hub: Endpoint) -> None:
     cast.client("member").post(
-        f"/endpoints/{hub.pk}/", HUB | {"password": "", "description": "changed"}
+        f"/endpoints/{hub.pk}/", HUB | {"password": "", "description": "changed"} | opened(hub)
     )
 
     hub.refresh_from_db()
@@ -158,7 +158,9 @@ def test_an_empty_secret_keeps_the_stored_one(cast: Cast, hub: Endpoint) -> None
 def test_pointing_somewhere_else_asks_for_the_secret_again(
     cast: Cast, hub: Endpoint, change: dict[str, str]
 ) -> None:
-    answer = cast.client("member").post(f"/endpoints/{hub.pk}/", HUB | {"password": ""} | change)
+    answer = cast.client("member").post(
+        f"/endpoints/{hub.pk}/", HUB | {"password": ""} | change | opened(hub)
+    )
 
     assert answer.status_code == 422
     assert "Enter it again" in answer.text

@@ -7,7 +7,7 @@ from pytest_django import DjangoAssertNumQueries
 from codestream.accounts.models import ServiceRole
 from codestream.projects.models import Membership, Project, Variable
 from tests.factories import MembershipFactory, ProjectFactory, UserFactory, VariableFactory
-from tests.integration.cast import Cast, statuses
+from tests.integration.cast import Cast, opened, statuses
 
 SECRET = "s3cret-value-of-a-variable"
 
@@ -202,7 +202,7 @@ def test_an_empty_value_keeps_the_stored_secret(cast: Cast) -> None:
     variable = VariableFactory.create(project=cast.project, type=Variable.Type.SECRET, value=SECRET)
     entered = {"type": "SECRET", "name": "renamed", "value": ""}
 
-    cast.client("member").post(f"/variables/{variable.pk}/", entered)
+    cast.client("member").post(f"/variables/{variable.pk}/", entered | opened(variable))
 
     variable.refresh_from_db()
     assert (variable.name, variable.value) == ("renamed", SECRET)
@@ -212,7 +212,7 @@ def test_a_stored_secret_is_not_made_readable(cast: Cast) -> None:
     variable = VariableFactory.create(project=cast.project, type=Variable.Type.SECRET, value=SECRET)
     entered = {"type": "REGULAR", "name": variable.name, "value": ""}
 
-    answer = cast.client("owner").post(f"/variables/{variable.pk}/", entered)
+    answer = cast.client("owner").post(f"/variables/{variable.pk}/", entered | opened(variable))
 
     variable.refresh_from_db()
     assert answer.status_code == 422

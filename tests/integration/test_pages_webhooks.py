@@ -20,7 +20,7 @@ from tests.factories import (
     UserFactory,
     VariableFactory,
 )
-from tests.integration.cast import Cast, get, statuses
+from tests.integration.cast import Cast, get, opened, statuses
 from webhooks.matching import Verdict
 from webhooks.models import DockerWebhook, HookReveal, RegistryEvent, RemoteHook
 
@@ -221,7 +221,7 @@ def test_an_empty_token_keeps_the_stored_one(
         **PUSHES,
     }
 
-    answer = cast.client("member").post(page_of(webhook, "edit"), changed)
+    answer = cast.client("member").post(page_of(webhook, "edit"), changed | opened(webhook))
 
     webhook.refresh_from_db()
     assert answer.status_code == 302
@@ -298,7 +298,9 @@ def test_another_secret_token_takes_the_place_of_the_old_one(
     changed["pipeline"] = str(webhook.pipeline_id)
 
     for _ in range(2):  # the second time it is the stored one already
-        cast.client("member").post(page_of(webhook, "edit"), {**changed, "secret_token": new})
+        cast.client("member").post(
+            page_of(webhook, "edit"), {**changed, **opened(webhook), "secret_token": new}
+        )
 
     assert webhook.secrets.get(retired_at=None).secret == new
     assert webhook.secrets.exclude(retired_at=None).get().secret == old

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -115,6 +115,41 @@ def test_the_later_save_is_told_and_changes_nothing(
     assert "last edited by member." in refused.text
     assert 'value="second"' in refused.text
     assert "of the second" in refused.text
+
+
+def test_a_save_that_says_not_what_it_was_opened_on_changes_nothing(
+    open_window: Callable[[], Window], row: Any
+) -> None:
+    before = row.description
+
+    refused = replace(open_window(), version="").save(description="of nobody knows when")
+
+    row.refresh_from_db()
+    assert (refused.status_code, row.description) == (422, before)
+    assert "It is not known which state you opened." in refused.text
+    assert "of nobody knows when" in refused.text
+
+
+def test_what_is_stored_is_shown_beside_what_was_entered(
+    open_window: Callable[[], Window],
+) -> None:
+    first, second = open_window(), open_window()
+    first.save(description="of the first")
+
+    refused = second.save(description="of the second")
+
+    assert "Stored now: of the first" in refused.text
+
+
+def test_no_stored_secret_is_shown_beside_what_was_entered(cast: Cast) -> None:
+    secret = "the-stored-secret"
+    variable = VariableFactory(project=cast.project, type=Variable.Type.SECRET, value=secret)
+    entered = {"type": "SECRET", "name": variable.name, "value": "another"}
+
+    refused = cast.client("member").post(f"/variables/{variable.pk}/", entered)
+
+    assert refused.status_code == 422
+    assert secret not in refused.text
 
 
 def test_who_was_told_may_save_again(open_window: Callable[[], Window], row: Any) -> None:
