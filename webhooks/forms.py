@@ -44,6 +44,7 @@ _SEARCHED = ("image", "tag", "digest", "message", "owner")
 _KEPT = ("name", "description", "endpoint", "pipeline", "mirror_mode")
 _PUSHES = ("settle_seconds", "pin_digest", "recovery")
 _PATTERNS = ("image_pattern", "tag_pattern")
+_RUNS = ("endpoint", "pipeline", *_PATTERNS, *_PUSHES)
 
 
 class EndpointChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
@@ -283,19 +284,31 @@ class WebhookForm(VersionedForm):
         kept = resolve_token(self.webhook)
         if kept is not None and kept.owner == self.user:
             return
-        if self._changes_what_runs(self.webhook, cleaned):
+        if changed := self._changed_of_what_runs(self.webhook, cleaned):
             words = gettext(
-                "The stored token is not yours. Enter one of your own to change the endpoint, "
-                "the pipeline or its inputs."
+                "The stored token is not yours. Enter one of your own to change what runs with "
+                "its rights: %(fields)s."
             )
-            self.add_error("api_token", words)
+            self.add_error("api_token", words % {"fields": ", ".join(changed)})
 
-    def _changes_what_runs(self, webhook: DockerWebhook, cleaned: Mapping[str, Any]) -> bool:
-        if any(cleaned.get(name) != getattr(webhook, name) for name in ("endpoint", "pipeline")):
-            return True
+    def _changed_of_what_runs(
+        self, webhook: DockerWebhook, cleaned: Mapping[str, Any]
+    ) -> list[str]:
+        """The labels of what was changed and decides which push runs what, and when.
+
+        What a field refuses is no change yet.
+        """
+        changed = [
+            str(self.fields[name].label)
+            for name in _RUNS
+            if name in cleaned and cleaned[name] != getattr(webhook, name)
+        ]
         known = {declared.name for declared in self.declared or ()}
         stored = {name: value for name, value in webhook.inputs.items() if name in known}
-        return _given_inputs(cleaned) != stored
+        given = _given_inputs(cleaned)
+        return changed + sorted(
+            name for name in known if given.get(name, "") != stored.get(name, "")
+        )
 
     def apply(self, webhook: DockerWebhook) -> DockerWebhook:
         """Write what was entered into ``webhook``, without saving it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from codestream.accounts.models import ApiToken, User
 from codestream.accounts.services import issue_token
@@ -14,9 +15,10 @@ from tests.factories import (
     DockerRegistryFactory,
     DockerWebhookFactory,
     PipelineFactory,
+    UserFactory,
     VariableFactory,
 )
-from tests.integration.cast import Cast
+from tests.integration.cast import Cast, opened
 from webhooks.models import DockerWebhook
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +43,7 @@ def edit(cast: Cast, webhook: DockerWebhook, role: str = "member", **changes: st
         "mirror_mode": webhook.mirror_mode,
         "settle_seconds": "10",
         "recovery": "OFF",
+        **opened(webhook),
         **changes,
     }
     return cast.client(role).post(f"/triggers/docker/webhooks/{webhook.pk}/edit/", entered)
@@ -63,6 +66,42 @@ def test_a_member_may_not_point_somebody_elses_rights_at_another_pipeline(
 
     assert answer.status_code == 422
     assert NOT_YOURS in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "label"),
+    [
+        ("image_pattern", ".*", "Image"),
+        ("tag_pattern", ".*", "Tag"),
+        ("settle_seconds", "0", "Settle window in seconds"),
+        ("pin_digest", "on", "Pin the digest"),
+        ("recovery", "ON", "Pushes without a delivery"),
+    ],
+)
+def test_a_member_may_not_let_other_pushes_run_with_somebody_elses_rights(
+    cast: Cast, webhook: DockerWebhook, field: str, value: str, label: str
+) -> None:
+    refused = edit(cast, webhook, **{field: value})
+    own = edit(cast, webhook, "owner", **{field: value})
+
+    (error,) = refused.context["form"].errors["api_token"]
+    assert refused.status_code == 422
+    assert NOT_YOURS in error
+    assert error.endswith(f"{label}.")
+    assert own.status_code == 302
+
+
+def test_the_administration_leaves_what_runs_to_the_page_that_asks_for_a_token(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    address = f"/admin/webhooks/dockerwebhook/{webhook.pk}/change/"
+
+    client = Client()
+    client.force_login(UserFactory(is_superuser=True, is_staff=True))
+
+    fields = client.get(address).context["adminform"].form.fields
+
+    assert not fields.keys() & {"endpoint", "pipeline", "image_pattern", "tag_pattern", "recovery"}
 
 
 def test_a_token_of_ones_own_lifts_that(cast: Cast, webhook: DockerWebhook) -> None:
