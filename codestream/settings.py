@@ -45,6 +45,8 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS_DIR)
 
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 DOCKER_HUB_URL = env.str("DOCKER_HUB_URL", default="https://hub.docker.com").rstrip("/")
+# Other addresses that speak Docker Hub's own API, such as that of the demo.
+DOCKER_HUB_STAND_INS = env.list("DOCKER_HUB_STAND_INS", default=[])
 RECOVERY_EVERY = timedelta(minutes=env.int("RECOVERY_MINUTES", default=15))
 OUTGOING_ALLOW = env.list("OUTGOING_ALLOW", default=[])
 WORKER_THREADS = env.int("WORKER_THREADS", default=8)

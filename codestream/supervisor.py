@@ -193,6 +193,7 @@ def _stand_ins(port: int, data_dir: Path, logs: Path, environment: dict[str, str
     allowed = environment.get("OUTGOING_ALLOW", "")
     environment |= {
         "OUTGOING_ALLOW": f"{allowed},{opened}" if allowed else opened,
+        "DOCKER_HUB_STAND_INS": places.dockerhub_url,
         "SANDBOX_DOCKERHUB_URL": places.dockerhub_url,
         "SANDBOX_DOCKERHUB_USER": places.dockerhub_user,
         "SANDBOX_DOCKERHUB_PASSWORD": places.dockerhub_password,

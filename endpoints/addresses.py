@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.base import Invalid
 from endpoints.clients.repository_address import (
     RepositoryAddress,
@@ -13,6 +14,11 @@ from endpoints.clients.repository_address import (
 from endpoints.server_types import ServerType
 
 DOCKER_HUB = "https://hub.docker.com"
+_HOSTS = {
+    "ghcr.io": ServerType.GITHUB,
+    "quay.io": ServerType.QUAY,
+    ".azurecr.io": ServerType.AZURE,
+}
 NAMESPACED = frozenset({ServerType.DOCKER_HUB, ServerType.TRUSTED_REGISTRY})
 """Where a repository is always namespace/name, and has a page of its own that people paste."""
 
@@ -27,8 +33,13 @@ def repository_address(url: str, server_type: ServerType) -> RepositoryAddress:
 
 
 def one_spelling(url: str, server_type: ServerType) -> str:
-    """The address of the repository, however it was pasted. Raises Invalid with words."""
+    """The address of the repository, however it was pasted.
+
+    Raises Invalid with words; under the type of Docker Hub also for every other registry.
+    """
     address = _parsed(url, server_type, DOCKER_HUB)
+    if server_type is ServerType.DOCKER_HUB:
+        _expect_docker_hub(address)
     return address.page if server_type in NAMESPACED else f"{address.base_url}/{address}"
 
 
@@ -38,6 +49,20 @@ def registry_of(url: object, server_type: ServerType) -> str:
         return repository_address(str(url), server_type).base_url
     except Invalid:
         return ""
+
+
+def _expect_docker_hub(address: RepositoryAddress) -> None:
+    known = {DOCKER_HUB, settings.DOCKER_HUB_URL, *settings.DOCKER_HUB_STAND_INS}
+    if address.base_url in known:
+        return
+    right = next((type_ for host, type_ in _HOSTS.items() if address.host.endswith(host)), None)
+    if right is None:
+        advice = Words(gettext_noop("Choose the server type of that registry."))
+    else:
+        advice = Words(gettext_noop("Choose the server type %(type)s."), {"type": right.label})
+    raise Invalid(
+        Words(gettext_noop("%(host)s is not Docker Hub."), {"host": address.host}), advice=advice
+    )
 
 
 def _parsed(url: str, server_type: ServerType, docker_hub: str) -> RepositoryAddress:

@@ -7,8 +7,9 @@ import os
 import tempfile
 
 _folder = tempfile.TemporaryDirectory(prefix="codestream-tests-")
+_HERE = {"DATABASE_URL", "OUTGOING_ALLOW", "PUBLIC_URL", "SECRET_KEY"}
 for name in list(os.environ):
-    if name in {"DATABASE_URL", "OUTGOING_ALLOW", "PUBLIC_URL", "DOCKER_HUB_URL", "SECRET_KEY"}:
+    if name in _HERE | {"DOCKER_HUB_URL", "DOCKER_HUB_STAND_INS"}:
         del os.environ[name]
 os.environ["DATA_DIR"] = _folder.name
 if _url := os.environ.get("TEST_DATABASE_URL"):

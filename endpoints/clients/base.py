@@ -25,13 +25,21 @@ class ClientError(CodeStreamError):
     advice = ""
 
     def __init__(
-        self, what: str | Words, *, advice: str | None = None, retry_at: datetime | None = None
+        self,
+        what: str | Words,
+        *,
+        advice: str | Words | None = None,
+        retry_at: datetime | None = None,
     ) -> None:
-        words = Words.plain(what) if isinstance(what, str) else what
+        words = _words(what)
         if hint := self.advice if advice is None else advice:
-            words = Words("%(what)s %(advice)s", {"what": words, "advice": Words.plain(hint)})
+            words = Words("%(what)s %(advice)s", {"what": words, "advice": _words(hint)})
         super().__init__(words.said(gettext), words=words)
         self.retry_at = retry_at
+
+
+def _words(said: str | Words) -> Words:
+    return said if isinstance(said, Words) else Words.plain(said)
 
 
 class Unreachable(ClientError):

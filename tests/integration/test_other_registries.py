@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from executions.models import Execution
 from executions.worker import drain
@@ -234,6 +235,35 @@ def test_an_endpoint_of_another_registry_may_need_no_account(
     assert answer.status_code == 302
     endpoint = DockerRegistryFactory._meta.model.objects.get()
     assert endpoint.properties == {"serverType": server_type, "repoURL": stored}
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("ghcr.io/acme/web", "ghcr.io is not Docker Hub. Choose the server type GitHub Packages"),
+        ("quay.io/acme/web", "quay.io is not Docker Hub. Choose the server type Quay."),
+        ("https://acme.azurecr.io/a/web", "Choose the server type Azure Container Registry."),
+        ("registry.example.com/acme/web", "Choose the server type of that registry."),
+        ("docker.io.example.com/acme/web", "docker.io.example.com is not Docker Hub."),
+    ],
+)
+def test_the_type_of_docker_hub_takes_no_other_registry(cast: Cast, url: str, advice: str) -> None:
+    refused = cast.client("member").post("/endpoints/new/", HUB | {"repository_url": url})
+
+    (error,) = refused.context["form"].errors["repository_url"]
+    assert refused.status_code == 422
+    assert advice in error
+
+
+@pytest.mark.parametrize(
+    "url", ["docker.io/acme/web", "registry-1.docker.io/acme/web", "http://127.0.0.1:7/r/acme/web"]
+)
+def test_docker_hub_and_its_stand_ins_are_taken(cast: Cast, settings: Settings, url: str) -> None:
+    settings.DOCKER_HUB_STAND_INS = ["http://127.0.0.1:7"]
+
+    answer = cast.client("member").post("/endpoints/new/", HUB | {"repository_url": url})
+
+    assert answer.status_code == 302
 
 
 def test_the_address_is_read_as_that_of_the_chosen_registry(cast: Cast) -> None:
