@@ -287,7 +287,7 @@ def _name_of(webhook: DockerWebhook, push: ImagePushed) -> str:
     endpoint. The host that a body may name is anybody's word.
     """
     if webhook.is_in_docker_hub:
-        return push.image
+        return push.image.removeprefix("_/")
     return f"{repository_of(webhook.endpoint).host}/{push.image}"
 
 

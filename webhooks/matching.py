@@ -7,6 +7,7 @@ added to the judgement by whoever starts the execution.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,7 @@ from typing import Final
 
 from codestream.core.json_types import JsonObject
 from codestream.core.words import Words, gettext_noop
+from endpoints.clients.repository_address import NAME_PART
 from webhooks.patterns import PatternError, matches
 from webhooks.registries.base import ImagePushed
 
@@ -126,8 +128,8 @@ def judge(push: ImagePushed, filter_: Filter) -> Judgement:
     """Return TRIGGERED with reason ``matched``, or the verdict of the first check that fails.
 
     Reason codes: ``disabled``, ``image_pattern`` and ``tag_pattern`` (IGNORED),
-    ``other_registry`` and ``other_repository`` (REJECTED), ``pattern_timeout`` and
-    ``pattern_invalid`` (FAILED).
+    ``other_registry``, ``other_repository``, ``impossible_image`` and ``impossible_tag``
+    (REJECTED), ``pattern_timeout`` and ``pattern_invalid`` (FAILED).
     """
     steps: list[Step] = []
     for name, check in _CHECKS:
@@ -219,17 +221,38 @@ def _tag(push: ImagePushed, filter_: Filter) -> _Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Field:
-    """What is said of a field of the form that holds a pattern."""
+    """What is said of a field of the form that holds a pattern; ``can_be`` knows the grammar of
+    what it looks at: https://docs.docker.com/reference/cli/docker/image/tag/#description
+    """
 
     reason_code: str
+    can_be: Callable[[str], bool]
+    impossible: str
+    impossible_code: str
     anything: str
     unusable: str
     found: str
     differs: str
 
 
+def _can_be_image(name: str) -> bool:
+    # Official images were sent as ``_/nginx`` in 2013.
+    return all(NAME_PART.fullmatch(part) for part in name.removeprefix("_/").split("/"))
+
+
+def _can_be_tag(tag: str) -> bool:
+    return _TAG_NAME.fullmatch(tag) is not None
+
+
+_TAG_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _IMAGE: Final = _Field(
     reason_code="image_pattern",
+    can_be=_can_be_image,
+    impossible=gettext_noop(
+        "No image can have the name %(value)s: its parts are of small letters and digits, with "
+        '".", "_" and "-" between them.'
+    ),
+    impossible_code="impossible_image",
     anything=gettext_noop("Image %(value)s passes: any image does."),
     unusable=gettext_noop("Image pattern %(pattern)s: %(problem)s"),
     found=gettext_noop("Image %(value)s matches %(pattern)s"),
@@ -239,6 +262,12 @@ _IMAGE: Final = _Field(
 )
 _TAG: Final = _Field(
     reason_code="tag_pattern",
+    can_be=_can_be_tag,
+    impossible=gettext_noop(
+        "No tag can be %(value)s: it has at most 128 letters, digits and signs "
+        '("_", "." and "-"), and begins with none of "." and "-".'
+    ),
+    impossible_code="impossible_tag",
     anything=gettext_noop("Tag %(value)s passes: any tag does."),
     unusable=gettext_noop("Tag pattern %(pattern)s: %(problem)s"),
     found=gettext_noop("Tag %(value)s matches %(pattern)s"),
@@ -248,21 +277,27 @@ _TAG: Final = _Field(
 
 def _pattern(field: _Field, value: str, pattern: str) -> _Finding:
     told = {"value": _quoted(value), "pattern": pattern}
-    if not pattern:
-        return _Finding(detail=Words(field.anything, told))
     try:
-        found = matches(pattern, value)
+        found = not pattern or matches(pattern, value)
     except PatternError as error:
         return _Finding(
             detail=Words(field.unusable, {"pattern": pattern, "problem": error.words}),
             verdict=Verdict.FAILED,
             reason_code=error.code,
         )
-    if found:
-        return _Finding(detail=Words(field.found, told))
-    return _Finding(
-        detail=Words(field.differs, told), verdict=Verdict.IGNORED, reason_code=field.reason_code
-    )
+    if not found:
+        return _Finding(
+            detail=Words(field.differs, told),
+            verdict=Verdict.IGNORED,
+            reason_code=field.reason_code,
+        )
+    if not field.can_be(value):
+        return _Finding(
+            detail=Words(field.impossible, told),
+            verdict=Verdict.REJECTED,
+            reason_code=field.impossible_code,
+        )
+    return _Finding(detail=Words(field.found if pattern else field.anything, told))
 
 
 def _quoted(text: str) -> str:

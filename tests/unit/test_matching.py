@@ -124,6 +124,37 @@ def test_a_part_of_the_tag_is_not_enough(tag: str) -> None:
     assert judgement.verdict is Verdict.IGNORED
 
 
+@pytest.mark.parametrize("pattern", ["", r"(?s).+"])
+@pytest.mark.parametrize("tag", ["1\n", "-1", ".1", "1.2 3", "a/b", "1+2", "é", "t" * 129])
+def test_what_can_be_no_tag_is_rejected_before_anything_runs(tag: str, pattern: str) -> None:
+    judgement = judge(replace(PUSH, tag=tag), replace(FILTER, tag_pattern=pattern))
+
+    assert (judgement.verdict, judgement.reason_code) == (Verdict.REJECTED, "impossible_tag")
+    assert judgement.steps[-1].detail == judgement.message
+    assert str(judgement.message).startswith("No tag can be ")
+
+
+@pytest.mark.parametrize("tag", ["1", "_", "v1.2-rc_3", "LATEST", "t" * 128])
+def test_every_tag_that_docker_allows_passes(tag: str) -> None:
+    assert judge(replace(PUSH, tag=tag), FILTER).verdict is Verdict.TRIGGERED
+
+
+@pytest.mark.parametrize("name", ["acme/Storefront", "ACME/storefront"])
+def test_what_can_be_no_name_of_an_image_is_rejected(name: str) -> None:
+    judgement = judge(replace(PUSH, image=name), FILTER)
+
+    assert (judgement.verdict, judgement.reason_code) == (Verdict.REJECTED, "impossible_image")
+    assert str(judgement.message).startswith(f'No image can have the name "{name}"')
+    assert judgement.steps[-1].outcome is StepOutcome.SKIPPED
+
+
+def test_the_name_of_an_image_may_have_many_parts() -> None:
+    name = "team/sub.group/my__app/web-1"
+    push = replace(PUSH, image=name, namespace="team/sub.group/my__app", repository="web-1")
+
+    assert judge(push, replace(FILTER, endpoint_image=name)).verdict is Verdict.TRIGGERED
+
+
 def test_a_line_break_in_a_tag_is_made_visible() -> None:
     judgement = judge(replace(PUSH, tag="1\n2"), replace(FILTER, tag_pattern="x"))
 
