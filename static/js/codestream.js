@@ -1,6 +1,9 @@
 // Small conveniences on top of pages that work without them: copying, closing menus and messages.
 "use strict";
 
+// Without this script, and over plain HTTP from elsewhere, nothing can be copied by a button.
+if (navigator.clipboard) document.documentElement.dataset.copies = "";
+
 async function copy(button) {
   await navigator.clipboard.writeText(button.dataset.copy);
   const said = document.getElementById("announce");
