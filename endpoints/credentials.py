@@ -6,10 +6,9 @@ variable would send a stored password to another host.
 
 from __future__ import annotations
 
-from django.utils.translation import gettext as _
-
 from codestream.core.errors import Refused
 from codestream.core.references import variable_name
+from codestream.core.words import Words, gettext_noop
 from codestream.projects.models import Variable
 from endpoints.models import Endpoint
 
@@ -35,14 +34,16 @@ def credentials_of(endpoint: Endpoint) -> dict[str, str]:
 def _value(endpoint: Endpoint, variable: Variable | None, name: str) -> str:
     said = {"endpoint": endpoint.name, "name": name}
     if variable is None:
-        raise Refused(_("The project has no variable “%(name)s”.") % said)
+        raise Refused(Words(gettext_noop("The project has no variable “%(name)s”."), said))
     if variable.type == Variable.Type.RESTRICTED and not endpoint.is_restricted:
         raise Refused(
-            _(
-                "The variable “%(name)s” is restricted, and the endpoint “%(endpoint)s” is not: "
-                "an administrator has to mark it restricted."
+            Words(
+                gettext_noop(
+                    "The variable “%(name)s” is restricted, and the endpoint “%(endpoint)s” is "
+                    "not: an administrator has to mark it restricted."
+                ),
+                said,
             )
-            % said
         )
     value: str = variable.value
     return value

@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from codestream.core.errors import Refused
+from codestream.core.words import Words, gettext_noop
 from endpoints.addresses import repository_address
 from endpoints.clients.docker_registry import SECONDS, DockerRegistry
 from endpoints.clients.dockerhub import DockerHub, RepositoryAddress
@@ -76,7 +77,8 @@ def docker_hub(endpoint: Endpoint) -> DockerHub:
     _expect(endpoint, EndpointKind.DOCKER_REGISTRY)
     if not is_docker_hub(endpoint):
         server = server_type_of(endpoint).label
-        raise Refused(f"This can be done in DockerHub only, not in {server}.")
+        words = gettext_noop("This can be done in DockerHub only, not in %(server)s.")
+        raise Refused(Words(words, {"server": server}))
     credentials = credentials_of(endpoint)
     return DockerHub(
         repository_of(endpoint).base_url,
@@ -123,4 +125,5 @@ def cluster_access(endpoint: Endpoint) -> ClusterAccess:
 
 def _expect(endpoint: Endpoint, kind: EndpointKind) -> None:
     if endpoint.kind != kind:
-        raise Refused(f"Endpoint {endpoint.name} is not of the type {KINDS[kind].label}.")
+        words = gettext_noop("Endpoint %(name)s is not of the type %(kind)s.")
+        raise Refused(Words(words, {"name": endpoint.name, "kind": str(KINDS[kind].label)}))

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from codestream.core.fields import EncryptedJSONField
+from codestream.core.fields import EncryptedJSONField, WordsField
 from codestream.core.models import Entity
 from codestream.projects.models import Project, ProjectOwnedQuerySet
 
@@ -57,11 +57,13 @@ class Endpoint(Entity):
     last_check_status = models.CharField(
         max_length=16, choices=CheckStatus.choices, blank=True, editable=False
     )
-    last_check_message = models.TextField(blank=True, editable=False)
+    last_check_message = WordsField(blank=True, editable=False)
 
     objects = EndpointQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("endpoint")
+        verbose_name_plural = _("endpoints")
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(

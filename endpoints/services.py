@@ -15,6 +15,7 @@ from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
 from codestream.core.http import Reach, server_certificate
 from codestream.core.versions import require_unchanged
+from codestream.core.words import Words, gettext_noop, joined
 from endpoints.checks import check
 from endpoints.clients.base import RateLimited, ServerFault
 from endpoints.models import CheckStatus, Endpoint
@@ -26,7 +27,7 @@ class CheckResult:
     """What came of a check."""
 
     status: CheckStatus
-    message: str
+    message: Words
 
     @property
     def has_passed(self) -> bool:
@@ -71,16 +72,16 @@ def check_endpoint(*, endpoint: Endpoint) -> CheckResult:
         return CheckResult(status=CheckStatus.FAILED, message=_why(error))
 
 
-def _why(error: CodeStreamError) -> str:
+def _why(error: CodeStreamError) -> Words:
     """What is wrong; what may pass by itself is looked at again when a person asks for it."""
     if not isinstance(error, RateLimited | ServerFault):
-        return error.user_message
+        return error.words
     if error.retry_at is None:
-        again = _("Press Validate again in a few minutes.")
+        again = Words(gettext_noop("Press Validate again in a few minutes."))
     else:
         moment = timezone.localtime(error.retry_at).strftime("%Y-%m-%d %H:%M:%S %Z")
-        again = _("Press Validate again after %(moment)s.") % {"moment": moment}
-    return f"{error.user_message} {again}"
+        again = Words(gettext_noop("Press Validate again after %(moment)s."), {"moment": moment})
+    return joined([error.words, again])
 
 
 def validate_endpoint(*, endpoint: Endpoint) -> Endpoint:

@@ -21,6 +21,7 @@ from codestream.core.certificates import CertificateFacts
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
 from codestream.core.pages import page, wants_fragment
+from codestream.core.templatetags.look import said
 from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action, require
@@ -242,7 +243,7 @@ def _works(endpoint: Endpoint) -> bool:
 
 def _say_result(request: SignedInRequest, endpoint: Endpoint) -> None:
     say = messages.success if _works(endpoint) else messages.error
-    say(request, f"{endpoint.name}: {endpoint.last_check_message}")
+    say(request, f"{endpoint.name}: {said(endpoint.last_check_message)}")
 
 
 def _form_page(

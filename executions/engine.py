@@ -16,7 +16,7 @@ from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EXECUTIONS
-from codestream.core.words import gettext_noop
+from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import wake
 from executions.models import Execution, StageRun, TaskRun
 from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, ready_tasks
@@ -29,8 +29,10 @@ from pipelines.definition import DefinitionError
 from pipelines.models import Pipeline
 
 DEFAULT_TIMEOUT = timedelta(minutes=5)
-_COMPLETED = gettext_noop("Execution Completed.")
-_NOT_MET = gettext_noop("The condition is not met.")
+_COMPLETED = Words(gettext_noop("Execution Completed."))
+_NOT_MET = Words(gettext_noop("The condition is not met."))
+_CANCELED = gettext_noop("Execution canceled by %(user)s.")
+_CANCELED_BECAUSE = gettext_noop("Execution canceled by %(user)s: %(reason)s")
 logger = logging.getLogger(__name__)
 
 
@@ -74,7 +76,8 @@ def _look(run: Run) -> None:
     try:
         _carry_on(run)
     except DefinitionError as error:
-        _break_off(run, f"The definition can no longer be read: {error.user_message}")
+        unreadable = gettext_noop("The definition can no longer be read: %(reason)s")
+        _break_off(run, Words(unreadable, {"reason": error.words}))
 
 
 def _break_off(run: Run, message: str) -> None:
@@ -147,16 +150,18 @@ def _precondition(run: Run, task: TaskRun) -> bool | None:
     try:
         return evaluate_condition(text, scope)
     except CodeStreamError as error:
-        message = f"Precondition: {_why_unreadable(run, error)}"
+        why = {"reason": _why_unreadable(run, error)}
+        message = Words(gettext_noop("Precondition: %(reason)s"), why)
         run.change(task, failure_of(run, task), message=message)
         return None
 
 
-def _why_unreadable(run: Run, error: CodeStreamError) -> str:
+def _why_unreadable(run: Run, error: CodeStreamError) -> Words:
     """Nobody can resume a condition: it is decided before its task begins."""
     if things := restricted_behind(run.execution, error):
-        return f"restricted, and not for this run: {', '.join(things)}."
-    return error.user_message
+        text = gettext_noop("restricted, and not for this run: %(things)s.")
+        return Words(text, {"things": ", ".join(things)})
+    return error.words
 
 
 def _carry_out(run: Run, outcome: Plan) -> None:
@@ -172,7 +177,7 @@ def _carry_out(run: Run, outcome: Plan) -> None:
         run.change(_task(run, key), Status.CANCELED)
     for key in outcome.cancel:
         task = _task(run, key)
-        run.change(task, Status.CANCELING, message=task.message)
+        run.change(task, Status.CANCELING, message=task.words)
         run.wake(task)
     if outcome.status is not None:
         failed = _task(run, outcome.failed_task) if outcome.failed_task else None
@@ -181,17 +186,17 @@ def _carry_out(run: Run, outcome: Plan) -> None:
         _close(run.execution)
 
 
-def _message(execution: Execution, status: Status, failed: TaskRun | None) -> str:
+def _message(execution: Execution, status: Status, failed: TaskRun | None) -> Words:
     if status is Status.COMPLETED:
         return _COMPLETED
     if failed is not None:
-        return f"{name_of(failed)}: {failed.message}"
+        return joined([name_of(failed), failed.words], by=": ")
     if status in {Status.CANCELED, Status.CANCELING} and execution.cancel_requested_by:
-        reason = f": {execution.cancel_reason}" if execution.cancel_reason else "."
-        return f"Execution canceled by {execution.cancel_requested_by}{reason}"
+        said = {"user": execution.cancel_requested_by, "reason": execution.cancel_reason}
+        return Words(_CANCELED_BECAUSE if execution.cancel_reason else _CANCELED, said)
     if status in {Status.PAUSING, Status.PAUSED} and execution.pause_requested_by:
-        return f"Paused by {execution.pause_requested_by}."
-    return ""
+        return Words(gettext_noop("Paused by %(user)s."), {"user": execution.pause_requested_by})
+    return Words("")
 
 
 def _close(execution: Execution) -> None:

@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from codestream.core.models import Entity, Timestamped, newest_first
+from codestream.core.models import Entity, Telling, Timestamped, newest_first
 from codestream.core.work import Claimable
 from codestream.projects.models import Project, ProjectOwnedQuerySet
 from executions.states import TERMINAL, Status
@@ -39,7 +39,7 @@ class ExecutionQuerySet(ProjectOwnedQuerySet["Execution"]):
         return self.filter(status__in=LIVE)
 
 
-class Execution(Entity):
+class Execution(Entity, Telling):
     """One run of a pipeline at one revision."""
 
     class Source(models.TextChoices):
@@ -61,7 +61,6 @@ class Execution(Entity):
     )
     index = models.PositiveIntegerField()
     status = models.CharField(max_length=24, choices=STATUSES, default=Status.QUEUED)
-    message = models.TextField(blank=True)
     comments = models.TextField(blank=True)
     inputs = models.JSONField(default=dict)
     outputs = models.JSONField(default=dict)
@@ -89,6 +88,8 @@ class Execution(Entity):
     objects = ExecutionQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("execution")
+        verbose_name_plural = _("executions")
         ordering = ["-created_at"]
         indexes = [
             models.Index(fields=["pipeline", "status", "index"], name="execution_queue"),
@@ -127,6 +128,8 @@ class StageRun(Entity):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = _("stage run")
+        verbose_name_plural = _("stage runs")
         ordering = ["execution", "position"]
         constraints = [
             models.UniqueConstraint(
@@ -138,7 +141,7 @@ class StageRun(Entity):
         return self.name
 
 
-class TaskRun(Entity, Claimable):
+class TaskRun(Entity, Claimable, Telling):
     """One task of a stage. Tasks of the same ``group`` run side by side; groups one by one.
 
     ``input`` is what the task was given and ``output`` what it gave, both without secrets;
@@ -153,7 +156,6 @@ class TaskRun(Entity, Claimable):
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=32)
     status = models.CharField(max_length=24, choices=STATUSES, default=Status.NOT_STARTED)
-    message = models.TextField(blank=True)
     attempt = models.PositiveSmallIntegerField(default=1)
     deadline_at = models.DateTimeField(null=True, blank=True)
     intent = models.JSONField(default=dict, blank=True)
@@ -170,6 +172,8 @@ class TaskRun(Entity, Claimable):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = _("task run")
+        verbose_name_plural = _("task runs")
         ordering = ["stage_run", "position"]
         indexes = [
             models.Index(
@@ -186,7 +190,7 @@ class TaskRun(Entity, Claimable):
         return self.name
 
 
-class ExecutionEvent(models.Model):
+class ExecutionEvent(Telling):
     """One thing that happened to an execution; rows are only ever added."""
 
     execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="events")
@@ -198,10 +202,11 @@ class ExecutionEvent(models.Model):
     from_status = models.CharField(max_length=24, blank=True)
     to_status = models.CharField(max_length=24, blank=True)
     actor = models.CharField(max_length=255, blank=True)
-    message = models.TextField(blank=True)
     at = models.DateTimeField()
 
     class Meta:
+        verbose_name = _("execution event")
+        verbose_name_plural = _("execution events")
         ordering = ["id"]
 
     def __str__(self) -> str:
@@ -219,6 +224,8 @@ class Worker(Timestamped):
     release = models.CharField(max_length=32, blank=True)
 
     class Meta:
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
         ordering = ["-heartbeat_at"]
 
     def __str__(self) -> str:

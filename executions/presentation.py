@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from codestream.core.json_types import Json, JsonObject
 from codestream.core.statuses import Look, look_of
+from codestream.core.words import Words, joined
 from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
 from executions.states import TERMINAL, Status
 
@@ -196,10 +197,10 @@ def image_of(execution: Execution) -> str:
     return f"{image}:{tag}" if image and tag else str(image or "")
 
 
-def message_of(execution: Execution) -> str:
+def message_of(execution: Execution) -> Words:
     """What its message adds to the status that stands beside it; empty where it adds nothing."""
     said = execution.message.removeprefix("Execution ").rstrip(".").upper().replace(" ", "_")
-    return "" if said == execution.status else execution.message
+    return Words("") if said == execution.status else execution.words
 
 
 def held(stages: Iterable[StageRun]) -> list[TaskRun]:
@@ -247,11 +248,12 @@ def progress(stages: Iterable[StageRun]) -> str:
     }
 
 
-def headline(execution: Execution, task: TaskRun | None) -> str:
+def headline(execution: Execution, task: TaskRun | None) -> Words:
     """The one sentence of the page: what came of it, or what the task that runs says."""
     if execution.message or execution.is_over or task is None or not task.message:
         return message_of(execution)
-    return f"{task.stage_run.name}.{task.name}: {task.message}"
+    name = f"{task.stage_run.name}.{task.name}"
+    return joined([name, task.words], by=": ")
 
 
 def _object_row(reported: JsonObject) -> ObjectRow:

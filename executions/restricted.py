@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from django.utils.translation import gettext as _
-
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import Json
+from codestream.core.words import Words, gettext_noop
 from codestream.projects.models import Variable
 from codestream.projects.permissions import Action, can
 from endpoints.models import Endpoint
@@ -28,8 +27,12 @@ class RestrictedError(CodeStreamError):
     def __init__(self, things: Iterable[str]) -> None:
         self.things = sorted(things)
         super().__init__(
-            _("Restricted: %(things)s. An administrator of the project can resume the task.")
-            % {"things": ", ".join(self.things)}
+            Words(
+                gettext_noop(
+                    "Restricted: %(things)s. An administrator of the project can resume the task."
+                ),
+                {"things": ", ".join(self.things)},
+            )
         )
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.utils.translation import gettext as _
 
 from codestream.core.errors import Refused
+from codestream.core.words import Words, gettext_noop
 from executions.definitions import definition_of
 from executions.models import Execution, TaskRun
 from executions.scopes import masked, scope_of
@@ -34,7 +35,7 @@ def start(task: TaskRun) -> Execution | None:
     stage, execution = task.stage_run, task.stage_run.execution
     rollback = definition_of(execution.revision_id).rollback_of(stage.name, task.name)
     if rollback is None:
-        raise Refused(_("The definition names no rollback for this task."))
+        raise Refused(Words(gettext_noop("The definition names no rollback for this task.")))
     if not rollback.task and stage.tasks.filter(status__in=WORKING).exists():
         return None
     key = f"rollback:{task.pk if rollback.task else stage.pk}"
@@ -48,7 +49,10 @@ def _start(task: TaskRun, rollback: Rollback, key: str) -> Execution:
     pipeline = rows.first()
     if pipeline is None:
         raise Refused(
-            _("The project has no pipeline named %(name)s.") % {"name": rollback.pipeline}
+            Words(
+                gettext_noop("The project has no pipeline named %(name)s."),
+                {"name": rollback.pipeline},
+            )
         )
     return start_execution(
         pipeline=pipeline,
@@ -73,7 +77,11 @@ def _inputs(task: TaskRun, rollback: Rollback) -> dict[str, str]:
     ]
     if secret:
         raise Refused(
-            _("These inputs would show a secret: %(names)s. The pipeline may use it itself.")
-            % {"names": ", ".join(secret)}
+            Words(
+                gettext_noop(
+                    "These inputs would show a secret: %(names)s. The pipeline may use it itself."
+                ),
+                {"names": ", ".join(secret)},
+            )
         )
     return values

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import F
 
 from codestream.core.clock import database_now, now
+from codestream.core.models import words_in
 from codestream.core.work import announce
 from executions.definitions import definition_of
 from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
@@ -76,6 +77,9 @@ class Run:
 
     def keep(self, row: Row, **columns: object) -> None:
         """Change columns, without a word in the story."""
+        if "message" in columns:
+            said = columns["message"]
+            columns |= {"message": str(said), "message_words": words_in(said)}
         for name, value in columns.items():
             setattr(row, name, value)
         self._changes.setdefault(row, {}).update(columns)
@@ -105,7 +109,8 @@ class Run:
                 from_status=change[0],
                 to_status=change[1],
                 actor=actor,
-                message=message,
+                message=str(message),
+                message_words=words_in(message),
                 at=now(),
             )
         )

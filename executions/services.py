@@ -45,7 +45,7 @@ def start_execution(
     with transaction.atomic():
         locked_pipeline = lock_pipeline(pipeline.pk)
         if locked_pipeline is None:
-            raise _refused(Words(gettext_noop("The pipeline is deleted.")))
+            raise Refused(Words(gettext_noop("The pipeline is deleted.")))
         revision = _revision_to_run(locked_pipeline)
         definition = definition_of(revision)
         execution = Execution(
@@ -180,18 +180,13 @@ def rerun_execution(*, execution: Execution, by: User) -> Execution:
     )
 
 
-def _refused(words: Words) -> Refused:
-    """A refusal that a person reads at once, or that a delivery keeps."""
-    return Refused(words.said(_), words=words)
-
-
 def _revision_to_run(pipeline: Pipeline) -> UUID:
     if pipeline.state == Pipeline.State.DISABLED:
         words = Words(gettext_noop("Pipeline %(name)s is disabled."), {"name": pipeline.name})
-        raise _refused(words)
+        raise Refused(words)
     if pipeline.current_revision_id is None:
         text = gettext_noop("Pipeline %(name)s has no definition yet.")
-        raise _refused(Words(text, {"name": pipeline.name}))
+        raise Refused(Words(text, {"name": pipeline.name}))
     return pipeline.current_revision_id
 
 
@@ -200,7 +195,7 @@ def _inputs(definition: PipelineDefinition, given: Mapping[str, str]) -> dict[st
     missing = [item.name for item in definition.inputs if item.mandatory and not values[item.name]]
     if missing:
         text = gettext_noop("These inputs are missing: %(names)s.")
-        raise _refused(Words(text, {"names": ", ".join(missing)}))
+        raise Refused(Words(text, {"names": ", ".join(missing)}))
     return values
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.utils.translation import gettext as _
-
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
+from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import Claim, finishing
 from endpoints.clients.base import ClientError
 from endpoints.models import Endpoint
@@ -153,27 +152,29 @@ def _roll_back(task: TaskRun) -> Result:
     try:
         rollback = rollbacks.start(task)
     except CodeStreamError as error:
-        words = _("The rollback could not start: %(reason)s") % {"reason": error.user_message}
-        return Ended(status=Status.ROLLBACK_FAILED, message=f"{task.message} {words}")
+        words = Words(
+            gettext_noop("The rollback could not start: %(reason)s"), {"reason": error.words}
+        )
+        return Ended(status=Status.ROLLBACK_FAILED, message=joined([task.words, words]))
     if rollback is None or not rollback.is_over:
         until = now() + rollbacks.LOOK_AGAIN
-        return Wait(until=until, message=task.message, cursor=task.cursor)
+        return Wait(until=until, message=task.words, cursor=task.cursor)
     if rollback.status == Status.COMPLETED:
-        words = _("Rolled back by %(execution)s.") % {"execution": rollback}
-        return Ended(status=Status.ROLLBACK_COMPLETED, message=f"{task.message} {words}")
-    words = _("The rollback %(execution)s ended with: %(message)s") % {
-        "execution": rollback,
-        "message": rollback.message or rollback.status,
-    }
-    return Ended(status=Status.ROLLBACK_FAILED, message=f"{task.message} {words}")
+        words = Words(gettext_noop("Rolled back by %(execution)s."), {"execution": str(rollback)})
+        return Ended(status=Status.ROLLBACK_COMPLETED, message=joined([task.words, words]))
+    words = Words(
+        gettext_noop("The rollback %(execution)s ended with: %(message)s"),
+        {"execution": str(rollback), "message": rollback.words or rollback.status},
+    )
+    return Ended(status=Status.ROLLBACK_FAILED, message=joined([task.words, words]))
 
 
 def _after_error(task: TaskRun, error: CodeStreamError) -> Result:
-    message = error.user_message
+    message = error.words
     if task.status == Status.CANCELING:
         return Ended(status=Status.CANCELED, message=message)
     if things := restricted_behind(task.stage_run.execution, error):
-        message = RestrictedError(things).user_message
+        message = RestrictedError(things).words
         return Hold(message=message, cursor=task.cursor, held_for=tuple(things))
     if not error.retryable:
         output = error.output if isinstance(error, TaskFailedError) else None
@@ -284,7 +285,10 @@ def _endpoint(task: TaskRun, name: str, kind: str) -> Endpoint:
     endpoint = rows.first()
     if endpoint is None:
         raise TaskFailedError(
-            _("The project has no endpoint “%(name)s” of this kind.") % {"name": name}
+            Words(
+                gettext_noop("The project has no endpoint “%(name)s” of this kind."),
+                {"name": name},
+            )
         )
     if endpoint.is_restricted:
         check_use(task, [endpoint_named(name)])
@@ -302,8 +306,12 @@ def _past_task(execution: Execution, past: str, stage: str, name: str) -> PastTa
     found = rows.filter(stage_run__execution=key).first() if key else None
     if found is None:
         raise TaskFailedError(
-            _("The project has no task “%(task)s” of execution %(execution)s that is over.")
-            % {"task": f"{stage}.{name}", "execution": past}
+            Words(
+                gettext_noop(
+                    "The project has no task “%(task)s” of execution %(execution)s that is over."
+                ),
+                {"task": f"{stage}.{name}", "execution": past},
+            )
         )
     return PastTask(
         id=str(found.pk),
@@ -327,12 +335,13 @@ def _is_late(task: TaskRun) -> bool:
     return not waits and task.deadline_at is not None and now() > task.deadline_at
 
 
-def _timed_out(task: TaskRun, seen: str) -> str:
+def _timed_out(task: TaskRun, seen: str) -> Words:
     waited = now() - (task.started_at or task.created_at)
     minutes = max(1, round(waited.total_seconds() / 60))
-    words = _("Timed out after %(minutes)s min.") % {"minutes": minutes}
-    return words + " " + _("Last seen: %(seen)s") % {"seen": seen} if seen else words
+    words = Words(gettext_noop("Timed out after %(minutes)s min."), {"minutes": minutes})
+    last = Words(gettext_noop("Last seen: %(seen)s"), {"seen": Words.plain(seen)})
+    return joined([words, last]) if seen else words
 
 
-def _canceled(execution: Execution) -> str:
-    return _("Canceled by %(name)s.") % {"name": execution.cancel_requested_by}
+def _canceled(execution: Execution) -> Words:
+    return Words(gettext_noop("Canceled by %(name)s."), {"name": execution.cancel_requested_by})

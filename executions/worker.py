@@ -27,6 +27,7 @@ from codestream.core.backends import carrier
 from codestream.core.clock import database_now, now
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import STEP_SECONDS, TAKEOVERS
+from codestream.core.words import Words, gettext_noop
 from codestream.core.work import (
     LEASE,
     Claim,
@@ -197,7 +198,10 @@ class WorkerLoop:
         STEP_SECONDS.labels(kind.name, outcome).observe(time.monotonic() - started)
 
     def _give_up(self, kind: WorkKind, taken: Claim, error: Exception) -> None:
-        message = f"Internal error ({type(error).__name__}). The worker's log has the details."
+        message = Words(
+            gettext_noop("Internal error (%(error)s). The worker's log has the details."),
+            {"error": type(error).__name__},
+        )
         try:
             kind.fail(taken, message)
         except Exception:

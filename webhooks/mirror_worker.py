@@ -89,7 +89,7 @@ def _settle(hook: RemoteHook) -> Outcome:
             ),
             {"name": hook.remote_name, "place": str(hook.place), "address": hook.base_url},
         )
-        raise Refused(str(words), words=words)
+        raise Refused(words)
     _spare_the_account(hook)
     with docker_hub(hook.endpoint) as hub:
         return _remove(hub, hook) if hook.desired == Presence.ABSENT else _keep(hub, hook)

@@ -21,7 +21,7 @@ from codestream.core.clock import now
 from codestream.core.crypto import fingerprint
 from codestream.core.errors import CodeStreamError
 from codestream.core.fields import EncryptedTextField, WordsField
-from codestream.core.models import Entity, newest_first
+from codestream.core.models import Entity, Telling, newest_first
 from codestream.core.words import Words
 from codestream.core.work import Claimable
 from codestream.projects.models import Project, ProjectOwnedQuerySet
@@ -377,7 +377,7 @@ class RegistryEventQuerySet(models.QuerySet["RegistryEvent"]):
         return self.filter(verdict=Verdict.PENDING)
 
 
-class RegistryEvent(Entity, Claimable):
+class RegistryEvent(Entity, Claimable, Telling):
     """One delivery, as it came, and how it was judged.
 
     One that tells of several pushes is kept once for each: ``part`` says which one it is.
@@ -409,8 +409,6 @@ class RegistryEvent(Entity, Claimable):
     remote_addr = models.GenericIPAddressField(null=True)
     verdict = models.CharField(max_length=16, choices=VERDICTS, default=Verdict.PENDING)
     reason_code = models.CharField(max_length=64, blank=True)
-    message = models.TextField(blank=True)
-    message_words = models.JSONField(default=dict, blank=True, editable=False)
     steps = models.JSONField(default=list)
     owner = models.CharField(max_length=255, blank=True)
     namespace = models.CharField(max_length=255, blank=True)
@@ -460,17 +458,6 @@ class RegistryEvent(Entity, Claimable):
 
     def __str__(self) -> str:
         return f"{self.image or '?'}:{self.tag or '?'} {self.verdict}"
-
-    def say(self, words: Words) -> None:
-        """Set the message: in English for programs and the search, as a template for people."""
-        self.message, self.message_words = str(words), words.as_json()
-
-    @property
-    def words(self) -> Words:
-        """The message; those of the first releases have no template."""
-        if self.message_words:
-            return Words.from_json(self.message_words)
-        return Words.plain(self.message)
 
     @property
     def judged(self) -> list[Step]:

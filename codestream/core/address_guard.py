@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from codestream.core.errors import CodeStreamError, ConfigurationError
+from codestream.core.words import Words, gettext_noop
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -46,8 +47,13 @@ class AddressRefused(CodeStreamError):
     def __init__(self, host: str, port: int, reason: str) -> None:
         place = _host_and_port(host, port)
         super().__init__(
-            f"{place} was not called: it is {reason}. "
-            f"An administrator can allow it with OUTGOING_ALLOW={place}."
+            Words(
+                gettext_noop(
+                    "%(place)s was not called: it is %(reason)s. An administrator can allow it "
+                    "with OUTGOING_ALLOW=%(place)s."
+                ),
+                {"place": place, "reason": Words.plain(reason)},
+            )
         )
 
 
@@ -115,7 +121,7 @@ class AddressGuard:
             return
         reason = _always_refused(address)
         if not reason and self.reach is Reach.PUBLIC and not address.is_global:
-            reason = "a private address, and only public ones are open to this call"
+            reason = gettext_noop("a private address, and only public ones are open to this call")
         if reason:
             raise AddressRefused(name, port, reason)
 
@@ -123,16 +129,16 @@ class AddressGuard:
 def _always_refused(address: IPAddress) -> str:
     """Why no call of any kind goes to this address, or an empty string."""
     if address in METADATA or str(address) == "169.254.169.254":
-        return "a cloud metadata address"
+        return gettext_noop("a cloud metadata address")
     if address.is_unspecified or address in THIS_NETWORK:
-        return "an unspecified address"
+        return gettext_noop("an unspecified address")
     if address.is_loopback:
-        return "a loopback address"
+        return gettext_noop("a loopback address")
     if address.is_link_local:
-        return "a link-local address"
+        return gettext_noop("a link-local address")
     if address.is_multicast:
-        return "a multicast address"
-    return "a reserved address" if address.is_reserved else ""
+        return gettext_noop("a multicast address")
+    return gettext_noop("a reserved address") if address.is_reserved else ""
 
 
 def _embedded(address: IPAddress) -> IPAddress:

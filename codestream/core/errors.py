@@ -6,6 +6,8 @@ and whether trying again can help.
 
 from __future__ import annotations
 
+from django.utils.translation import gettext
+
 from codestream.core.words import Words
 
 
@@ -20,9 +22,11 @@ class CodeStreamError(Exception):
     retryable = False
 
     def __init__(self, user_message: str, *, words: Words | None = None) -> None:
+        self.words = Words.plain(user_message) if words is None else words
+        if isinstance(user_message, Words):
+            user_message = user_message.said(gettext)
         super().__init__(user_message)
         self.user_message = user_message
-        self.words = Words.plain(user_message) if words is None else words
 
 
 class ConfigurationError(CodeStreamError):

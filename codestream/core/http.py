@@ -34,6 +34,7 @@ from codestream.core.address_guard import (
 from codestream.core.errors import CodeStreamError
 from codestream.core.guarded_pools import GuardedPools, peer_certificate, tls_context
 from codestream.core.json_types import Json
+from codestream.core.words import Words, gettext_noop
 
 __all__ = [
     "AddressRefused",
@@ -266,7 +267,9 @@ def server_certificate(
     """
     parts = urlsplit(origin(url))
     if parts.scheme != "https" or not parts.hostname or not parts.port:
-        raise TransportError("Only an address with https:// has a certificate.", retryable=False)
+        raise TransportError(
+            Words(gettext_noop("Only an address with https:// has a certificate.")), retryable=False
+        )
     place = origin(url)
     try:
         return peer_certificate(
@@ -277,9 +280,13 @@ def server_certificate(
             seconds=CONNECT_SECONDS,
         )
     except ssl.SSLError as error:
-        raise TransportError(f"{place} does not speak TLS.", retryable=False) from error
+        raise TransportError(
+            Words(gettext_noop("%(place)s does not speak TLS."), {"place": place}), retryable=False
+        ) from error
     except (OSError, UnicodeError) as error:
-        raise TransportError(f"{place} cannot be reached.", retryable=True) from error
+        raise TransportError(
+            Words(gettext_noop("%(place)s cannot be reached."), {"place": place}), retryable=True
+        ) from error
 
 
 def origin(url: str) -> str:
@@ -307,38 +314,54 @@ def _read(answer: requests.Response, limit: int) -> bytes:
     for piece in answer.iter_content(PIECE):
         body += piece
         if len(body) > limit:
-            message = f"{origin(answer.url)} answered with more than {limit} bytes."
+            message = Words(
+                gettext_noop("%(place)s answered with more than %(limit)s bytes."),
+                {"place": origin(answer.url), "limit": limit},
+            )
             raise TransportError(message, retryable=False)
         if time.monotonic() > deadline:
-            message = f"{origin(answer.url)} took more than {ANSWER_SECONDS:.0f} s to answer."
+            message = Words(
+                gettext_noop("%(place)s took more than %(seconds)s s to answer."),
+                {"place": origin(answer.url), "seconds": round(ANSWER_SECONDS)},
+            )
             raise TransportError(message, retryable=True)
     return bytes(body)
 
 
 def _transport_error(error: requests.RequestException, url: str) -> TransportError:
     """The failure in words. The library's own text is left out: it holds the whole URL."""
-    place = origin(url) or "The address"
+    place = origin(url) or Words(gettext_noop("The address"))
+    text, retryable = _reason(error)
+    return TransportError(Words(text, {"place": place}), retryable=retryable)
+
+
+def _reason(error: requests.RequestException) -> tuple[str, bool]:
+    """What happened, and whether another try can help."""
     if isinstance(error, requests.exceptions.SSLError):
-        return TransportError(f"{place}: {_tls_reason(error)}", retryable=False)
+        return _tls_reason(error), False
     if isinstance(error, requests.Timeout):
-        return TransportError(f"{place} did not answer in time.", retryable=True)
+        return gettext_noop("%(place)s did not answer in time."), True
     if isinstance(error, requests.TooManyRedirects):
-        return TransportError(f"{place} redirects without end.", retryable=False)
+        return gettext_noop("%(place)s redirects without end."), False
     if isinstance(error, ValueError):
-        return TransportError(f"{place} is not a usable HTTP address.", retryable=False)
-    return TransportError(f"{place} {_connection_reason(error)}", retryable=True)
+        return gettext_noop("%(place)s is not a usable HTTP address."), False
+    return _connection_reason(error), True
 
 
 def _tls_reason(error: requests.RequestException) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in str(error) or "hostname" in str(error):
-        return "the TLS certificate is not trusted, or is for another name."
-    return "a TLS connection could not be made."
+        return gettext_noop(
+            "%(place)s: the TLS certificate is not trusted, or is for another name."
+        )
+    return gettext_noop("%(place)s: a TLS connection could not be made.")
 
 
 def _connection_reason(error: requests.RequestException) -> str:
     cause = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(cause, NameResolutionError):
-        return "has a host name that is not known."
+        return gettext_noop("%(place)s has a host name that is not known.")
     if isinstance(cause, NewConnectionError):
-        return "cannot be reached: the connection was refused or has no route."
-    return "closed the connection before a whole answer arrived."
+        return gettext_noop(
+            "%(place)s cannot be reached: the connection was refused or has no route."
+        )
+    return gettext_noop("%(place)s closed the connection before a whole answer arrived.")

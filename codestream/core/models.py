@@ -7,6 +7,9 @@ import uuid
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from codestream.core.json_types import JsonObject
+from codestream.core.words import Words
+
 
 class Timestamped(models.Model):
     """When a row was made and last changed."""
@@ -25,6 +28,34 @@ class Entity(Timestamped):
 
     class Meta:
         abstract = True
+
+
+class Telling(models.Model):
+    """A row with a sentence: ``message`` in English for programs and the search, its template for
+    people.
+    """
+
+    message = models.TextField(blank=True)
+    message_words = models.JSONField(default=dict, blank=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def say(self, words: str) -> None:
+        """Set the sentence."""
+        self.message, self.message_words = str(words), words_in(words)
+
+    @property
+    def words(self) -> Words:
+        """The sentence; those of the first releases have no template."""
+        if self.message_words:
+            return Words.from_json(self.message_words)
+        return Words.plain(self.message)
+
+
+def words_in(sentence: object) -> JsonObject:
+    """What is kept of a sentence besides its English; nothing where it has no template."""
+    return sentence.as_json() if isinstance(sentence, Words) else {}
 
 
 def newest_first(name: str, *columns: str) -> models.Index:

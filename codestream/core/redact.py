@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote, quote_plus
 
 from codestream.core.json_types import Json
+from codestream.core.words import Value, Words
 
 MASK = "********"
 
@@ -49,6 +50,17 @@ def redact_text(text: str, secrets: Iterable[str] = ()) -> str:
     for pattern in _TELLING:
         text = pattern.sub(rf"\g<1>{MASK}", text)
     return text
+
+
+def redact_words(words: Words, secrets: Iterable[str] = ()) -> Words:
+    """The sentence as ``redact_text`` leaves it, in every language."""
+    kept = list(secrets)
+    hidden = redact_text(words, kept)
+    if hidden == words:
+        return words
+    said = Words(words.text, {name: _redacted(each, kept) for name, each in words.values.items()})
+    # What only the whole sentence gives away has no template any more.
+    return said if said == hidden else Words.plain(hidden)
 
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -91,6 +103,12 @@ class RedactingFilter(logging.Filter):
         if record.stack_info:
             record.stack_info = redact_text(record.stack_info)
         return True
+
+
+def _redacted(value: Value, secrets: list[str]) -> Value:
+    if isinstance(value, Words):
+        return redact_words(value, secrets)
+    return redact_text(value, secrets) if isinstance(value, str) else value
 
 
 def _message(record: logging.LogRecord) -> str:

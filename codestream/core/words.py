@@ -4,8 +4,7 @@ language. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, cast
 
 from codestream.core.json_types import Json, JsonObject
@@ -18,17 +17,31 @@ def gettext_noop(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """An English template with ``%(name)s``, and what stands in its places; ``str()`` says it."""
+class Words(str):
+    """A sentence in English that knows its template with ``%(name)s`` and what stands in its
+    places, so that it can be said in other languages too.
+    """
 
     text: str
-    values: Mapping[str, Value] = field(default_factory=dict)
+    values: Mapping[str, Value]
+
+    def __new__(cls, text: str, values: Mapping[str, Value] | None = None) -> Words:
+        """The sentence; a value that is Words itself is said in the language of the whole."""
+        kept = dict(values or {})
+        sentence = super().__new__(cls, text % kept)
+        sentence.text, sentence.values = text, kept
+        return sentence
+
+    def __getnewargs__(self) -> tuple[str, Mapping[str, Value]]:  # type: ignore[override]
+        """What a copy is made of."""
+        return self.text, self.values
 
     @classmethod
     def plain(cls, sentence: str) -> Words:
-        """A finished sentence; the catalogue may know it as a whole."""
-        return cls(sentence.replace("%", "%%"))
+        """The sentence itself where it is Words; else a finished one, which the catalogue may know
+        as a whole.
+        """
+        return sentence if isinstance(sentence, Words) else cls(sentence.replace("%", "%%"))
 
     @classmethod
     def from_json(cls, stored: JsonObject) -> Words:
@@ -51,11 +64,11 @@ class Words:
             for name, each in self.values.items()
         }
 
-    def __bool__(self) -> bool:
-        return bool(self.text)
 
-    def __str__(self) -> str:
-        return self.said(gettext_noop)
+def joined(parts: Iterable[str], *, by: str = " ") -> Words:
+    """The parts one after the other, each said in the language of the whole."""
+    values = {f"part{number}": part for number, part in enumerate(parts, start=1)}
+    return Words(by.join(f"%({name})s" for name in values), values)
 
 
 def _value(stored: Json) -> Value:

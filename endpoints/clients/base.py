@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.utils.translation import gettext
-
 from codestream.core.errors import CodeStreamError
-from codestream.core.words import Words, gettext_noop
+from codestream.core.words import Words, gettext_noop, joined
 
 
 class ClientError(CodeStreamError):
@@ -26,20 +24,16 @@ class ClientError(CodeStreamError):
 
     def __init__(
         self,
-        what: str | Words,
+        what: str,
         *,
-        advice: str | Words | None = None,
+        advice: str | None = None,
         retry_at: datetime | None = None,
     ) -> None:
-        words = _words(what)
+        words = Words.plain(what)
         if hint := self.advice if advice is None else advice:
-            words = Words("%(what)s %(advice)s", {"what": words, "advice": _words(hint)})
-        super().__init__(words.said(gettext), words=words)
+            words = joined([words, Words.plain(hint)])
+        super().__init__(words)
         self.retry_at = retry_at
-
-
-def _words(said: str | Words) -> Words:
-    return said if isinstance(said, Words) else Words.plain(said)
 
 
 class Unreachable(ClientError):

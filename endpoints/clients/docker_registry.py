@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 from codestream.core.clock import now
 from codestream.core.http import Reach, Response, TransportError, open_session, origin, send
 from codestream.core.json_types import Json
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.base import (
     Blocked,
     ClientError,
@@ -85,9 +86,20 @@ class DockerRegistry:
         """Make sure that the account may pull from the repository, and that it is there."""
         response = self._ask("GET", namespace, repository, "tags/list?n=1")
         if response.status != 200:
-            raise self._refusal(response, f"show the repository {namespace}/{repository}")
+            raise self._refusal(
+                response,
+                Words(
+                    gettext_noop("show the repository %(place)s"),
+                    {"place": f"{namespace}/{repository}"},
+                ),
+            )
         if not isinstance(_json(response), dict):
-            raise Protocol(f"{self._base_url} answers, and not as a registry does.")
+            raise Protocol(
+                Words(
+                    gettext_noop("%(place)s answers, and not as a registry does."),
+                    {"place": self._base_url},
+                )
+            )
 
     def tag_digest(self, namespace: str, repository: str, tag: str) -> str:
         """The digest that the tag stands for, as ``sha256:…``; no pull is counted for it.
@@ -96,10 +108,16 @@ class DockerRegistry:
         """
         response = self._ask("HEAD", namespace, repository, f"manifests/{quote(tag, safe='')}")
         if response.status != 200:
-            raise self._refusal(response, f"say what {namespace}/{repository}:{tag} stands for")
+            raise self._refusal(
+                response,
+                Words(
+                    gettext_noop("say what %(image)s stands for"),
+                    {"image": f"{namespace}/{repository}:{tag}"},
+                ),
+            )
         digest = response.headers.get("docker-content-digest", "")
         if not _DIGEST.fullmatch(digest):
-            raise Protocol("The registry's answer names no digest.")
+            raise Protocol(gettext_noop("The registry's answer names no digest."))
         return digest
 
     def _ask(self, method: str, namespace: str, repository: str, what: str) -> Response:
@@ -121,16 +139,18 @@ class DockerRegistry:
         body = _json(response)
         token = (body.get("token") or body.get("access_token")) if isinstance(body, dict) else None
         if response.status != 200 or not isinstance(token, str):
-            raise self._refusal(response, "sign in")
+            raise self._refusal(response, Words(gettext_noop("sign in")))
         return token
 
     def _basic_for(self, realm: str) -> str:
         """The password, where it may go: to the registry itself, or over TLS to where it says."""
         if self._basic and origin(realm) != origin(self._base_url) and _is_plain(realm):
             raise Blocked(
-                "The registry has its tokens made at another address without TLS, where the "
-                "password of the endpoint is not sent.",
-                advice="Enter the address of a registry that signs in by itself.",
+                gettext_noop(
+                    "The registry has its tokens made at another address without TLS, where the "
+                    "password of the endpoint is not sent."
+                ),
+                advice=gettext_noop("Enter the address of a registry that signs in by itself."),
             )
         return self._basic
 
@@ -139,7 +159,12 @@ class DockerRegistry:
     ) -> Response:
         left = self._until - time.monotonic()
         if left <= 0:
-            raise Unreachable(f"{origin(self._base_url)} took too long to answer.")
+            raise Unreachable(
+                Words(
+                    gettext_noop("%(place)s took too long to answer."),
+                    {"place": origin(self._base_url)},
+                )
+            )
         headers = {"Accept": ", ".join(MANIFESTS) if method == "HEAD" else "application/json"}
         if authorization:
             headers["Authorization"] = authorization
@@ -154,11 +179,14 @@ class DockerRegistry:
                 read_seconds=left,
             )
         except TransportError as error:
-            raise Unreachable(error.user_message, retry_at=error.retry_at) from error
+            raise Unreachable(error.words, retry_at=error.retry_at) from error
 
-    def _refusal(self, response: Response, wish: str) -> ClientError:
+    def _refusal(self, response: Response, wish: Words) -> ClientError:
         """The error that an answer means; its body, which may be anything, is not repeated."""
-        what = f"The registry did not {wish}: it answered {response.status}."
+        what = Words(
+            gettext_noop("The registry did not %(wish)s: it answered %(status)s."),
+            {"wish": wish, "status": response.status},
+        )
         if response.status == 403 and _json(response) is None:
             return Blocked(what)
         kind = ServerFault if response.status >= 500 else _REFUSALS.get(response.status, Protocol)

@@ -23,6 +23,7 @@ from urllib3.exceptions import TimeoutError as TimedOut
 
 from codestream.core.http import USER_AGENT, Reach, origin, pool_manager
 from codestream.core.json_types import Json
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.base import ClientError, Invalid, NotFound, Protocol, Unreachable
 from endpoints.clients.kubernetes_access import ClusterAccess, pem
 from endpoints.clients.kubernetes_discovery import (
@@ -96,7 +97,7 @@ class Kubernetes:
     def __init__(self, access: ClusterAccess) -> None:
         self._origin = origin(access.url)
         if not self._origin.startswith(("http://", "https://")):
-            raise Invalid("The cluster address must begin with https:// or http://.")
+            raise Invalid(gettext_noop("The cluster address must begin with https:// or http://."))
         self._api = _api_client(access)
         self._served: dict[str, Served] = {}
         self._version: str | None = None
@@ -120,7 +121,12 @@ class Kubernetes:
         """The version of the API server, ``v1.31.0``. Many clusters tell it without a login."""
         version = text_at(self._call("GET", "/version").body, "gitVersion")
         if not version:
-            raise Protocol(f"{self._origin} answers, and not as a Kubernetes API server does.")
+            raise Protocol(
+                Words(
+                    gettext_noop("%(place)s answers, and not as a Kubernetes API server does."),
+                    {"place": self._origin},
+                )
+            )
         return version
 
     def is_allowed(self, right: Right) -> bool:
@@ -262,7 +268,12 @@ class Kubernetes:
         """The last lines that a container wrote, or with ``previous`` the one before it."""
         resource = self._resource("v1", "Pod")
         if not is_path_safe(pod) or not is_path_safe(namespace):
-            raise Invalid(f"{pod} in namespace {namespace!r}: this cannot be a name.")
+            raise Invalid(
+                Words(
+                    gettext_noop("%(name)s in namespace %(namespace)s: this cannot be a name."),
+                    {"name": pod, "namespace": repr(namespace)},
+                )
+            )
         query = {"container": container, "tailLines": str(lines), "limitBytes": str(LOG_BYTES)}
         if previous:
             query["previous"] = "true"
@@ -281,7 +292,7 @@ class Kubernetes:
             self._call("PATCH", path, query, body=_for(manifest, ref), content_type=APPLY_BODY)
         except ClientError as error:
             # Whatever else is wrong, the create itself tells better.
-            if UNKNOWN_FIELD in error.user_message:
+            if UNKNOWN_FIELD in error.words:
                 raise
 
     def _is_strict(self) -> bool:
@@ -293,9 +304,14 @@ class Kubernetes:
     def _placed(self, ref: ObjectRef) -> tuple[ObjectRef, Resource]:
         """The address with the namespace that its kind needs, and the kind's resource."""
         if not ref.api_version or not ref.kind or not ref.name:
-            raise Invalid("An object needs apiVersion, kind and metadata.name.")
+            raise Invalid(gettext_noop("An object needs apiVersion, kind and metadata.name."))
         if not is_path_safe(ref.name) or not is_path_safe(ref.namespace):
-            raise Invalid(f"{ref} in namespace {ref.namespace!r}: this cannot be a name.")
+            raise Invalid(
+                Words(
+                    gettext_noop("%(name)s in namespace %(namespace)s: this cannot be a name."),
+                    {"name": str(ref), "namespace": repr(ref.namespace)},
+                )
+            )
         resource = self._resource(ref.api_version, ref.kind)
         namespace = (ref.namespace or CLUSTER_DEFAULT_NAMESPACE) if resource.namespaced else ""
         return replace(ref, namespace=namespace), resource
@@ -304,8 +320,15 @@ class Kubernetes:
         found = self._find_resource(api_version, kind)
         if found is None:
             raise Invalid(
-                f"The cluster does not know kind {kind} in apiVersion {api_version}.",
-                advice="Correct the manifest, or install what defines the kind first.",
+                Words(
+                    gettext_noop(
+                        "The cluster does not know kind %(kind)s in apiVersion %(version)s."
+                    ),
+                    {"kind": kind, "version": api_version},
+                ),
+                advice=gettext_noop(
+                    "Correct the manifest, or install what defines the kind first."
+                ),
             )
         return found
 
@@ -359,7 +382,12 @@ class Kubernetes:
             raise self._unreachable(error) from error
         if len(raw) > MAX_ANSWER:
             response.close()
-            raise Protocol(f"{self._origin} answered with more than {MAX_ANSWER} bytes.")
+            raise Protocol(
+                Words(
+                    gettext_noop("%(place)s answered with more than %(limit)s bytes."),
+                    {"place": self._origin, "limit": MAX_ANSWER},
+                )
+            )
         response.release_conn()
         if not 200 <= response.status < 300:
             retry_after = response.headers.get("Retry-After", "")
@@ -412,14 +440,15 @@ class Kubernetes:
     def _unreachable(self, error: Exception) -> Unreachable:
         """The failure in words. The library's own text is left out: it holds the whole URL."""
         if isinstance(error, ApiException):
-            return Unreachable(f"{self._origin}: the TLS connection or certificate is not good.")
-        if isinstance(error, NameResolutionError):
-            return Unreachable(f"{self._origin} has a host name that is not known.")
-        # It counts as a time-out too, for historical reasons of the library.
-        refused = isinstance(error, NewConnectionError)
-        if isinstance(error, TimedOut) and not refused:
-            return Unreachable(f"{self._origin} did not answer in time.")
-        return Unreachable(f"{self._origin} cannot be reached or closed the connection.")
+            words = gettext_noop("%(place)s: the TLS connection or certificate is not good.")
+        elif isinstance(error, NameResolutionError):
+            words = gettext_noop("%(place)s has a host name that is not known.")
+        # A refused connection counts as a time-out too, for historical reasons of the library.
+        elif isinstance(error, TimedOut) and not isinstance(error, NewConnectionError):
+            words = gettext_noop("%(place)s did not answer in time.")
+        else:
+            words = gettext_noop("%(place)s cannot be reached or closed the connection.")
+        return Unreachable(Words(words, {"place": self._origin}))
 
 
 def _api_client(access: ClusterAccess) -> ApiClient:
@@ -456,9 +485,13 @@ def _json_object(raw: bytes, place: str) -> dict[str, Json]:
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise Protocol(f"{place} did not answer with JSON.") from error
+        raise Protocol(
+            Words(gettext_noop("%(place)s did not answer with JSON."), {"place": place})
+        ) from error
     if not isinstance(value, dict):
-        raise Protocol(f"{place} did not answer with a JSON object.")
+        raise Protocol(
+            Words(gettext_noop("%(place)s did not answer with a JSON object."), {"place": place})
+        )
     return value
 
 

@@ -9,6 +9,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 
+from codestream.core.words import gettext_noop
 from endpoints.clients.base import Invalid
 
 
@@ -50,7 +51,9 @@ def pem(text: str) -> bytes | None:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Invalid("The certificate data of the endpoint is neither PEM nor base64.") from error
+        raise Invalid(
+            gettext_noop("The certificate data of the endpoint is neither PEM nor base64.")
+        ) from error
 
 
 def one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from codestream.core.clock import now
 from codestream.core.json_types import Json
 from codestream.core.redact import redact_text
+from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.base import (
     Blocked,
     ClientError,
@@ -51,13 +52,18 @@ class FieldsHeld(Conflict):
 
     def __init__(self, held: Mapping[str, str], since: Mapping[str, str] | None = None) -> None:
         times = since or {}
-        fields = "; ".join(
-            f'{field} is held by "{manager}"' + _since(times.get(manager, ""))
-            for field, manager in held.items()
+        fields = joined(
+            (_holding(field, manager, times.get(manager, "")) for field, manager in held.items()),
+            by="; ",
         )
         super().__init__(
-            f"Other field managers hold fields of this object: {fields}.",
-            advice="Leave these fields out of the manifest, or let the task force the apply.",
+            Words(
+                gettext_noop("Other field managers hold fields of this object: %(fields)s."),
+                {"fields": fields},
+            ),
+            advice=gettext_noop(
+                "Leave these fields out of the manifest, or let the task force the apply."
+            ),
         )
         self.held = dict(held)
 
@@ -71,7 +77,8 @@ def error_of(
     """
     told = _status_object(body)
     message = redact_text(text_at(told, "message"), secrets)[:LONGEST_MESSAGE]
-    what = _sentence(message) if message else f"The cluster answered {status}."
+    answered = Words(gettext_noop("The cluster answered %(status)s."), {"status": status})
+    what = _sentence(message) if message else answered
     if status in (429, 503) and retry_after.isdecimal():
         wait = min(timedelta(seconds=int(retry_after)), LONGEST_WAIT)
         return RateLimited(what, retry_at=now() + wait)
@@ -79,16 +86,17 @@ def error_of(
         return RateLimited(what)
     if status == 401:
         return Unauthorized(
-            "The cluster does not accept the credentials of the endpoint.",
-            advice="Check its token, certificate or user name and password.",
+            gettext_noop("The cluster does not accept the credentials of the endpoint."),
+            advice=gettext_noop("Check its token, certificate or user name and password."),
         )
     if status == 403:
         return Forbidden(what) if text_at(told, "kind") == STATUS_KIND else Blocked(what)
     if status == 409:
         return _conflict(told, what)
     if status >= 500:
+        manifest = gettext_noop("Correct the manifest.")
         is_final = any(mark in message for mark in FINAL_FAULTS)
-        return Invalid(what, advice="Correct the manifest.") if is_final else ServerFault(what)
+        return Invalid(what, advice=manifest) if is_final else ServerFault(what)
     return _client_fault(status, what)
 
 
@@ -96,9 +104,11 @@ def _client_fault(status: int, what: str) -> ClientError:
     if status == 404:
         return NotFound(what)
     if status in (400, 413, 415, 422):
-        return Invalid(what, advice="Correct the manifest.")
+        return Invalid(what, advice=gettext_noop("Correct the manifest."))
     if status == 410:
-        return ServerFault(what, advice="The watch began too long ago; it begins anew.")
+        return ServerFault(
+            what, advice=gettext_noop("The watch began too long ago; it begins anew.")
+        )
     return Protocol(what)
 
 
@@ -129,5 +139,8 @@ def _sentence(message: str) -> str:
     return message if message.endswith((".", "!", "?")) else f"{message}."
 
 
-def _since(time: str) -> str:
-    return f" since {time}" if time else ""
+def _holding(field: str, manager: str, since: str) -> Words:
+    said = {"field": field, "manager": manager, "time": since}
+    if since:
+        return Words(gettext_noop('%(field)s is held by "%(manager)s" since %(time)s'), said)
+    return Words(gettext_noop('%(field)s is held by "%(manager)s"'), said)

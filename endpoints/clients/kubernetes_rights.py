@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from codestream.core.json_types import Json, JsonObject
+from codestream.core.words import gettext_noop
 from endpoints.clients.base import Protocol
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -60,5 +61,5 @@ def read_review(body: Json) -> bool:
     status = body.get("status") if isinstance(body, dict) else None
     allowed = status.get("allowed") if isinstance(status, dict) else None
     if not isinstance(allowed, bool):
-        raise Protocol("The cluster did not say whether the account has the right.")
+        raise Protocol(gettext_noop("The cluster did not say whether the account has the right."))
     return allowed

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.base import Invalid
 
 DOCKER_HUB_HOSTS = frozenset(
@@ -45,8 +46,10 @@ _PAGES = frozenset({"r", "u", "repository", "repositories", "layers", "orgs", "v
 _COMMAND = re.compile(r"\A(?:\$\s+)?docker\s+(?:image\s+)?(?:pull|push)\s+(?:(?:-a|-q|--\S+)\s+)*")
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9_.-]*[a-z0-9])?")
 NAME_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*")
-_EXAMPLE = "Write it like https://hub.docker.com/r/namespace/repository."
-_OTHER_EXAMPLE = "Write it like registry.example.com:5000/team/app."
+_NO_NAMESPACE = gettext_noop("%(name)s cannot be the name of a namespace in Docker Hub.")
+_NO_REPOSITORY = gettext_noop("%(name)s cannot be the name of a repository in Docker Hub.")
+_EXAMPLE = gettext_noop("Write it like https://hub.docker.com/r/namespace/repository.")
+_OTHER_EXAMPLE = gettext_noop("Write it like registry.example.com:5000/team/app.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +88,8 @@ def parse_repository_url(text: str, *, default_base: str) -> RepositoryAddress:
     parts = _split(_COMMAND.sub("", text.strip(), count=1))
     names = [unquote(segment) for segment in parts.path.split("/") if segment]
     namespace, repository = _names(names, parts.hostname or "")
-    _check(namespace, _NAMESPACE, "namespace")
-    _check(repository, NAME_PART, "repository")
+    _check(namespace, _NAMESPACE, _NO_NAMESPACE)
+    _check(repository, NAME_PART, _NO_REPOSITORY)
     return RepositoryAddress(
         base_url=_hub_base(parts, default_base), namespace=namespace, repository=repository
     )
@@ -100,12 +103,15 @@ def parse_image_name(text: str) -> RepositoryAddress:
     """
     parts = _split(_COMMAND.sub("", text.strip(), count=1))
     if not parts.hostname:
-        raise Invalid("The address does not name the host of the registry.", advice=_OTHER_EXAMPLE)
+        words = gettext_noop("The address does not name the host of the registry.")
+        raise Invalid(words, advice=_OTHER_EXAMPLE)
     path = unquote(parts.path).strip("/").lower().partition("@")[0]
     # Only the last part has a tag behind it: the port is no longer there.
     names = path.partition(":")[0].split("/")
     if not all(NAME_PART.fullmatch(name) for name in names):
-        message = f"{path[:60]!r} cannot be the name of a repository."
+        message = Words(
+            gettext_noop("%(name)s cannot be the name of a repository."), {"name": repr(path[:60])}
+        )
         raise Invalid(message, advice=_OTHER_EXAMPLE)
     return RepositoryAddress(
         base_url=_base(parts), namespace="/".join(names[:-1]), repository=names[-1]
@@ -122,13 +128,15 @@ def _split(text: str) -> SplitResult:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise Invalid("The repository address has an impossible host or port.") from error
+        raise Invalid(
+            gettext_noop("The repository address has an impossible host or port.")
+        ) from error
     if parts.scheme not in ("", "http", "https") or port == 0:
-        raise Invalid("The repository address must begin with http:// or https://.")
+        raise Invalid(gettext_noop("The repository address must begin with http:// or https://."))
     if "@" in parts.netloc:
         raise Invalid(
-            "The repository address must not hold a user name or password.",
-            advice="Write them into the fields of their own.",
+            gettext_noop("The repository address must not hold a user name or password."),
+            advice=gettext_noop("Write them into the fields of their own."),
         )
     return parts
 
@@ -153,7 +161,7 @@ def _names(segments: Sequence[str], host: str) -> tuple[str, str]:
     elif host:
         segments = _without_prefix(segments, is_hub=host in PAGE_HOSTS)
     if len(segments) < 2:
-        raise Invalid("The address names no repository.", advice=_EXAMPLE)
+        raise Invalid(gettext_noop("The address names no repository."), advice=_EXAMPLE)
     repository = re.split("[@:]", segments[1], maxsplit=1)[0]
     return segments[0].lower(), repository.lower()
 
@@ -176,7 +184,6 @@ def _begins_with(segments: Sequence[str], prefix: Sequence[str]) -> bool:
     )
 
 
-def _check(name: str, shape: re.Pattern[str], what: str) -> None:
+def _check(name: str, shape: re.Pattern[str], problem: str) -> None:
     if not shape.fullmatch(name):
-        message = f"{name[:60]!r} cannot be the name of a {what} in Docker Hub."
-        raise Invalid(message, advice=_EXAMPLE)
+        raise Invalid(Words(problem, {"name": repr(name[:60])}), advice=_EXAMPLE)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from codestream.core.json_types import Json
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.base import Invalid, NotFound
 from endpoints.clients.kubernetes_objects import Body, int_at, text_at, value_at
 from endpoints.clients.rollout import TEMPLATE_HASH_LABEL, owned_by, revision_of
@@ -49,16 +50,21 @@ def chosen(revisions: Sequence[Revision], wanted: str) -> Revision:
     """
     relative = RELATIVE.fullmatch(wanted)
     if not relative and not wanted.isdecimal():
-        raise Invalid(f"{wanted!r} is no revision.", advice="Use a number, or n-1.")
+        words = Words(gettext_noop("%(wanted)s is no revision."), {"wanted": repr(wanted)})
+        raise Invalid(words, advice=gettext_noop("Use a number, or n-1."))
     if relative:
         found = next(iter(revisions[int(relative["steps"]) :]), None)
     else:
         found = next((each for each in revisions if each.number == int(wanted)), None)
     if found is None:
-        held = ", ".join(str(revision.number) for revision in revisions) or "none"
+        held = ", ".join(str(revision.number) for revision in revisions)
+        none = Words(gettext_noop("none"))
         raise NotFound(
-            f"There is no revision {wanted}: the cluster holds {held}.",
-            advice="Choose one of these, or apply the manifest that is wanted.",
+            Words(
+                gettext_noop("There is no revision %(wanted)s: the cluster holds %(held)s."),
+                {"wanted": wanted, "held": held or none},
+            ),
+            advice=gettext_noop("Choose one of these, or apply the manifest that is wanted."),
         )
     return found
 

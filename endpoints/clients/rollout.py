@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.kubernetes_objects import (
     Body,
     ObjectRef,
@@ -58,7 +59,7 @@ def judge(body: Body) -> Rollout:
     known = JUDGES.get((_group(body), text_at(body, "kind")), judge_conditions)
     ref = ref_of(body)
     if text_at(body, "metadata", "deletionTimestamp"):
-        return _going(ref, f"{ref} is being deleted")
+        return _going(ref, _about(ref, gettext_noop("%(ref)s is being deleted")))
     return known(body)
 
 
@@ -78,9 +79,16 @@ def judge_deployment(body: Body) -> Rollout:
         available=available,
     )
     if not is_observed(body):
-        return replace(seen, message=f"waiting for the cluster to see the change of {ref}")
+        return replace(
+            seen,
+            message=_about(
+                ref, gettext_noop("waiting for the cluster to see the change of %(ref)s")
+            ),
+        )
     if value_at(body, "spec", "paused") is True:
-        message = f"{ref} is paused: nothing rolls out until it is resumed"
+        message = _about(
+            ref, gettext_noop("%(ref)s is paused: nothing rolls out until it is resumed")
+        )
         return replace(seen, state=RolloutState.READY, message=message)
     if condition(body, "Progressing").get("reason") == "ProgressDeadlineExceeded":
         return _held_up(
@@ -89,18 +97,28 @@ def judge_deployment(body: Body) -> Rollout:
                 seen,
                 state=RolloutState.FAILED,
                 reason="ProgressDeadlineExceeded",
-                message=f"{ref} exceeded its progress deadline",
+                message=_about(ref, gettext_noop("%(ref)s exceeded its progress deadline")),
             ),
         )
     old = int_at(body, "status", "replicas") - updated
     if updated < desired:
-        return _held_up(body, replace(seen, message=f"{updated} of {desired} pods are updated"))
+        return _held_up(body, replace(seen, message=_updated(updated, desired)))
     if old > 0:
-        return replace(seen, message=f"{old} old pods are still to be removed")
+        return replace(
+            seen,
+            message=Words(
+                gettext_noop("%(number)s old pods are still to be removed"), {"number": old}
+            ),
+        )
     if available < updated:
-        message = f"{available} of {updated} updated pods are available"
+        message = Words(
+            gettext_noop("%(number)s of %(all)s updated pods are available"),
+            {"number": available, "all": updated},
+        )
         return replace(seen, message=message)
-    return replace(seen, state=RolloutState.READY, message=f"{ref} is rolled out")
+    return replace(
+        seen, state=RolloutState.READY, message=_about(ref, gettext_noop("%(ref)s is rolled out"))
+    )
 
 
 def judge_stateful_set(body: Body) -> Rollout:
@@ -118,13 +136,26 @@ def judge_stateful_set(body: Body) -> Rollout:
         ready=ready,
         available=int_at(body, "status", "availableReplicas", default=ready),
     )
-    done = replace(seen, state=RolloutState.READY, message=f"{ref} is rolled out")
+    done = replace(
+        seen, state=RolloutState.READY, message=_about(ref, gettext_noop("%(ref)s is rolled out"))
+    )
     if text_at(body, "spec", "updateStrategy", "type") == "OnDelete":
         return done
     if not is_observed(body):
-        return replace(seen, message=f"waiting for the cluster to see the change of {ref}")
+        return replace(
+            seen,
+            message=_about(
+                ref, gettext_noop("waiting for the cluster to see the change of %(ref)s")
+            ),
+        )
     if ready < desired:
-        return replace(seen, message=f"{ready} of {desired} pods are ready")
+        return replace(
+            seen,
+            message=Words(
+                gettext_noop("%(number)s of %(all)s pods are ready"),
+                {"number": ready, "all": desired},
+            ),
+        )
     partition = int_at(body, "spec", "updateStrategy", "rollingUpdate", "partition")
     if partition:
         wanted = desired - partition
@@ -149,15 +180,28 @@ def judge_daemon_set(body: Body) -> Rollout:
         ready=int_at(body, "status", "numberReady"),
         available=available,
     )
-    done = replace(seen, state=RolloutState.READY, message=f"{ref} is rolled out")
+    done = replace(
+        seen, state=RolloutState.READY, message=_about(ref, gettext_noop("%(ref)s is rolled out"))
+    )
     if text_at(body, "spec", "updateStrategy", "type") == "OnDelete":
         return done
     if not is_observed(body):
-        return replace(seen, message=f"waiting for the cluster to see the change of {ref}")
+        return replace(
+            seen,
+            message=_about(
+                ref, gettext_noop("waiting for the cluster to see the change of %(ref)s")
+            ),
+        )
     if updated < desired:
         return replace(seen, message=_updated(updated, desired))
     if available < desired:
-        return replace(seen, message=f"{available} of {desired} pods are available")
+        return replace(
+            seen,
+            message=Words(
+                gettext_noop("%(number)s of %(all)s pods are available"),
+                {"number": available, "all": desired},
+            ),
+        )
     return done
 
 
@@ -169,7 +213,10 @@ def judge_job(body: Body) -> Rollout:
     seen = Rollout(
         ref=ref,
         state=RolloutState.PROGRESSING,
-        message=f"{succeeded} of {desired} pods have succeeded",
+        message=Words(
+            gettext_noop("%(number)s of %(all)s pods have succeeded"),
+            {"number": succeeded, "all": desired},
+        ),
         desired=desired,
         updated=int_at(body, "status", "active"),
         ready=int_at(body, "status", "ready"),
@@ -177,13 +224,21 @@ def judge_job(body: Body) -> Rollout:
     )
     failed = condition(body, "Failed")
     if failed.get("status") == "True":
-        why = text_at(failed, "message") or "the job failed"
+        why = text_at(failed, "message") or Words(gettext_noop("the job failed"))
         reason = text_at(failed, "reason")
-        return replace(seen, state=RolloutState.FAILED, reason=reason, message=f"{ref}: {why}")
+        return replace(
+            seen, state=RolloutState.FAILED, reason=reason, message=joined([str(ref), why], by=": ")
+        )
     if condition(body, "Complete").get("status") == "True":
-        return replace(seen, state=RolloutState.READY, message=f"{ref} is complete")
+        return replace(
+            seen, state=RolloutState.READY, message=_about(ref, gettext_noop("%(ref)s is complete"))
+        )
     if value_at(body, "spec", "suspend") is True:
-        return replace(seen, state=RolloutState.READY, message=f"{ref} is suspended")
+        return replace(
+            seen,
+            state=RolloutState.READY,
+            message=_about(ref, gettext_noop("%(ref)s is suspended")),
+        )
     return seen
 
 
@@ -193,18 +248,26 @@ def judge_pod(body: Body) -> Rollout:
     seen = Rollout(
         ref=ref,
         state=RolloutState.PROGRESSING,
-        message=f"the pod is {pod.phase or 'Pending'}",
+        message=Words(gettext_noop("the pod is %(phase)s"), {"phase": pod.phase or "Pending"}),
         desired=1,
         updated=1,
         ready=int(pod.ready),
         available=int(pod.ready),
     )
     if pod.phase == "Succeeded":
-        return replace(seen, state=RolloutState.READY, message=f"{ref} has succeeded")
+        return replace(
+            seen,
+            state=RolloutState.READY,
+            message=_about(ref, gettext_noop("%(ref)s has succeeded")),
+        )
     if pod.ready:
-        return replace(seen, state=RolloutState.READY, message=f"{ref} is ready")
+        return replace(
+            seen, state=RolloutState.READY, message=_about(ref, gettext_noop("%(ref)s is ready"))
+        )
     if pod.phase == "Failed":
-        message = ": ".join(filter(None, ("the pod failed", pod.reason, pod.message)))
+        message = joined(
+            filter(None, (Words(gettext_noop("the pod failed")), pod.reason, pod.message)), by=": "
+        )
         failed = replace(seen, state=RolloutState.FAILED, reason=pod.reason, message=message)
         return replace(failed, pods=(pod,))
     return with_pods(seen, (pod,))
@@ -214,9 +277,11 @@ def judge_claim(body: Body) -> Rollout:
     """A PersistentVolumeClaim is ready when it is bound."""
     ref, phase = ref_of(body), text_at(body, "status", "phase")
     if phase == "Bound":
-        return Rollout(ref=ref, state=RolloutState.READY, message=f"{ref} is bound")
+        return Rollout(
+            ref=ref, state=RolloutState.READY, message=_about(ref, gettext_noop("%(ref)s is bound"))
+        )
     if phase == "Lost":
-        message = f"{ref} has lost its volume"
+        message = _about(ref, gettext_noop("%(ref)s has lost its volume"))
         return Rollout(ref=ref, state=RolloutState.FAILED, reason="Lost", message=message)
     return _going(ref, "no volume is bound to it yet")
 
@@ -238,10 +303,17 @@ def judge_definition(body: Body) -> Rollout:
             ref=ref,
             state=RolloutState.FAILED,
             reason=text_at(names, "reason"),
-            message=f"its names are not accepted: {text_at(names, 'message')}",
+            message=Words(
+                gettext_noop("its names are not accepted: %(reason)s"),
+                {"reason": text_at(names, "message")},
+            ),
         )
     if condition(body, "Established").get("status") == "True":
-        return Rollout(ref=ref, state=RolloutState.READY, message=f"{ref} is established")
+        return Rollout(
+            ref=ref,
+            state=RolloutState.READY,
+            message=_about(ref, gettext_noop("%(ref)s is established")),
+        )
     return _going(ref, "its kind is not served yet")
 
 
@@ -249,17 +321,20 @@ def judge_conditions(body: Body) -> Rollout:
     """Any other kind: by the conditions Stalled, Reconciling and Ready, where it has them."""
     ref = ref_of(body)
     if int_at(body, "status", "observedGeneration") and not is_observed(body):
-        return _going(ref, f"waiting for the cluster to see the change of {ref}")
+        return _going(
+            ref, _about(ref, gettext_noop("waiting for the cluster to see the change of %(ref)s"))
+        )
     stalled = condition(body, "Stalled")
     if stalled.get("status") == "True":
-        why = text_at(stalled, "message") or "it is stalled"
+        why = text_at(stalled, "message") or Words(gettext_noop("it is stalled"))
         reason = text_at(stalled, "reason") or "Stalled"
         return Rollout(ref=ref, state=RolloutState.FAILED, reason=reason, message=why)
     reconciling, ready = condition(body, "Reconciling"), condition(body, "Ready")
     for told, waits in ((reconciling, "True"), (ready, "False"), (ready, "Unknown")):
         if told.get("status") == waits:
-            why = text_at(told, "message") or f"it is not ready: {text_at(told, 'reason')}"
-            return replace(_going(ref, why.rstrip(": ")), reason=text_at(told, "reason"))
+            reason = text_at(told, "reason")
+            why = text_at(told, "message").rstrip(": ") or _not_ready(reason)
+            return replace(_going(ref, why), reason=reason)
     return _exists(ref)
 
 
@@ -293,13 +368,15 @@ def with_pods(rollout: Rollout, pods: Sequence[PodState]) -> Rollout:
     hindered = sorted((pod for pod in pods if pod.reason), key=lambda pod: pod.name)
     worst = next((pod for pod in hindered if pod.is_hopeless), None)
     if worst is not None:
-        message = f"{worst.reason}: {worst.message or worst.name}"
+        message = joined([worst.reason, worst.message or worst.name], by=": ")
         return replace(rollout, state=RolloutState.FAILED, reason=worst.reason, message=message)
     if not hindered:
         return rollout
     first = hindered[0]
-    message = f"{rollout.message}; pod {first.name}: {first.reason}: {first.message}"
-    return replace(rollout, reason=rollout.reason or first.reason, message=message.rstrip(": "))
+    why = joined(filter(None, (first.reason, first.message.rstrip(": "))), by=": ")
+    pod = Words(gettext_noop("pod %(name)s: %(reason)s"), {"name": first.name, "reason": why})
+    message = joined([rollout.message, pod], by="; ")
+    return replace(rollout, reason=rollout.reason or first.reason, message=message)
 
 
 def newest_template_hash(replica_sets: Iterable[Body], owner_uid: str) -> str:
@@ -331,7 +408,7 @@ def _held_up(body: Body, rollout: Rollout) -> Rollout:
     if failure.get("status") != "True":
         return rollout
     reason, why = text_at(failure, "reason"), text_at(failure, "message")
-    told = f"{rollout.message}; {reason}: {why}"
+    told = joined([rollout.message, joined([reason, why], by=": ")], by="; ")
     return replace(rollout, reason=rollout.reason or reason, message=told)
 
 
@@ -340,12 +417,25 @@ def _going(ref: ObjectRef, message: str) -> Rollout:
 
 
 def _exists(ref: ObjectRef) -> Rollout:
-    return Rollout(ref=ref, state=RolloutState.READY, message=f"{ref} exists")
+    return Rollout(
+        ref=ref, state=RolloutState.READY, message=_about(ref, gettext_noop("%(ref)s exists"))
+    )
 
 
 def _group(body: Body) -> str:
     return text_at(body, "apiVersion").rpartition("/")[0]
 
 
-def _updated(updated: int, wanted: int) -> str:
-    return f"{updated} of {wanted} pods are updated"
+def _about(ref: ObjectRef, text: str) -> Words:
+    return Words(text, {"ref": str(ref)})
+
+
+def _not_ready(reason: str) -> Words:
+    if reason:
+        return Words(gettext_noop("it is not ready: %(reason)s"), {"reason": reason})
+    return Words(gettext_noop("it is not ready"))
+
+
+def _updated(updated: int, wanted: int) -> Words:
+    said = {"number": updated, "all": wanted}
+    return Words(gettext_noop("%(number)s of %(all)s pods are updated"), said)

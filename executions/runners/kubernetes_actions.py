@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from codestream.core.clock import now
 from codestream.core.crypto import decrypt, encrypt
 from codestream.core.json_types import Json, JsonObject
+from codestream.core.words import joined
 from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_diagnosis import diagnose
 from endpoints.clients.kubernetes_rollouts import look_at_all
@@ -112,14 +113,15 @@ def follow(step: Step) -> Outcome:
     broken = next((each for each in rollouts if each.state is RolloutState.FAILED), None)
     if broken is not None:
         found = cast(JsonObject, findings[_key(broken)])
-        raise TaskFailedError(f"{broken.ref}: {found['message']}", output=_ended(step, output))
+        message = joined([str(broken.ref), cast(str, found["message"])], by=": ")
+        raise TaskFailedError(message, output=_ended(step, output))
     going = next((each for each in rollouts if each.state is RolloutState.PROGRESSING), None)
     if going is None:
         return Done(message=summary(reports), output=_ended(step, output))
     told = cast(JsonObject, findings.get(_key(going), {})).get("message", going.message)
     return Wait(
         until=now() + pause_after(looks),
-        message=f"{going.ref}: {told}",
+        message=joined([str(going.ref), cast(str, told)], by=": "),
         cursor={**cursor, "objects": objects, "looks": looks, "findings": findings},
         output=output,
     )

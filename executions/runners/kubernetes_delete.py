@@ -8,6 +8,7 @@ from typing import cast
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import Json, JsonObject
+from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.base import Conflict
 from endpoints.clients.kubernetes_objects import Change, LiveObject, ref_of, text_at, value_at
 from endpoints.clients.kubernetes_rollouts import fetch_all
@@ -67,12 +68,12 @@ def _delete_all(step: Step, reports: list[JsonObject]) -> Outcome:
             if error.retryable:
                 raise
             item.update({"state": FAILED, "message": error.user_message})
-            words = f"{item['ref']}: {error.user_message}"
+            words = joined([str(item["ref"]), error.words], by=": ")
             failure: JsonObject = {"ref": item["ref"], "message": error.user_message}
             raise failed(reports, words, [failure]) from error
         item["state"] = RolloutState.PROGRESSING.value
     cursor: JsonObject = {**step.context.cursor, "deleted": True, "looks": 0}
-    return next_step(cursor, reports, "waiting until everything is gone")
+    return next_step(cursor, reports, Words(gettext_noop("waiting until everything is gone")))
 
 
 def _look(step: Step, reports: list[JsonObject]) -> Outcome:
@@ -101,7 +102,7 @@ def wait_for_end(step: Step, reports: list[JsonObject], waiting: JsonObject) -> 
     objects, looks = cast(Json, reports), int(str(step.context.cursor.get("looks", 0))) + 1
     return Wait(
         until=now() + pause_after(looks),
-        message=f"{waiting['ref']}: {waiting['message']}",
+        message=joined([str(waiting["ref"]), cast(str, waiting["message"])], by=": "),
         cursor={**step.context.cursor, "objects": objects, "looks": looks},
         output={"objects": objects},
     )

@@ -6,6 +6,7 @@ from typing import cast
 
 from codestream.core.json_types import Json, JsonObject
 from codestream.core.redact import redact_object
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.kubernetes_objects import CLUSTER_DEFAULT_NAMESPACE, LiveObject, ref_of
 from executions.runners.base import Done, Outcome
 from executions.runners.kubernetes_actions import Step
@@ -32,7 +33,7 @@ class Get:
             group[live.ref.name] = without_secrets(redact_object(dict(live.body)), step.secrets)
         reports = [report(live.ref, state=READY, message="exists") for live in found]
         return Done(
-            message=f"{len(found)} objects found",
+            message=Words(gettext_noop("%(number)s objects found"), {"number": len(found)}),
             output={"objects": cast(Json, reports), "response": response},
             input={"action": step.task.action.value, "endpoint": step.task.endpoint},
         )

@@ -12,6 +12,7 @@ from typing import cast
 
 from codestream.core.json_types import Json, JsonObject
 from codestream.core.redact import MASK, redact_object, redact_text
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_diagnosis import Diagnosis
 from endpoints.clients.kubernetes_objects import CLUSTER_WRITTEN, Body, Change, ObjectRef
@@ -145,11 +146,12 @@ def camel_plural(kind: str, plural: str) -> str:
     return kind[:1].lower() + kind[1:same] + plural[same:]
 
 
-def summary(reports: Iterable[Mapping[str, Json]]) -> str:
+def summary(reports: Iterable[Mapping[str, Json]]) -> Words:
     """How many objects there are, and how many the task changed."""
     changes = [item["change"] for item in reports]
     changed = sum(change not in ("", Change.UNCHANGED.value) for change in changes)
-    return f"{len(changes)} objects ready, {changed} changed"
+    said = {"number": len(changes), "changed": changed}
+    return Words(gettext_noop("%(number)s objects ready, %(changed)s changed"), said)
 
 
 def _shown(body: Body, other: Body) -> JsonObject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from codestream.core.json_types import JsonObject
+from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.base import Invalid
 from endpoints.clients.kubernetes_objects import (
     Change,
@@ -42,7 +43,9 @@ class Rollback:
         """Resolve the revision, once: after the change ``n-1`` would mean another one."""
         target = step.task.target
         if target is None:
-            raise TaskFailedError("The task does not say what is to be rolled back.")
+            raise TaskFailedError(
+                Words(gettext_noop("The task does not say what is to be rolled back."))
+            )
         kind, name, namespace, wanted = (
             evaluate(text, step.context.scope)
             for text in (target.kind, target.name, target.namespace, target.revision)
@@ -50,7 +53,8 @@ class Rollback:
         ref = ObjectRef(api_version=WORKLOADS, kind=kind, name=name, namespace=namespace)
         live = step.cluster.get(ref)
         if value_at(live.body, "spec", "paused") is True:
-            raise Invalid(f"{live.ref} is paused.", advice="Resume it before it is rolled back.")
+            paused = Words(gettext_noop("%(ref)s is paused."), {"ref": str(live.ref)})
+            raise Invalid(paused, advice=gettext_noop("Resume it before it is rolled back."))
         revision = chosen(_revisions(step, live), wanted)
         cursor: JsonObject = {
             "revision": revision.number,
@@ -65,7 +69,10 @@ class Rollback:
             "namespace": live.ref.namespace,
             "revision": revision.number,
         }
-        message = f"{live.ref} goes back to revision {revision.number}"
+        message = Words(
+            gettext_noop("%(ref)s goes back to revision %(number)s"),
+            {"ref": str(live.ref), "number": revision.number},
+        )
         return next_step(cursor, [report(live.ref, message=message)], message, shown=shown)
 
     def go_on(self, step: Step) -> Outcome:
@@ -81,10 +88,17 @@ class Rollback:
         after, change = live, Change.UNCHANGED
         if changes:
             after, change = step.cluster.patch(live.ref, _patch(step, changes)), Change.CONFIGURED
-        message = f"back at revision {step.context.cursor['revision']}, waiting for the rollout"
+        message = Words(
+            gettext_noop("back at revision %(number)s, waiting for the rollout"),
+            {"number": str(step.context.cursor["revision"])},
+        )
         told = report(live.ref, change=change.value, state=SENT, message=message)
         told["diff"] = difference(live.body, after.body, step.secrets)
-        return next_step({**step.context.cursor, "patched": True}, [told], f"{live.ref}: {message}")
+        return next_step(
+            {**step.context.cursor, "patched": True},
+            [told],
+            joined([str(live.ref), message], by=": "),
+        )
 
 
 def _patch(step: Step, changes: JsonObject) -> JsonObject:

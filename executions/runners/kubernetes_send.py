@@ -8,7 +8,8 @@ from typing import cast
 
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import Json, JsonObject
-from codestream.core.redact import redact_object, redact_text
+from codestream.core.redact import redact_object, redact_words
+from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.base import Conflict, Invalid
 from endpoints.clients.kubernetes_objects import (
     Body,
@@ -47,7 +48,12 @@ class Send:
         reports = [report(ref_of(body)) for body in bodies]
         cursor: JsonObject = {"before": seal(cast(Json, before)), "next": 0}
         shown = _shown_input(step, manifests)
-        return next_step(cursor, reports, f"{len(bodies)} objects to be sent", shown=shown)
+        return next_step(
+            cursor,
+            reports,
+            _told(gettext_noop("%(number)s objects to be sent"), bodies),
+            shown=shown,
+        )
 
     def go_on(self, step: Step) -> Outcome:
         """Send what is not sent yet; then look at the rollouts."""
@@ -70,16 +76,20 @@ def _send_all(step: Step, reports: list[JsonObject]) -> Outcome:
                 raise
             if error.retryable or _is_defined_here(step, body, manifests):
                 place: JsonObject = {**cursor, "next": at}
-                return next_step(place, reports, error.user_message, pause=AGAIN)
-            message = redact_text(error.user_message, step.secrets)
+                return next_step(place, reports, error.words, pause=AGAIN)
+            message = redact_words(error.words, step.secrets)
             reports[at] |= {"state": FAILED, "message": message}
             failure = {"ref": reports[at]["ref"], "message": message}
-            words = f"{reports[at]['ref']}: {message}"
+            words = joined([str(reports[at]["ref"]), message], by=": ")
             raise failed(reports, words, [cast(Json, failure)]) from error
         told = report(live.ref, change=change.value, state=SENT, message=message)
         reports[at] = {**told, "diff": difference(before[at], live.body, step.secrets)}
-    message = f"{len(reports)} objects sent, waiting for the rollout"
+    message = _told(gettext_noop("%(number)s objects sent, waiting for the rollout"), reports)
     return next_step({**cursor, "next": len(reports)}, reports, message)
+
+
+def _told(text: str, objects: Sequence[object]) -> Words:
+    return Words(text, {"number": len(objects)})
 
 
 def _next(step: Step) -> int:

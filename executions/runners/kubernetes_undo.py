@@ -11,7 +11,8 @@ from typing import cast
 
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import Json, JsonObject
-from codestream.core.redact import redact_text
+from codestream.core.redact import redact_words
+from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.kubernetes_objects import (
     Change,
     LiveObject,
@@ -110,11 +111,20 @@ def _past_task(step: Step) -> PastTask:
     stage, _, name = evaluate(undone.task, scope).partition(".")
     past = step.context.find_task(evaluate(undone.execution, scope), stage, name)
     if past.kind != KIND or "before" not in past.cursor:
-        raise TaskFailedError(f"{stage}.{name} has changed nothing in a cluster.")
+        words = gettext_noop("%(task)s has changed nothing in a cluster.")
+        raise TaskFailedError(Words(words, {"task": f"{stage}.{name}"}))
     if past.input.get("endpoint") != step.task.endpoint:
         raise TaskFailedError(
-            f"{stage}.{name} went to endpoint {past.input.get('endpoint')}, "
-            f"and this task goes to {step.task.endpoint}."
+            Words(
+                gettext_noop(
+                    "%(task)s went to endpoint %(past)s, and this task goes to %(endpoint)s."
+                ),
+                {
+                    "task": f"{stage}.{name}",
+                    "past": str(past.input.get("endpoint")),
+                    "endpoint": step.task.endpoint,
+                },
+            )
         )
     return past
 
@@ -129,15 +139,18 @@ def _put_back_all(step: Step, reports: list[JsonObject]) -> Outcome:
             if error.retryable and at == first:
                 raise
             if error.retryable:
-                return next_step({**cursor, "next": at}, reports, error.user_message)
-            message = redact_text(error.user_message, step.secrets)
+                return next_step({**cursor, "next": at}, reports, error.words)
+            message = redact_words(error.words, step.secrets)
             reports[at].update({"state": FAILED, "message": message})
     broken = [item for item in reports if item["state"] == FAILED]
     if broken:
-        words = "; ".join(f"{item['ref']}: {item['message']}" for item in broken)
+        told = [joined([str(item["ref"]), cast(str, item["message"])], by=": ") for item in broken]
+        text = gettext_noop("Not everything could be put back: %(objects)s")
+        words = Words(text, {"objects": joined(told, by="; ")})
         failures = [{"ref": item["ref"], "message": item["message"]} for item in broken]
-        raise failed(reports, f"Not everything could be put back: {words}", failures)
-    message = f"{len(reports)} objects put back, waiting for the rollout"
+        raise failed(reports, words, failures)
+    text = gettext_noop("%(number)s objects put back, waiting for the rollout")
+    message = Words(text, {"number": len(reports)})
     return next_step({**cursor, "next": len(reports)}, reports, message)
 
 

@@ -44,6 +44,7 @@ def test_a_pause_lets_what_works_end_and_resuming_goes_on(puppets: Puppets, eve:
     drain()
     assert statuses(execution) == {"": "PAUSING", "a": "RUNNING", "b": "NOT_STARTED"}
     assert execution.message == "Paused by eve."
+    assert execution.words.text == "Paused by %(user)s."
     puppets.tell(execution, "a", Done(message="fine"))
     assert statuses(execution) == {"": "PAUSED", "a": "COMPLETED", "b": "NOT_STARTED"}
     resume_execution(execution=execution, by=eve)
