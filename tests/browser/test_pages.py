@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.template.loader import render_to_string
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Browser, Page, Route, StorageState, expect
 
 from codestream.core.database_trouble import CODE_HEADER, LOCKED
 from tests.running import Running
@@ -87,3 +89,22 @@ def test_a_live_page_says_why_it_stands_still_until_it_goes_on(
 def answer_that_it_is_locked(route: Route) -> None:
     note = render_to_string("503.html#note", {"trouble": LOCKED, "request_id": "trace-12345678"})
     route.fulfill(status=503, headers={CODE_HEADER: LOCKED.code}, body=note)
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+def test_a_token_can_be_selected_and_is_copied_by_a_button_only_where_that_works(
+    browser: Browser, product: Running, signed_in: StorageState, has_script: bool
+) -> None:
+    context = browser.new_context(
+        base_url=product.url, storage_state=signed_in, java_script_enabled=has_script
+    )
+    page = context.new_page()
+    page.goto("/account/tokens/")
+    page.get_by_label("Name").fill(f"copied-{has_script}")
+    page.get_by_role("button", name="Generate token").click()
+
+    shown = page.locator(".copy code")
+    expect(shown).to_have_text(re.compile("^cs_rt_"))
+    expect(shown).to_have_css("user-select", "all")
+    expect(page.get_by_role("button", name="Copy API token")).to_have_count(int(has_script))
+    context.close()
