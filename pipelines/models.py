@@ -45,6 +45,8 @@ class Pipeline(Entity):
     objects = PipelineQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("pipeline")
+        verbose_name_plural = _("pipelines")
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(
@@ -76,6 +78,8 @@ class PipelineRevision(Entity):
     )
 
     class Meta:
+        verbose_name = _("pipeline revision")
+        verbose_name_plural = _("pipeline revisions")
         ordering = ["-number"]
         constraints = [
             models.UniqueConstraint(fields=["pipeline", "number"], name="revision_number_unique")

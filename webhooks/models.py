@@ -128,6 +128,8 @@ class DockerWebhook(Entity):
     objects = DockerWebhookQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("Docker webhook")
+        verbose_name_plural = _("Docker webhooks")
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(
@@ -218,6 +220,8 @@ class ListenerSecret(Entity):
     retired_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = _("secret token")
+        verbose_name_plural = _("secret tokens")
         constraints = [
             models.UniqueConstraint(
                 fields=["webhook"], condition=Q(retired_at=None), name="one_live_secret"
@@ -245,6 +249,8 @@ class HookReveal(Entity):
     remote_addr = models.GenericIPAddressField(null=True)
 
     class Meta:
+        verbose_name = _("revealed webhook URL")
+        verbose_name_plural = _("revealed webhook URLs")
         ordering = ["-created_at"]
 
     def __str__(self) -> str:
@@ -301,6 +307,8 @@ class RemoteHook(Entity, Claimable):
     since = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = _("webhook in Docker Hub")
+        verbose_name_plural = _("webhooks in Docker Hub")
         ordering = ["created_at"]
         indexes = [
             models.Index(fields=["wake_at"], name="hook_due", condition=Q(wake_at__isnull=False))
@@ -348,6 +356,8 @@ class Push(Entity):
     objects = PushQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("push")
+        verbose_name_plural = _("pushes")
         constraints = [
             models.UniqueConstraint(
                 fields=["webhook", "repository", "tag", "sequence"], name="push_sequence_unique"
@@ -434,6 +444,8 @@ class RegistryEvent(Entity, Claimable, Telling):
     objects = RegistryEventQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
         ordering = ["-created_at"]
         indexes = [
             newest_first("event_newest_of_all"),
@@ -475,6 +487,7 @@ class RefusedDelivery(Entity):
     count = models.PositiveIntegerField(default=1)
 
     class Meta:
+        verbose_name = _("refused delivery")
         ordering = ["-minute"]
         verbose_name_plural = _("refused deliveries")
         constraints = [

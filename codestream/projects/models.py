@@ -46,6 +46,8 @@ class Project(Entity):
     objects = ProjectQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("project")
+        verbose_name_plural = _("projects")
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(
@@ -92,6 +94,8 @@ class Membership(Entity):
     role = models.CharField(_("role"), max_length=16, choices=Role.choices, default=Role.MEMBER)
 
     class Meta:
+        verbose_name = _("member")
+        verbose_name_plural = _("members")
         ordering = ["project", "user"]
         constraints = [
             models.UniqueConstraint(
@@ -145,6 +149,8 @@ class Variable(Entity):
     objects = VariableQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("variable")
+        verbose_name_plural = _("variables")
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(
