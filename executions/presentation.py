@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 
 from codestream.core.json_types import Json, JsonObject
 from codestream.core.statuses import Look, look_of
-from codestream.core.words import Words, joined
+from codestream.core.words import Words, gettext_noop, joined
+from endpoints.clients.kubernetes_objects import Change
 from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
 from executions.states import TERMINAL, Status
 
@@ -46,6 +47,12 @@ SEGMENTS: Mapping[str, frozenset[Status]] = {
 
 _DONE = frozenset({Status.COMPLETED, Status.SKIPPED})
 _POD_STATES = {"Succeeded": "COMPLETED", "Failed": "FAILED"}
+_CHANGES: Mapping[str, str] = {
+    Change.CREATED: gettext_noop("created"),
+    Change.CONFIGURED: gettext_noop("configured"),
+    Change.UNCHANGED: gettext_noop("unchanged"),
+    Change.DELETED: gettext_noop("deleted"),
+}
 _OBJECT_STATES = {"SENT": "STARTED", "PROGRESSING": "RUNNING"}
 
 
@@ -260,7 +267,7 @@ def _object_row(reported: JsonObject) -> ObjectRow:
     state = str(reported.get("state", ""))
     return ObjectRow(
         ref=str(reported.get("ref", "")),
-        change=str(reported.get("change", "")).lower(),
+        change=_change(str(reported.get("change", ""))),
         status=_OBJECT_STATES.get(state, state),
         message=str(reported.get("message", "")),
         desired=_number(reported.get("desired")),
@@ -268,6 +275,12 @@ def _object_row(reported: JsonObject) -> ObjectRow:
         diff=str(reported.get("diff", "")),
         pods=tuple(_pod_row(each) for each in _objects(reported.get("pods"))),
     )
+
+
+def _change(change: str) -> str:
+    """What was done to the object; empty before anything is."""
+    word = _CHANGES.get(change, "")
+    return _(word) if word else ""
 
 
 def _pod_row(reported: JsonObject) -> PodRow:
