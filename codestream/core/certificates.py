@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from codestream.core.errors import CodeStreamError
+from codestream.core.words import Words, gettext_noop
 
 
 class CertificateUnreadable(CodeStreamError):
@@ -50,7 +51,9 @@ def read_certificate(der: bytes) -> CertificateFacts:
             data=base64.b64encode(certificate.public_bytes(Encoding.PEM)).decode(),
         )
     except ValueError as error:
-        raise CertificateUnreadable("The certificate of the server cannot be read.") from error
+        raise CertificateUnreadable(
+            Words(gettext_noop("The certificate of the server cannot be read."))
+        ) from error
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 
 from codestream.core.address_guard import AddressGuard
 from codestream.core.errors import ConfigurationError
+from codestream.core.words import Words, gettext_noop
 
 
 class _Guarded:
@@ -131,7 +132,9 @@ def tls_context(
         if cert_pem:
             _load_client_certificate(context, cert_pem + b"\n" + (key_pem or b""))
     except (ssl.SSLError, UnicodeDecodeError) as error:
-        raise ConfigurationError("The certificate or its key cannot be read as PEM.") from error
+        raise ConfigurationError(
+            Words(gettext_noop("The certificate or its key cannot be read as PEM."))
+        ) from error
     if ca_pem:
         # The accepted certificate of a server is the end of its chain, although no authority.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
