@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from codestream.core.admin import ReadOnlyAdmin
 from codestream.core.clock import now
 from codestream.core.times import in_words
-from executions.models import Execution, ExecutionEvent, StageRun, TaskRun, Worker
+from executions.models import Execution, ExecutionEvent, ImagePush, StageRun, TaskRun, Worker
 from executions.workers import held_by, is_alive
 
 
@@ -43,6 +43,15 @@ class TaskRunAdmin(ReadOnlyAdmin):
     list_select_related = ("stage_run",)
     search_fields = ("name", "message")
     readonly_fields = ("wake_at", "lease_until", "lease_owner", "epoch", "attempts")
+
+
+@admin.register(ImagePush)
+class ImagePushAdmin(ReadOnlyAdmin):
+    """Which task pushed which image."""
+
+    list_display = ("created_at", "repository", "tag", "registry", "execution", "task_run")
+    list_select_related = ("execution", "task_run")
+    search_fields = ("repository", "tag", "digest")
 
 
 @admin.register(ExecutionEvent)

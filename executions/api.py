@@ -29,7 +29,7 @@ def executions(request: Request) -> Response:
 def execution(request: Request, pk: UUID) -> Response:
     """One execution with its stages and tasks."""
     rows = Execution.objects.visible_to(cast(User, request.user)).select_related("project")
-    row = get_object_or_404(rows.prefetch_related("stages__tasks"), pk=pk)
+    row = get_object_or_404(rows.prefetch_related("stages__tasks__image_pushes"), pk=pk)
     stages = list(row.stages.all())
     return Response(
         {
@@ -87,6 +87,7 @@ def _task(row: Execution, stage: StageRun, task: TaskRun) -> dict[str, Json]:
         "statusMessage": task.message,
         "input": task.input,
         "output": task.output,
+        "pushes": [{"image": str(each), "digest": each.digest} for each in task.image_pushes.all()],
         "_startTime": micros(task.started_at),
         "_endTime": micros(task.finished_at),
     }

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from codestream.core.models import Entity, Telling, Timestamped, newest_first
 from codestream.core.work import Claimable
 from codestream.projects.models import Project, ProjectOwnedQuerySet
+from endpoints.clients.image_references import ImageReference
 from executions.states import TERMINAL, Status
 from pipelines.models import Pipeline, PipelineRevision
 
@@ -188,6 +189,49 @@ class TaskRun(Entity, Claimable, Telling):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ImagePush(Entity):
+    """An image that a task pushed, or has announced; kept for as long as its execution.
+
+    Rows are only ever added; a ``digest`` that was not known is filled in once. How ``registry``
+    and ``repository`` are spelled, ``ImageReference`` says.
+    """
+
+    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="image_pushes")
+    # The constraint below begins with the task.
+    task_run = models.ForeignKey(
+        TaskRun, on_delete=models.CASCADE, related_name="image_pushes", db_index=False
+    )
+    registry = models.CharField(max_length=255)
+    repository = models.CharField(max_length=255)
+    tag = models.CharField(max_length=128)
+    digest = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        verbose_name_plural = _("image pushes")
+        indexes = [
+            models.Index(
+                fields=["repository", "tag", "registry", "-created_at"], name="image_push_lookup"
+            )
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["task_run", "registry", "repository", "tag", "digest"],
+                name="image_push_once_a_task",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.image)
+
+    @property
+    def image(self) -> ImageReference:
+        """What was pushed."""
+        return ImageReference(
+            registry=self.registry, repository=self.repository, tag=self.tag, digest=self.digest
+        )
 
 
 class ExecutionEvent(Telling):

@@ -15,7 +15,7 @@ from codestream.core.json_types import Json, JsonObject
 from codestream.core.statuses import Look, look_of
 from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.kubernetes_objects import Change
-from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
+from executions.models import Execution, ExecutionEvent, ImagePush, StageRun, TaskRun
 from executions.states import TERMINAL, Status
 
 SEGMENTS: Mapping[str, frozenset[Status]] = {
@@ -168,6 +168,11 @@ class TaskPanel:
     def failures(self) -> list[Failure]:
         """Why objects do not get on, with events and logs."""
         return [_failure(each) for each in _objects(self.task.output.get("failures"))]
+
+    @property
+    def pushes(self) -> list[ImagePush]:
+        """The images that it pushed, or is about to push."""
+        return list(self.task.image_pushes.all())
 
     @property
     def input(self) -> list[tuple[str, str]]:

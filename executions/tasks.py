@@ -13,9 +13,11 @@ from codestream.core.json_types import JsonObject
 from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import Claim, finishing
 from endpoints.clients.base import ClientError
+from endpoints.clients.image_references import ImageReference
 from endpoints.models import Endpoint
 from executions import rollbacks
 from executions.engine import advance, failure_of, timeout_of
+from executions.image_pushes import note_pushes
 from executions.models import Execution, TaskRun
 from executions.restricted import (
     RestrictedError,
@@ -101,8 +103,10 @@ def work_task(claim: Claim) -> None:
 
 def _kept(claim: Claim, task: TaskRun, result: Wait) -> bool:
     """Write down how far the task is and keep the claim, to go on at once; False when somebody
-    else wants something of the task, or has it.
+    else wants something of the task, or has it, and when there is more to be written than its row.
     """
+    if result.pushes:
+        return False
     columns = {"cursor": result.cursor, **_given(input=result.input, output=result.output or None)}
     rows = TaskRun.objects.filter(pk=task.pk, epoch=claim.epoch, wake_seq=claim.wake_seq)
     if not rows.filter(status=task.status).update(**columns):
@@ -202,6 +206,7 @@ def _write(run: Run, task: TaskRun, result: Result) -> None:
             run.change(task, Status.COMPLETED, message=message, **columns)
         case Wait() | Hold():
             _wait(run, task, result)
+    note_pushes(task, _pushes_of(result))
     if task.status not in rollbacks.WORKING:
         _wake_rollbacks(run, task)
 
@@ -233,7 +238,12 @@ def _is_nothing_new(task: TaskRun, result: Wait | Hold) -> bool:
     """Whether nobody would see a difference: then the row alone is written, under no other lock."""
     stays = task.status == _state_of(result) or task.status not in MOVING
     quiet = result.message == task.message and result.input is None
-    return stays and quiet and result.output in ({}, task.output) and not _asks_again(task, result)
+    tells = bool(_pushes_of(result)) or result.output not in ({}, task.output)
+    return stays and quiet and not tells and not _asks_again(task, result)
+
+
+def _pushes_of(result: Result) -> tuple[ImageReference, ...]:
+    return result.pushes if isinstance(result, Done | Wait) else ()
 
 
 def _asks_again(task: TaskRun, result: Result) -> bool:

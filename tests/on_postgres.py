@@ -23,6 +23,7 @@ DRIVEN = (
     "judging",
     "one_run",
     "other_registries",
+    "own_pushes",
     "recovery",
     "kubernetes_actions",
     "kubernetes_task",

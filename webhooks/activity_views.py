@@ -70,6 +70,7 @@ def event(request: SignedInRequest, pk: UUID) -> HttpResponse:
     context = {
         "nav": "docker",
         "event": row,
+        "made_by": row.push.made_by if row.push else None,
         "body": body[:LONGEST_BODY_SHOWN].decode(errors="replace"),
         "body_size": len(body),
         "body_is_cut": len(body) > LONGEST_BODY_SHOWN,
@@ -96,7 +97,8 @@ def rerun(request: SignedInRequest, pk: UUID) -> HttpResponse:
 
 def _visible(request: SignedInRequest, pk: UUID) -> RegistryEvent:
     found = RegistryEvent.objects.visible_to(request.user)
-    related = ("execution", "webhook", "project", "duplicate_of__execution", "rerun_of")
+    made_by = ("push__made_by__execution", "push__made_by__task_run__stage_run")
+    related = ("execution", "webhook", "project", "duplicate_of__execution", "rerun_of", *made_by)
     return get_object_or_404(found.select_related(*related), pk=pk)
 
 

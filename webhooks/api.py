@@ -39,9 +39,12 @@ def registry_events(request: Request) -> Response:
 def registry_event(request: Request, pk: UUID) -> Response:
     """One delivery with the steps of its judgement."""
     found = RegistryEvent.objects.visible_to(cast(User, request.user))
-    row = get_object_or_404(found.select_related("execution", "webhook__pipeline"), pk=pk)
+    related = ("execution", "webhook__pipeline", "push__made_by__execution")
+    row = get_object_or_404(found.select_related(*related), pk=pk)
+    made_by = row.push.made_by if row.push else None
+    pushed_by = execution_link(made_by.execution) if made_by else ""
     steps = [{key: step[key] for key in ("name", "outcome", "detail")} for step in row.steps]
-    return Response({**_document(row), "steps": steps})
+    return Response({**_document(row), "pushedBy": pushed_by, "steps": steps})
 
 
 def _link(row: RegistryEvent) -> str:

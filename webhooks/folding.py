@@ -11,6 +11,9 @@ from datetime import datetime, timedelta
 
 from codestream.core.words import Words, gettext_noop
 
+BURST = timedelta(seconds=10)
+"""A registry that notifies several times for one push has done so after this time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
@@ -63,3 +66,9 @@ def meaning_of(delivery: Delivery, known: Known, *, settle: timedelta) -> Meanin
         return Meaning(is_same=True, why=words)
     words = Words(gettext_noop("The same tag came more than %(seconds)s s ago."), window)
     return Meaning(is_same=False, why=words)
+
+
+def is_one_burst(delivery: Delivery, known: Known) -> bool:
+    """Whether both may tell of one push, where folding is off and yet only one is meant."""
+    differs = bool(delivery.digest and known.digest) and delivery.digest != known.digest
+    return not differs and abs(delivery.received_at - known.received_at) < BURST

@@ -42,7 +42,9 @@ _SECRET = re.compile(r"[!-~]{20,200}")
 DAY = timedelta(days=1)
 _SEARCHED = ("image", "tag", "digest", "message", "owner")
 _KEPT = ("name", "description", "endpoint", "pipeline", "mirror_mode")
-_PUSHES = ("settle_seconds", "pin_digest", "recovery")
+_PUSHES = ("settle_seconds", "pin_digest", "own_pushes_allowed", "recovery")
+BOXES = ("pin_digest", "own_pushes_allowed")
+"""The fields that a browser sends only when they are ticked."""
 _PATTERNS = ("image_pattern", "tag_pattern")
 _RUNS = ("endpoint", "pipeline", *_PATTERNS, *_PUSHES)
 
@@ -140,6 +142,14 @@ class WebhookForm(VersionedForm):
         required=False,
         initial=True,
         help_text=_("The run gets the digest that the tag stands for, as ${input.DOCKER_DIGEST}."),
+    )
+    own_pushes_allowed = forms.BooleanField(
+        label=_("Run on own pushes"),
+        required=False,
+        help_text=_(
+            "Also run when it was a task of this project that pushed the image. "
+            "Mind that a pipeline which pushes what it listens to starts itself."
+        ),
     )
     recovery = forms.ChoiceField(
         label=_("Pushes without a delivery"),

@@ -23,13 +23,15 @@ from codestream.core.work import Claim, finishing
 from codestream.projects.permissions import Action, can
 from endpoints.kinds import repository_of
 from executions.definitions import definition_of, revision_number
-from executions.models import Execution
+from executions.models import Execution, ImagePush
+from executions.run import name_of
 from executions.services import start_execution
 from pipelines.docker_parameters import inject_docker
 from webhooks.digests import find_digest
-from webhooks.folding import Delivery, Known, Meaning, meaning_of
+from webhooks.folding import Delivery, Known, Meaning, is_one_burst, meaning_of
 from webhooks.matching import Judgement, Step, StepName, StepOutcome, Verdict
 from webhooks.models import DockerWebhook, Push, RegistryEvent
+from webhooks.own_pushes import find_own_push
 from webhooks.readers import reader_for
 from webhooks.registries.base import ImagePushed, Malformed
 from webhooks.services import resolve_token, stop_webhook
@@ -141,6 +143,12 @@ def _start(
     if known is not None and meaning.is_same:
         return _folded(event, known, push, judgement, meaning.why)
     judgement = _passed(judgement, StepName.DUPLICATE, meaning.why)
+    made = _own_push(event, webhook, push, known)
+    words = _who_pushed(event, webhook, made)
+    if made is not None and not webhook.own_pushes_allowed:
+        event.push = _push_of_a_task(webhook, push, made, known)
+        return _then(judgement, Verdict.IGNORED, "own_push", words, step=StepName.OWN_PUSH)
+    judgement = _passed(judgement, StepName.OWN_PUSH, words)
     if _is_for_the_record(event, webhook):
         return _then(
             judgement, Verdict.IGNORED, "record_only", _RECORD_ONLY, step=StepName.RECOVERY
@@ -161,9 +169,15 @@ def _start(
     note_use(token=token)
     words = Words(gettext_noop("Runs as %(user)s."), {"user": token.owner.username})
     judgement = _passed(judgement, StepName.API_TOKEN, words)
-    return _execute(event, webhook, push, judgement, token)
+    return _execute(event, webhook, push, judgement, token, made)
 
 
+_ASKED_FOR = Words(gettext_noop("Asked for by a person."))
+_NOT_OWN = Words(gettext_noop("No task of the project has pushed it."))
+_OWN = gettext_noop(
+    "%(task)s of %(execution)s pushed it, and the webhook does not run on own pushes."
+)
+_OWN_ALLOWED = gettext_noop("%(task)s of %(execution)s pushed it; the webhook runs on own pushes.")
 _RECORD_ONLY = Words(
     gettext_noop("The webhook only records pushes that came without a delivery. Re-run starts it.")
 )
@@ -171,6 +185,39 @@ _LOOP = gettext_noop(
     "More than %(runs)s runs in a minute for the tag %(tag)s: the webhook is disabled. Does the "
     "pipeline push the image that it listens to? Enable the webhook when that is mended."
 )
+
+
+def _own_push(
+    event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed, known: RegistryEvent | None
+) -> ImagePush | None:
+    """The push of a task of this project that the delivery tells of."""
+    if event.source == RegistryEvent.Source.RERUN:
+        return None
+    if known is not None and known.push is not None and not webhook.settle_seconds:
+        is_more_of_it = is_one_burst(_delivery(event, push), _known(known, known.push))
+        if is_more_of_it and known.push.made_by and not webhook.own_pushes_allowed:
+            return known.push.made_by
+        if push.digest and push.digest == known.push.digest:
+            return None  # the tag has not moved: no task has pushed since
+    is_found = event.source == RegistryEvent.Source.RECOVERED
+    moment = (push.pushed_at if is_found else None) or event.created_at
+    return find_own_push(webhook, push, moment=moment)
+
+
+def _who_pushed(event: RegistryEvent, webhook: DockerWebhook, made: ImagePush | None) -> Words:
+    if made is None:
+        return _ASKED_FOR if event.source == RegistryEvent.Source.RERUN else _NOT_OWN
+    told = {"task": name_of(made.task_run), "execution": str(made.execution)}
+    return Words(_OWN_ALLOWED if webhook.own_pushes_allowed else _OWN, told)
+
+
+def _push_of_a_task(
+    webhook: DockerWebhook, push: ImagePushed, made: ImagePush, known: RegistryEvent | None
+) -> Push:
+    """What the tag stands for now, though nothing runs: later pushes are compared with it."""
+    if known is not None and known.push is not None and known.push.made_by_id == made.pk:
+        return known.push
+    return _new_push(webhook, push, made)
 
 
 def _is_for_the_record(event: RegistryEvent, webhook: DockerWebhook) -> bool:
@@ -183,7 +230,7 @@ def _meaning(
 ) -> tuple[Meaning, RegistryEvent | None]:
     """Whether this is a push that is known already, and the delivery that first told of it."""
     if event.source == RegistryEvent.Source.RERUN:
-        return Meaning(is_same=False, why=Words(gettext_noop("Asked for by a person."))), None
+        return Meaning(is_same=False, why=_ASKED_FOR), None
     current = Push.objects.current().filter(webhook=webhook, repository=push.image, tag=push.tag)
     told = RegistryEvent.objects.filter(push__in=current).select_related("push")
     told = told.only("created_at", "pushed_at", "push")
@@ -191,10 +238,16 @@ def _meaning(
     if first is None or first.push is None:
         words = Words(gettext_noop("The first push of this tag."))
         return Meaning(is_same=False, why=words), None
-    known = Known(digest=first.push.digest, received_at=first.created_at, pushed_at=first.pushed_at)
-    delivery = Delivery(digest=push.digest, received_at=event.created_at, pushed_at=push.pushed_at)
     settle = timedelta(seconds=webhook.settle_seconds)
-    return meaning_of(delivery, known, settle=settle), first
+    return meaning_of(_delivery(event, push), _known(first, first.push), settle=settle), first
+
+
+def _known(event: RegistryEvent, push: Push) -> Known:
+    return Known(digest=push.digest, received_at=event.created_at, pushed_at=event.pushed_at)
+
+
+def _delivery(event: RegistryEvent, push: ImagePushed) -> Delivery:
+    return Delivery(digest=push.digest, received_at=event.created_at, pushed_at=push.pushed_at)
 
 
 def _folded(
@@ -222,6 +275,7 @@ def _execute(
     push: ImagePushed,
     judgement: Judgement,
     token: ApiToken,
+    made: ImagePush | None,
 ) -> Judgement:
     injected = inject_docker(_declared(webhook), _parts(push, _name_of(webhook, push)))
     given = {str(name): str(value) for name, value in webhook.inputs.items()}
@@ -234,7 +288,7 @@ def _execute(
                 run_as=token.owner,
                 triggered_by=token.owner.username,
                 source=Execution.Source.PUSH,
-                start_key=_start_key(event, webhook, push),
+                start_key=_start_key(event, webhook, push, made),
                 comments=f"{push.image}:{push.tag}",
                 rerun_of=event.rerun_of.execution if event.rerun_of else None,
             )
@@ -254,12 +308,14 @@ def _execute(
     return _ended(Verdict.TRIGGERED, "triggered", started, steps=judgement.steps)
 
 
-def _start_key(event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed) -> str:
+def _start_key(
+    event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed, made: ImagePush | None
+) -> str:
     """What makes the run one of a kind: its push, or the wish of a person to run it again."""
     if event.source == RegistryEvent.Source.RERUN:
         event.push = event.rerun_of.push if event.rerun_of else None
         return f"event:{event.pk}"
-    event.push = _new_push(webhook, push)
+    event.push = _new_push(webhook, push, made)
     return f"push:{event.push.pk}"
 
 
@@ -310,7 +366,7 @@ def _pins(push: ImagePushed, name: str) -> dict[str, str]:
     return {"digest": push.digest, "image_reference": f"{name}@{push.digest}"}
 
 
-def _new_push(webhook: DockerWebhook, push: ImagePushed) -> Push:
+def _new_push(webhook: DockerWebhook, push: ImagePushed, made: ImagePush | None) -> Push:
     same_tag = Push.objects.filter(webhook=webhook, repository=push.image, tag=push.tag)
     last = same_tag.order_by("-sequence").values_list("sequence", flat=True).first()
     if last:
@@ -321,6 +377,7 @@ def _new_push(webhook: DockerWebhook, push: ImagePushed) -> Push:
         tag=push.tag,
         digest=push.digest,
         sequence=(last or 0) + 1,
+        made_by=made,
     )
 
 

@@ -15,7 +15,8 @@ from typing import Final
 
 from codestream.core.json_types import JsonObject
 from codestream.core.words import Words, gettext_noop
-from endpoints.clients.repository_address import NAME_PART
+from endpoints.clients.image_references import canonical_name
+from endpoints.clients.repository_address import REPOSITORY_PART
 from webhooks.patterns import PatternError, matches
 from webhooks.registries.base import ImagePushed
 
@@ -52,6 +53,7 @@ class StepName(StrEnum):
     TAG = gettext_noop("Tag")
     DIGEST = gettext_noop("Digest")
     DUPLICATE = gettext_noop("Duplicate")
+    OWN_PUSH = gettext_noop("Own push")
     RECOVERY = gettext_noop("Recovery")
     LOOP = gettext_noop("Loop")
     API_TOKEN = gettext_noop("API token")
@@ -187,7 +189,7 @@ def _registry(push: ImagePushed, filter_: Filter) -> _Finding:
 def _endpoint(push: ImagePushed, filter_: Filter) -> _Finding:
     # Both spellings count: pipelines may build the image from either.
     for name in (push.image, f"{push.namespace}/{push.repository}".removeprefix("/")):
-        if _canonical(name) != _canonical(filter_.endpoint_image):
+        if canonical_name(name) != canonical_name(filter_.endpoint_image):
             return _Finding(
                 detail=Words(
                     gettext_noop(
@@ -200,15 +202,6 @@ def _endpoint(push: ImagePushed, filter_: Filter) -> _Finding:
             )
     words = gettext_noop("%(image)s is the endpoint's repository.")
     return _Finding(detail=Words(words, {"image": _quoted(push.image)}))
-
-
-def _canonical(image: str) -> str:
-    """Return the name under which official images are equal however they are spelled.
-
-    They were sent as ``_/nginx`` in 2013 and as ``nginx`` since; people also write
-    ``library/nginx``.
-    """
-    return image.casefold().removeprefix("_/").removeprefix("library/")
 
 
 def _image(push: ImagePushed, filter_: Filter) -> _Finding:
@@ -237,7 +230,7 @@ class _Field:
 
 def _can_be_image(name: str) -> bool:
     # Official images were sent as ``_/nginx`` in 2013.
-    return all(NAME_PART.fullmatch(part) for part in name.removeprefix("_/").split("/"))
+    return all(REPOSITORY_PART.fullmatch(part) for part in name.removeprefix("_/").split("/"))
 
 
 def _can_be_tag(tag: str) -> bool:

@@ -28,7 +28,7 @@ from codestream.projects.models import Project, ProjectOwnedQuerySet
 from endpoints.clients.repository_address import RepositoryAddress
 from endpoints.models import Endpoint
 from endpoints.server_types import is_docker_hub, server_type_of
-from executions.models import Execution
+from executions.models import Execution, ImagePush
 from pipelines.models import Pipeline
 from webhooks.matching import Step, Verdict
 from webhooks.mirror_sight import Drift
@@ -111,6 +111,9 @@ class DockerWebhook(Entity):
         _("settle window"), default=10, validators=[MaxValueValidator(LONGEST_SETTLE)]
     )
     pin_digest = models.BooleanField(_("pin the digest"), default=True)
+    own_pushes_allowed = models.BooleanField(
+        _("run on own pushes"), default=False, db_default=False
+    )
     stopped_because = WordsField(blank=True, editable=False)
     recovery = models.CharField(
         _("pushes without a delivery"),
@@ -344,7 +347,9 @@ class PushQuerySet(models.QuerySet["Push"]):
 
 
 class Push(Entity):
-    """One new state of one tag, as one webhook saw it."""
+    """One new state of one tag, as one webhook saw it; ``made_by`` says which task made it, where
+    an execution did.
+    """
 
     webhook = models.ForeignKey(DockerWebhook, on_delete=models.CASCADE, related_name="pushes")
     repository = models.CharField(max_length=512)
@@ -352,6 +357,10 @@ class Push(Entity):
     digest = models.CharField(max_length=255, blank=True)
     sequence = models.PositiveIntegerField()
     is_current = models.BooleanField(default=True)
+    # The constraint below begins with it.
+    made_by = models.ForeignKey(
+        ImagePush, null=True, on_delete=models.SET_NULL, related_name="pushes", db_index=False
+    )
 
     objects = PushQuerySet.as_manager()
 
@@ -366,6 +375,11 @@ class Push(Entity):
                 fields=["webhook", "repository", "tag"],
                 condition=Q(is_current=True),
                 name="one_current_push",
+            ),
+            models.UniqueConstraint(
+                fields=["made_by", "webhook"],
+                condition=Q(made_by__isnull=False),
+                name="own_push_told_once",
             ),
         ]
 

@@ -13,7 +13,7 @@ from codestream.accounts.requests import SignedInRequest
 from codestream.core.pages import form_status, page, wants_fragment
 from webhooks import drafts
 from webhooks.finding import visible_webhook, writable_webhook
-from webhooks.forms import TryForm, WebhookForm
+from webhooks.forms import BOXES, TryForm, WebhookForm
 from webhooks.models import DockerWebhook
 from webhooks.trying import try_out
 from webhooks.views import form_page, require_a_place
@@ -55,6 +55,5 @@ def _entered_form(request: SignedInRequest, webhook: DockerWebhook | None) -> We
     """The form with everything that was entered; its secrets wait in the draft."""
     drafts.keep_draft(request.session, request.POST)
     entered: dict[str, object] = {name: request.POST[name] for name in request.POST}
-    # A box that is not ticked is not sent.
-    entered["pin_digest"] = "pin_digest" in request.POST
+    entered |= {name: name in request.POST for name in BOXES}
     return WebhookForm(user=request.user, webhook=webhook, entered=entered)

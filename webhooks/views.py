@@ -28,7 +28,7 @@ from endpoints.models import EndpointKind
 from webhooks import drafts, services
 from webhooks.cards import cards_of
 from webhooks.finding import writable_webhook
-from webhooks.forms import TryForm, WebhookForm
+from webhooks.forms import BOXES, TryForm, WebhookForm
 from webhooks.mirror_state import leftovers_for
 from webhooks.models import DockerWebhook
 from webhooks.trying import Trial
@@ -153,8 +153,7 @@ def _entered(request: SignedInRequest) -> dict[str, object]:
     draft = drafts.read_draft(request.session) if "draft" in request.GET else QueryDict()
     entered: dict[str, object] = {name: draft[name] for name in draft}
     if entered:
-        # A box that is not ticked is not sent.
-        entered["pin_digest"] = "pin_digest" in draft
+        entered |= {name: name in draft for name in BOXES}
     chosen = {name: request.GET[name] for name in ("pipeline", "endpoint") if name in request.GET}
     return entered | chosen
 

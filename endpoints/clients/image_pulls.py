@@ -9,10 +9,9 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from endpoints.clients.image_references import DOCKER_HUB, DOCKER_HUB_NAMES, split_host
 from endpoints.clients.kubernetes_objects import Body, objects_at, text_at
 
-DOCKER_HUB = "docker.io"
-DOCKER_HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 DENIED = re.compile(r"\b(401|403)\b|denied|unauthorized|authorization", re.IGNORECASE)
 STATUS = re.compile(r"\b(?P<code>401|403|404|429|5\d\d)\b")
 MISSING = re.compile(r"not found|manifest unknown|does not exist", re.IGNORECASE)
@@ -37,9 +36,7 @@ def pull_words(pod: Body, event: str, secret: Callable[[str], Body]) -> str:
 
 def registry_of(image: str) -> str:
     """The host of the registry that an image is pulled from."""
-    first, slash, _ = image.partition("/")
-    is_host = slash and ("." in first or ":" in first or first == "localhost")
-    return first if is_host and first not in DOCKER_HUB_NAMES else DOCKER_HUB
+    return split_host(image)[0]
 
 
 def hosts_of(secret: Body) -> frozenset[str]:

@@ -45,7 +45,7 @@ _PAGES = frozenset({"r", "u", "repository", "repositories", "layers", "orgs", "v
 # What people copy with the name: the command beside it on the page, and the prompt before that.
 _COMMAND = re.compile(r"\A(?:\$\s+)?docker\s+(?:image\s+)?(?:pull|push)\s+(?:(?:-a|-q|--\S+)\s+)*")
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9_.-]*[a-z0-9])?")
-NAME_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*")
+REPOSITORY_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*")
 _NO_NAMESPACE = gettext_noop("%(name)s cannot be the name of a namespace in Docker Hub.")
 _NO_REPOSITORY = gettext_noop("%(name)s cannot be the name of a repository in Docker Hub.")
 _EXAMPLE = gettext_noop("Write it like https://hub.docker.com/r/namespace/repository.")
@@ -89,7 +89,7 @@ def parse_repository_url(text: str, *, default_base: str) -> RepositoryAddress:
     names = [unquote(segment) for segment in parts.path.split("/") if segment]
     namespace, repository = _names(names, parts.hostname or "")
     _check(namespace, _NAMESPACE, _NO_NAMESPACE)
-    _check(repository, NAME_PART, _NO_REPOSITORY)
+    _check(repository, REPOSITORY_PART, _NO_REPOSITORY)
     return RepositoryAddress(
         base_url=_hub_base(parts, default_base), namespace=namespace, repository=repository
     )
@@ -108,7 +108,7 @@ def parse_image_name(text: str) -> RepositoryAddress:
     path = unquote(parts.path).strip("/").lower().partition("@")[0]
     # Only the last part has a tag behind it: the port is no longer there.
     names = path.partition(":")[0].split("/")
-    if not all(NAME_PART.fullmatch(name) for name in names):
+    if not all(REPOSITORY_PART.fullmatch(name) for name in names):
         message = Words(
             gettext_noop("%(name)s cannot be the name of a repository."), {"name": repr(path[:60])}
         )

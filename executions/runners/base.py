@@ -9,6 +9,7 @@ from typing import Protocol
 
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
+from endpoints.clients.image_references import ImageReference
 from endpoints.models import Endpoint
 from pipelines.scope import RecordedScope
 
@@ -80,22 +81,26 @@ class TaskFinder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The task has completed."""
+    """The task has completed. ``pushes`` are images that it pushed (see ``Runner``)."""
 
     message: str
     output: JsonObject = field(default_factory=dict)
     input: JsonObject | None = None
+    pushes: tuple[ImageReference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Not finished: look again at ``until``, with ``cursor``."""
+    """Not finished: look again at ``until``, with ``cursor``. ``pushes`` are images that it has
+    pushed, or will (see ``Runner``).
+    """
 
     until: datetime
     message: str
     cursor: JsonObject
     output: JsonObject = field(default_factory=dict)
     input: JsonObject | None = None
+    pushes: tuple[ImageReference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +126,12 @@ class Runner(Protocol):
 
     Errors: TaskFailedError and other CodeStreamErrors end the task; a retryable one is tried
     again until the task's deadline.
+
+    Who pushes an image says so *before* it pushes, by a ``Wait`` with ``pushes`` and without a
+    digest where none is known yet: that is committed before the next step begins, so the registry
+    cannot notify anybody of a push that is not written down. The outcome that follows may name the
+    same image with its digest. Naming it again changes nothing. What is only told afterwards may
+    come too late: its notification may have been judged, and have started another run.
     """
 
     def start(self, context: TaskContext) -> Outcome: ...

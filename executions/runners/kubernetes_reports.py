@@ -27,6 +27,7 @@ FAILED = RolloutState.FAILED.value
 READY = RolloutState.READY.value
 EXECUTION_ANNOTATION = "codestream.io/execution"
 TASK_ANNOTATION = "codestream.io/task"
+PUSHES_ANNOTATION = "codestream.io/pushes"
 LONGEST_DIFF = 20_000
 CHANGED = f"{MASK} (changed)"
 _NOT_COMPARED = CLUSTER_WRITTEN | {"uid", "creationTimestamp", "selfLink"}

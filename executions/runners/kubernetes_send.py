@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
@@ -11,6 +12,7 @@ from codestream.core.json_types import Json, JsonObject
 from codestream.core.redact import redact_object, redact_words
 from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.base import Conflict, Invalid
+from endpoints.clients.image_references import ImageReference, parse_image_reference
 from endpoints.clients.kubernetes_objects import (
     Body,
     Change,
@@ -24,6 +26,7 @@ from executions.runners.kubernetes_actions import Step, failed, follow, next_ste
 from executions.runners.kubernetes_reports import (
     EXECUTION_ANNOTATION,
     FAILED,
+    PUSHES_ANNOTATION,
     SENT,
     TASK_ANNOTATION,
     difference,
@@ -47,13 +50,10 @@ class Send:
         before = [_found(step, ref_of(body)) for body in bodies]
         reports = [report(ref_of(body)) for body in bodies]
         cursor: JsonObject = {"before": seal(cast(Json, before)), "next": 0}
-        shown = _shown_input(step, manifests)
-        return next_step(
-            cursor,
-            reports,
-            _told(gettext_noop("%(number)s objects to be sent"), bodies),
-            shown=shown,
-        )
+        shown = [render(item, step.context.shown) for item in manifests]
+        told = _told(gettext_noop("%(number)s objects to be sent"), bodies)
+        outcome = next_step(cursor, reports, told, shown=_shown_input(step, shown))
+        return replace(outcome, pushes=pushes_in(shown))
 
     def go_on(self, step: Step) -> Outcome:
         """Send what is not sent yet; then look at the rollouts."""
@@ -116,6 +116,22 @@ def _send(step: Step, body: JsonObject) -> tuple[LiveObject, Change, str]:
     )
 
 
+def pushes_in(bodies: Sequence[Body]) -> tuple[ImageReference, ...]:
+    """The images that objects push when they run, as their annotation declares, parted by blanks
+    or commas. Raises Invalid.
+    """
+    found: list[ImageReference] = []
+    for body in bodies:
+        declared = text_at(body, "metadata", "annotations", PUSHES_ANNOTATION)
+        try:
+            found += map(parse_image_reference, declared.replace(",", " ").split())
+        except Invalid as error:
+            raise Invalid(
+                f"{ref_of(body)}: {PUSHES_ANNOTATION}: {error.user_message}", advice=""
+            ) from error
+    return tuple(found)
+
+
 def _check_kinds(step: Step, bodies: Sequence[JsonObject]) -> None:
     """Refuse a kind that nobody knows before anything is changed."""
     for body in bodies:
@@ -150,12 +166,11 @@ def _found(step: Step, ref: ObjectRef) -> JsonObject:
     return dict(live.body) if live is not None else {}
 
 
-def _shown_input(step: Step, manifests: Sequence[Manifest]) -> JsonObject:
-    bodies = [redact_object(render(item, step.context.shown)) for item in manifests]
+def _shown_input(step: Step, shown: Sequence[JsonObject]) -> JsonObject:
     return {
         "action": step.task.action.value,
         "endpoint": step.task.endpoint,
-        "yaml": "---\n".join(map(dump, bodies)),
+        "yaml": "---\n".join(dump(redact_object(body)) for body in shown),
     }
 
 

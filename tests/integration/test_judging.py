@@ -66,6 +66,7 @@ def test_a_push_that_passes_starts_the_pipeline_with_its_parameters() -> None:
         "Tag",
         "Digest",
         "Duplicate",
+        "Own push",
         "API token",
         "Pipeline",
         "Inputs",

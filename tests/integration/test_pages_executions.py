@@ -263,7 +263,7 @@ def test_the_page_of_an_execution_asks_few_questions(
     client = cast.client("member")
     url = f"{address(execution)}?version={execution.version}"
 
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         client.get(address(execution))
     with django_assert_num_queries(3):
         client.get(url, headers=HTMX)
