@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json as json_codec
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,6 +49,7 @@ __all__ = [
     "origin",
     "pool_manager",
     "send",
+    "send_within",
     "server_certificate",
     "tls_context",
 ]
@@ -219,6 +223,35 @@ def send(
             )
     except requests.RequestException as error:
         raise _transport_error(error, url) from error
+
+
+def send_within(
+    session: Session, method: str, url: str, *, seconds: float, **call: Any
+) -> Response:
+    """``send``, over after ``seconds`` whatever the other side does: time-outs of a connection
+    begin anew with every byte that drips in, and know nothing of the time that a name takes.
+
+    What is late is left to itself and heard no more. Raises what ``send`` does.
+    """
+    heard: SimpleQueue[Response | CodeStreamError] = SimpleQueue()
+    call |= {"connect_seconds": seconds, "read_seconds": seconds}
+
+    def ask() -> None:
+        try:
+            heard.put(send(session, method, url, **call))
+        except CodeStreamError as error:
+            heard.put(error)
+
+    context = copy_context()
+    threading.Thread(target=context.run, args=(ask,), name="send", daemon=True).start()
+    try:
+        answer = heard.get(timeout=seconds)
+    except Empty:
+        words = f"{origin(url) or 'The address'} did not answer in time."
+        raise TransportError(words, retryable=True) from None
+    if isinstance(answer, CodeStreamError):
+        raise answer
+    return answer
 
 
 def pool_manager(

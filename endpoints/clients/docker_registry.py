@@ -14,7 +14,7 @@ from types import TracebackType
 from urllib.parse import quote, urlsplit
 
 from codestream.core.clock import now
-from codestream.core.http import Reach, Response, TransportError, open_session, origin, send
+from codestream.core.http import Reach, Response, TransportError, open_session, origin, send_within
 from codestream.core.json_types import Json
 from codestream.core.words import Words, gettext_noop
 from endpoints.clients.base import (
@@ -169,14 +169,8 @@ class DockerRegistry:
         if authorization:
             headers["Authorization"] = authorization
         try:
-            return send(
-                self._session,
-                method,
-                url,
-                headers=headers,
-                params=params,
-                connect_seconds=left,
-                read_seconds=left,
+            return send_within(
+                self._session, method, url, seconds=left, headers=headers, params=params
             )
         except TransportError as error:
             raise Unreachable(error.words, retry_at=error.retry_at) from error

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import urllib3
@@ -21,6 +22,7 @@ from codestream.core.http import (
     origin,
     pool_manager,
     send,
+    send_within,
 )
 from codestream.sandbox.http_server import (
     ConnectionDropped,
@@ -275,3 +277,44 @@ def test_the_same_trust_is_read_once_and_another_one_apart() -> None:
         ssl.CERT_REQUIRED,
         ssl.CERT_NONE,
     ]
+
+
+@pytest.fixture
+def dripping() -> Iterator[str]:
+    """The address of a server whose headers never come to an end."""
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not over.wait(0.01):
+                connection.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        over.set()
+        thread.join()
+
+
+def test_a_call_with_a_limit_ends_though_an_answer_drips_in(dripping: str) -> None:
+    allow = [dripping.removeprefix("http://")]
+    with (
+        open_session(Reach.ENDPOINT, allow=allow) as patient,
+        pytest.raises(TransportError, match="did not answer in time") as error,
+    ):
+        send_within(patient, "GET", dripping, seconds=0.2)
+
+    assert error.value.retryable
+
+
+def test_a_call_with_a_limit_gives_the_answer_or_the_error_of_any_call(
+    server: HttpServer, session: Session
+) -> None:
+    assert send_within(session, "GET", server.url, seconds=30).status == 200
+    with pytest.raises(TransportError):
+        send_within(session, "GET", f"{server.url}/drop", seconds=30)
+    with open_session(Reach.ENDPOINT, allow=[]) as closed, pytest.raises(AddressRefused):
+        send_within(closed, "GET", server.url, seconds=30)
