@@ -17,6 +17,7 @@ from codestream.core.keyset import Place, read_rows
 from codestream.core.listing import Question, ask
 from codestream.core.live import NOTHING_NEW, WHILE_LIVE, rhythm, unchanged, version_of
 from codestream.core.pages import page, wants_fragment
+from codestream.core.redact import redact_body, redact_text
 from codestream.core.segments import segments_of
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action, can, require
@@ -66,12 +67,15 @@ def event(request: SignedInRequest, pk: UUID) -> HttpResponse:
     version = version_of(_standing(row))
     if unchanged(request, version):
         return HttpResponse(status=NOTHING_NEW)
-    body = bytes(row.body)
+    body, secrets = bytes(row.body), _secrets_of(row)
+    shown = body[:LONGEST_BODY_SHOWN].decode(errors="replace")
     context = {
         "nav": "docker",
         "event": row,
+        "headers": {name: redact_text(text, secrets) for name, text in row.headers.items()},
+        "callback_url": redact_body(row.callback_url, secrets),
         "made_by": row.push.made_by if row.push else None,
-        "body": body[:LONGEST_BODY_SHOWN].decode(errors="replace"),
+        "body": redact_body(shown, secrets),
         "body_size": len(body),
         "body_is_cut": len(body) > LONGEST_BODY_SHOWN,
         "may_rerun": _may_run_again(request, row),
@@ -100,6 +104,11 @@ def _visible(request: SignedInRequest, pk: UUID) -> RegistryEvent:
     made_by = ("push__made_by__execution", "push__made_by__task_run__stage_run")
     related = ("execution", "webhook", "project", "duplicate_of__execution", "rerun_of", *made_by)
     return get_object_or_404(found.select_related(*related), pk=pk)
+
+
+def _secrets_of(row: RegistryEvent) -> list[str]:
+    """What a delivery may quote, and who reads of it must not learn."""
+    return [each.secret for each in row.webhook.secrets.all()] if row.webhook else []
 
 
 def _may_run_again(request: SignedInRequest, row: RegistryEvent) -> bool:

@@ -31,7 +31,7 @@ from webhooks.finding import writable_webhook
 from webhooks.forms import BOXES, TryForm, WebhookForm
 from webhooks.mirror_state import leftovers_for
 from webhooks.models import DockerWebhook
-from webhooks.trying import Trial
+from webhooks.trying import Trial, try_out
 
 REVEALS_SHOWN = 5
 
@@ -83,7 +83,8 @@ def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
     )
     if form.is_valid() and _saved(request, form, webhook):
         return redirect(_card(webhook))
-    return form_page(request, form)
+    is_as_saved = not form.is_bound and "draft" not in request.GET
+    return form_page(request, form, trial=try_out(webhook, "") if is_as_saved else None)
 
 
 @sensitive_post_parameters("api_token", "secret_token")

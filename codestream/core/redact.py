@@ -33,8 +33,16 @@ _TELLING = tuple(
         r"(\bcs_)[A-Za-z0-9_-]{16,}",
     )
 )
+_TELLING_IN_BODIES = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(\"[\w-]*(?:password|passwd|secret|token|api[_-]?key|signature)\"\s*:\s*\")(?:[^\"\\]|\\.)+",
+        r"(/hook\\?/)[\w-]{8,}",
+    )
+)
+"""Fields with credentials; the token in Docker Hub's ``callback_url``."""
 _TELLING_HEADER = re.compile(
-    r"authorization|cookie|token|secret|signature|password|api-?key", re.IGNORECASE
+    r"\bauth\b|authorization|cookie|token|secret|signature|password|api-?key", re.IGNORECASE
 )
 
 
@@ -61,6 +69,16 @@ def redact_words(words: Words, secrets: Iterable[str] = ()) -> Words:
     said = Words(words.text, {name: _redacted(each, kept) for name, each in words.values.items()})
     # What only the whole sentence gives away has no template any more.
     return said if said == hidden else Words.plain(hidden)
+
+
+def redact_body(text: str, secrets: Iterable[str] = ()) -> str:
+    """The body of a notification, or a part of it, fit to be shown to who may not act as its
+    sender.
+    """
+    text = redact_text(text, secrets)
+    for pattern in _TELLING_IN_BODIES:
+        text = pattern.sub(rf"\g<1>{MASK}", text)
+    return text
 
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from codestream.accounts.models import ServiceRole
+from codestream.core.redact import redact_headers
 from executions.states import Status
 from executions.worker import drain
 from tests.factories import ExecutionFactory, RegistryEventFactory, UserFactory
@@ -222,3 +223,18 @@ def test_a_long_body_is_shown_in_part(cast: Cast, event: RegistryEvent) -> None:
 
     assert "the beginning is shown" in html
     assert "aend" not in html
+
+
+def test_whoever_reads_of_a_delivery_cannot_send_one(cast: Cast, webhook: DockerWebhook) -> None:
+    secret = webhook.secrets.get().secret
+    headers = {"X-Own": secret, "X-Auth": "nobodys-business"}
+    body = f'{{"push_data": {{"tag": "1"}}, "from": "https://x.test/?key={secret}"}}'
+    event = receive_event(
+        webhook=webhook, body=body.encode(), headers=redact_headers(headers), remote_addr=None
+    )
+
+    html = get(cast, f"{ACTIVITY}{event.pk}/", "viewer")
+
+    assert "X-Own" in html
+    assert "https://x.test/?key=********" in html
+    assert not [word for word in (secret, "nobodys-business") if word in html]

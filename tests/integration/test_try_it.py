@@ -109,6 +109,16 @@ def test_one_of_the_last_deliveries_is_picked(cast: Cast, webhook: DockerWebhook
     assert "<code>demo/api:9</code>" in html
 
 
+def test_the_form_of_a_webhook_begins_with_its_last_deliveries(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    RegistryEventFactory(webhook=webhook, tag="1.2.3")
+
+    html = cast.client("member").get(page_of(webhook, "edit")).text
+
+    assert _marks(html) == {"demo/web:1.2.3": "Starts"}
+
+
 def test_a_new_webhook_is_tried_on_the_pushes_of_its_endpoint(
     cast: Cast, webhook: DockerWebhook
 ) -> None:

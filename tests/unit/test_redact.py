@@ -15,6 +15,7 @@ from codestream.core.json_types import Json
 from codestream.core.redact import (
     MASK,
     RedactingFilter,
+    redact_body,
     redact_headers,
     redact_object,
     redact_text,
@@ -152,3 +153,31 @@ def test_a_record_with_the_wrong_arguments_is_kept() -> None:
     RedactingFilter().filter(record)
 
     assert record.getMessage() == f"%d ('secureToken={MASK}',)"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"password": "hidden-value", "tag": "1.2.3"}',
+        '{"tag": "1.2.3", "secret_token":"hidden-value"}',
+        r'{"tag": "1.2.3", "apiKey" : "hidden-value\"hidden-value"}',
+        '{"callback_url": "https://hub.test/u/a/b/hook/hidden-value/", "tag": "1.2.3"}',
+        r'{"callback_url": "https:\/\/hub.test\/hook\/hidden-value\/", "tag": "1.2.3"}',
+        '{"url": "https://hidden-value@hub.test/x", "tag": "1.2.3"}',
+        '{"note": "the-secret-of-the-webhook", "tag": "1.2.3"}',
+    ],
+)
+def test_a_body_is_shown_without_what_its_sender_kept_to_itself(body: str) -> None:
+    shown = redact_body(body, ["the-secret-of-the-webhook"])
+
+    assert MASK in shown
+    assert "hidden-value" not in shown
+    assert "the-secret" not in shown
+    assert '"tag": "1.2.3"' in shown
+
+
+def test_a_body_without_secrets_is_shown_as_it_came() -> None:
+    body = (
+        '{"push_data": {"tag": "token", "pusher": "secret"}, "callback_url": "https://hub.test/"}'
+    )
+    assert redact_body(body) == body
