@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from codestream.core.keyset import Page, ranges, read_rows, united
 from codestream.core.words import Words
 from endpoints.clients.base import ClientError
 from endpoints.kinds import repository_of
@@ -16,6 +17,8 @@ from webhooks.registries.base import ImagePushed, UnreadableError, push_of
 
 MOST_TRIED = 50
 """How many of the last deliveries are shown with what the patterns say of them."""
+LOOKED_AT = 500
+"""Among so many of the last deliveries they are looked for: some registries tell of every layer."""
 
 
 def judge_push(webhook: DockerWebhook, push: ImagePushed) -> Judgement:
@@ -97,14 +100,19 @@ def _host(webhook: DockerWebhook) -> str:
         return ""
 
 
-def _last_deliveries(webhook: DockerWebhook) -> Iterable[RegistryEvent]:
-    """Those of the webhook; of one that is not saved yet, those of the endpoint's repository."""
-    found = RegistryEvent.objects.exclude(image="").exclude(tag="")
-    if not webhook._state.adding:
-        found = found.filter(webhook=webhook)
+def _last_deliveries(webhook: DockerWebhook) -> list[RegistryEvent]:
+    """Those of the webhook that name an image; of one that is not saved yet, those of the
+    endpoint's repository. No more than LOOKED_AT are looked at.
+    """
+    if webhook._state.adding:
+        keys = list(webhook.endpoint.webhooks.values_list("pk", flat=True))
     else:
-        found = found.filter(webhook__endpoint=webhook.endpoint)
-    return found.defer("body", "headers", "steps").order_by("-created_at")[:MOST_TRIED]
+        keys = [webhook.pk]
+    parts = ranges(RegistryEvent.objects.all(), {"webhook": keys})
+    newest = united(parts, limit=LOOKED_AT, names=["image", "tag"])
+    named = [key for key, (image, tag) in newest if image and tag][:MOST_TRIED]
+    rows = RegistryEvent.objects.defer("body", "headers", "steps")
+    return read_rows(rows, Page(keys=tuple(named)))
 
 
 def _tried(webhook: DockerWebhook, events: Iterable[RegistryEvent]) -> Iterator[Tried]:

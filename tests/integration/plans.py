@@ -10,6 +10,7 @@ BIG = (
     "executions_stagerun",
     "executions_taskrun",
     "executions_executionevent",
+    "executions_imagepush",
     "webhooks_registryevent",
 )
 

@@ -31,6 +31,7 @@ from webhooks.matching import Verdict
 from webhooks.models import DockerWebhook
 
 EXECUTIONS, ACTIVITY = "/executions/", "/triggers/docker/activity/"
+WEBHOOKS = "/triggers/docker/webhooks/"
 API = "/codestream/api"
 QUERIES = [
     EXECUTIONS,
@@ -46,6 +47,11 @@ QUERIES = [
     f"{ACTIVITY}?project={{project}}&verdict=IGNORED",
     f"{ACTIVITY}?webhook={{webhook}}&verdict=IGNORED",
     f"{ACTIVITY}?q=absent",
+    f"{ACTIVITY}?image=web&tag=absent&webhook={{webhook}}",
+    f"{ACTIVITY}?since=2020-01-01&until=2100-01-01&verdict=IGNORED&project={{project}}",
+    f"{WEBHOOKS}{{webhook}}/try/",
+    f"{API}/registry-events/{{event}}",
+    f"{ACTIVITY}{{event}}/",
     f"{API}/executions",
     f"{API}/executions?$top=2&$skip=1",
     f"{API}/executions/{{execution}}",
@@ -107,7 +113,8 @@ def test_no_list_reads_a_whole_table(
     execution = add_runs(webhook, 6)
     project, pipeline = webhook.project_id, webhook.pipeline_id
     client = signed_in(viewer() if sees_all else member_of_two(cast.project))
-    url = query.format(project=project, pipeline=pipeline, webhook=webhook.pk, execution=execution)
+    keys = {"webhook": webhook.pk, "event": webhook.events.all()[0].pk, "execution": execution}
+    url = query.format(project=project, pipeline=pipeline, **keys)
 
     with CaptureQueriesContext(connection) as asked:
         assert client.get(url).status_code == 200

@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
 from codestream.core.clock import now
 from codestream.core.work import LeaseLostError
@@ -15,6 +17,7 @@ from codestream.projects.models import Project
 from endpoints.clients.image_references import ImageReference, parse_image_reference
 from executions.models import Execution, ImagePush, TaskRun
 from executions.runners.base import Done, Outcome, TaskContext, Wait
+from executions.worker import drain
 from tests.api.test_api import get as get_api
 from tests.contracts.kubernetes.manifests import config_map
 from tests.factories import (
@@ -28,9 +31,10 @@ from tests.integration.cast import Cast, get
 from tests.integration.deploys import Target, run
 from tests.integration.deploys import pipeline_of as deploying
 from tests.integration.deploys import task_of as only_task
+from tests.integration.plans import plan_of, scans
 from tests.integration.puppets import Puppets, pipeline_of, start, task_of
 from tests.integration.test_kubernetes_actions import source_of, task
-from tests.integration.test_one_run import deliver, judged, later, step
+from tests.integration.test_one_run import deliver, judged, later, payload, step
 from tests.integration.test_other_registries import HOST, PIPELINE, envelope, receive, registry
 from tests.integration.test_pages_webhooks import LIST, NEW, page_of
 from webhooks.models import DockerWebhook, Push, RegistryEvent
@@ -326,6 +330,20 @@ def test_of_a_push_that_was_found_later_the_time_of_the_push_counts(
     RegistryEvent.objects.update(source=RegistryEvent.Source.RECOVERED)
 
     assert judged(event).verdict == verdict
+
+
+def test_own_pushes_are_found_by_an_index(
+    puppets: Puppets, project: Project, webhook: DockerWebhook
+) -> None:
+    built(puppets, project, waiting(image(IMAGE)))
+    receive_event(webhook=webhook, body=payload("1.2.3"), headers={}, remote_addr=None)
+
+    with CaptureQueriesContext(connection) as asked:
+        drain()
+
+    if connection.vendor == "sqlite":
+        assert [step for step in plan_of(asked) if "image_push_lookup" in step]
+        assert scans(asked) == []
 
 
 # Shown

@@ -14,7 +14,7 @@ from executions.worker import drain
 from tests.factories import DockerRegistryFactory, DockerWebhookFactory, RegistryEventFactory
 from tests.integration.cast import Cast, get
 from tests.integration.test_pages_webhooks import HTMX, NEW, page_of
-from webhooks import services
+from webhooks import services, trying
 from webhooks.matching import Verdict
 from webhooks.models import DockerWebhook, RegistryEvent
 from webhooks.patterns import check_pattern
@@ -141,6 +141,16 @@ def test_the_last_fifty_are_shown(cast: Cast, webhook: DockerWebhook) -> None:
     assert len(marks) == 50
     assert "demo/web:t51" in marks
     assert "demo/web:t1" not in marks
+
+
+def test_deliveries_without_an_image_are_passed_over(
+    cast: Cast, webhook: DockerWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trying, "LOOKED_AT", 3)
+    for image in ("demo/lost", "demo/web", "", ""):
+        RegistryEventFactory(webhook=webhook, image=image, tag="1" if image else "")
+
+    assert [tried.name for tried in try_out(webhook, "").recent] == ["demo/web:1"]
 
 
 @pytest.mark.parametrize("pattern", ["image_pattern", "tag_pattern"])

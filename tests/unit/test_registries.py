@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
 from hypothesis import given, settings
@@ -107,6 +108,21 @@ def test_what_is_no_push_is_ignored_with_a_reason(name: str, reason: Reason) -> 
     assert isinstance(answer, Ignored)
     assert answer.reason_code is reason
     assert str(answer.reason)
+
+
+def test_github_may_send_a_form() -> None:
+    body = (OURS / "github/package-published.json").read_bytes()
+
+    assert parse("github", b"payload=" + quote_plus(body).encode()) == parse("github", body)
+
+
+def test_the_ping_of_github_is_called_by_its_name() -> None:
+    (answer,) = reader_for("github").parse(
+        b'{"zen": "Keep it simple."}', {"X-Github-Event": "ping"}
+    )
+
+    assert isinstance(answer, Ignored)
+    assert str(answer.reason) == 'The event "ping" publishes no container image.'
 
 
 @pytest.mark.parametrize("kind", KINDS)

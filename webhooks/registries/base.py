@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
+from urllib.parse import parse_qs
 
 from codestream.core.words import Words, gettext_noop
 
+_FORM_FIELD: Final = "payload"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Later times are not dates of a push, and close to the year 9999 no time zone can show them.
 _LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
@@ -124,6 +126,21 @@ def read_utf8(body: bytes) -> str:
     except UnicodeDecodeError:
         words = Words(gettext_noop("The body is not UTF-8 text."))
         raise malformed(Reason.NOT_JSON, words) from None
+
+
+def read_body(body: bytes) -> Mapping[str, object]:
+    """Return the JSON object in the body, or in the field ``payload`` of a form. Raises
+    UnreadableError.
+    """
+    text = read_utf8(body)
+    return read_document(_payload_of_form(text) or text)
+
+
+def _payload_of_form(text: str) -> str:
+    """Return the field ``payload`` of a form-encoded body; empty when this is no such body."""
+    if not text.startswith(f"{_FORM_FIELD}="):
+        return ""
+    return "".join(parse_qs(text.partition("&")[0]).get(_FORM_FIELD, ()))
 
 
 def read_document(text: str) -> Mapping[str, object]:
@@ -242,7 +259,7 @@ def read_notification(
 ) -> tuple[Parsed, ...]:
     """Read the JSON object in the body, or return why that cannot be done."""
     try:
-        return read(read_document(read_utf8(body)))
+        return read(read_body(body))
     except UnreadableError as error:
         return (error.refusal,)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qs
 
 from codestream.core.words import Words, gettext_noop
 from webhooks.registries.base import (
@@ -20,16 +19,13 @@ from webhooks.registries.base import (
     UnreadableError,
     checked_text,
     ignored,
-    read_document,
+    read_body,
     read_object,
     read_seconds,
     read_text,
-    read_utf8,
 )
 
 OFFICIAL_NAMESPACE: Final = "library"
-
-_FORM_FIELD: Final = "payload"
 
 
 class DockerHub:
@@ -44,7 +40,7 @@ class DockerHub:
     def parse(self, body: bytes, _headers: Mapping[str, str], /) -> tuple[Parsed, ...]:
         """Return the one push, or the reason why there is none; headers tell nothing."""
         try:
-            return (self._push(_read_body(body)),)
+            return (self._push(read_body(body)),)
         except UnreadableError as error:
             return (error.refusal,)
 
@@ -113,15 +109,3 @@ def _read_tag(event: Mapping[str, object]) -> str:
 
 def _read(parent: Mapping[str, object], key: str, field: str) -> str:
     return read_text(parent, key, longest=LONGEST[field])
-
-
-def _read_body(body: bytes) -> Mapping[str, object]:
-    text = read_utf8(body)
-    return read_document(_payload_of_form(text) or text)
-
-
-def _payload_of_form(text: str) -> str:
-    """Return the field ``payload`` of a form-encoded body; empty when this is no such body."""
-    if not text.startswith(f"{_FORM_FIELD}="):
-        return ""
-    return "".join(parse_qs(text.partition("&")[0]).get(_FORM_FIELD, ()))

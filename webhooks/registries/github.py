@@ -24,21 +24,24 @@ from webhooks.registries.base import (
 
 
 class GitHub:
-    """GitHub's reader; ``registry_package`` is the older name of the same object."""
+    """GitHub's reader, of JSON or a form; ``registry_package`` is the older name of the same
+    object.
+    """
 
     name: str = "github"
 
-    def parse(self, body: bytes, _headers: Mapping[str, str], /) -> tuple[Parsed, ...]:
+    def parse(self, body: bytes, headers: Mapping[str, str], /) -> tuple[Parsed, ...]:
         """Return the tag that was published, or why there is none."""
-        return read_notification(body, lambda document: (self._push(document),))
+        event = headers.get("X-Github-Event") or headers.get("X-GitHub-Event", "")
+        return read_notification(body, lambda document: (self._push(document, event),))
 
-    def _push(self, document: Mapping[str, object]) -> ImagePushed:
+    def _push(self, document: Mapping[str, object], event: str) -> ImagePushed:
         package = read_object(document, "package") or read_object(document, "registry_package")
         action = read_text(document, "action", longest=64)
         kind = read_text(package, "package_type", longest=64)
         if action not in {"published", "updated"} or kind.upper() != "CONTAINER":
             words = gettext_noop('The event "%(event)s" publishes no container image.')
-            raise ignored(Reason.NO_PUSH, Words(words, {"event": action}))
+            raise ignored(Reason.NO_PUSH, Words(words, {"event": action or event}))
         version = read_object(package, "package_version")
         tag = read_object(read_object(version, "container_metadata"), "tag")
         login = read_text(read_object(package, "owner"), "login", longest=LONGEST["namespace"])
