@@ -24,9 +24,11 @@ from codestream.projects.permissions import Action, can, require
 from webhooks import services
 from webhooks.forms import EventFilter
 from webhooks.matching import Verdict
-from webhooks.models import RegistryEvent
+from webhooks.models import DockerWebhook, RefusedDelivery, RegistryEvent
+from webhooks.refusals import last_refusals
 
 PAGE_SIZE = 50
+MOST_REFUSALS_SHOWN = 5
 LONGEST_BODY_SHOWN = 64 * 1024
 _LISTED = RegistryEvent.objects.select_related("execution").defer("body", "headers", "steps")
 
@@ -53,6 +55,7 @@ def activity(request: SignedInRequest) -> HttpResponse:
         "rows": found,
         "rhythm": rhythm(live=any(_is_live(row) for row in found), newest=shown.newest),
         "fragment": wants_fragment(request),
+        "refusals": () if wants_fragment(request) else _refusals(form),
         "may_create": projects_allowing(request.user, Action.WRITE).exists(),
     }
     return page(request, "webhooks/activity.html", context, partial="live")
@@ -114,6 +117,17 @@ def _secrets_of(row: RegistryEvent) -> list[str]:
 def _may_run_again(request: SignedInRequest, row: RegistryEvent) -> bool:
     is_runnable = row.webhook is not None and row.project is not None and bool(row.image)
     return is_runnable and can(request.user, Action.EXECUTE, row.project)  # type: ignore[arg-type]
+
+
+def _refusals(form: EventFilter) -> list[RefusedDelivery]:
+    """What of the webhooks that the list is about was refused before it was written down."""
+    chosen = {name: form.cleaned_data.get(name) for name in ("project", "webhook")}
+    found = DockerWebhook.objects.visible_to(form.user)
+    if chosen["webhook"]:
+        found = found.filter(pk=chosen["webhook"].pk)
+    if chosen["project"]:
+        found = found.filter(project=chosen["project"])
+    return last_refusals(found.values_list("pk", flat=True), most=MOST_REFUSALS_SHOWN)
 
 
 def _question(request: SignedInRequest, form: EventFilter) -> Question:

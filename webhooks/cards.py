@@ -19,7 +19,8 @@ from codestream.accounts.services import digest_of
 from codestream.core.clock import now
 from codestream.projects.models import Variable
 from webhooks.mirror_state import MirrorState, mirror_state
-from webhooks.models import DockerWebhook, RegistryEvent
+from webhooks.models import DockerWebhook, RefusedDelivery, RegistryEvent
+from webhooks.refusals import last_refusal_of_each
 from webhooks.services import VARIABLE
 
 EXPIRES_SOON = timedelta(days=30)
@@ -43,6 +44,7 @@ class WebhookCard:
     mirror: MirrorState
     token: TokenState
     last_event: RegistryEvent | None
+    last_refusal: RefusedDelivery | None
     may_write: bool
     may_administer: bool
 
@@ -62,12 +64,14 @@ def cards_of(
 ) -> list[WebhookCard]:
     """The cards of webhooks that were read with their ``remote_hooks``."""
     tokens, events = _tokens_of(webhooks), _last_events(webhooks)
+    refused = last_refusal_of_each([webhook.pk for webhook in webhooks])
     return [
         WebhookCard(
             webhook=webhook,
             mirror=mirror_state(webhook),
             token=_token_state(tokens.get(webhook.pk)),
             last_event=events.get(webhook.pk),
+            last_refusal=refused.get(webhook.pk),
             may_write=webhook.project_id in writable,
             may_administer=webhook.project_id in administered,
         )

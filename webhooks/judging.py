@@ -175,9 +175,12 @@ def _start(
 _ASKED_FOR = Words(gettext_noop("Asked for by a person."))
 _NOT_OWN = Words(gettext_noop("No task of the project has pushed it."))
 _OWN = gettext_noop(
-    "%(task)s of %(execution)s pushed it, and the webhook does not run on own pushes."
+    "Own push: task %(task)s of %(execution)s pushed it, "
+    "and the webhook does not run on own pushes."
 )
-_OWN_ALLOWED = gettext_noop("%(task)s of %(execution)s pushed it; the webhook runs on own pushes.")
+_OWN_ALLOWED = gettext_noop(
+    "Task %(task)s of %(execution)s pushed it; the webhook runs on own pushes."
+)
 _RECORD_ONLY = Words(
     gettext_noop("The webhook only records pushes that came without a delivery. Re-run starts it.")
 )

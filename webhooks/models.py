@@ -492,22 +492,41 @@ class RegistryEvent(Entity, Claimable, Telling):
 
 
 class RefusedDelivery(Entity):
-    """Attempts that carried no valid token, counted per address, reason and minute."""
+    """Attempts that were not taken, counted per address, reason, webhook and minute."""
+
+    class Reason(models.TextChoices):
+        UNKNOWN_UUID = "unknown_uuid", _("no webhook at this address")
+        MISSING_TOKEN = "missing_token", _("no secret token")
+        WRONG_TOKEN = "wrong_token", _("wrong secret token")
+        UNREADABLE = "unreadable", _("the body broke off")
+        TOO_LARGE = "too_large", _("larger than 1 MiB")
 
     remote_addr = models.GenericIPAddressField(null=True)
-    reason = models.CharField(max_length=64)
+    reason = models.CharField(max_length=64, choices=Reason.choices)
     minute = models.DateTimeField()
-    webhook = models.ForeignKey(DockerWebhook, null=True, on_delete=models.CASCADE)
+    # The index below begins with it.
+    webhook = models.ForeignKey(
+        DockerWebhook, null=True, on_delete=models.CASCADE, related_name="refusals", db_index=False
+    )
     count = models.PositiveIntegerField(default=1)
 
     class Meta:
         verbose_name = _("refused delivery")
         ordering = ["-minute"]
         verbose_name_plural = _("refused deliveries")
+        indexes = [
+            newest_first("refused_newest", "webhook"),
+            models.Index(fields=["minute"], name="refused_in_a_minute"),
+        ]
         constraints = [
             models.UniqueConstraint(
-                fields=["remote_addr", "reason", "minute"], name="refused_once_a_minute"
-            )
+                fields=["remote_addr", "reason", "minute", "webhook"], name="refused_once_a_minute"
+            ),
+            models.UniqueConstraint(
+                fields=["remote_addr", "reason", "minute"],
+                condition=Q(webhook__isnull=True),
+                name="refused_of_nobody_once_a_minute",
+            ),
         ]
 
     def __str__(self) -> str:

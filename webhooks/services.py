@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -204,10 +205,9 @@ def count_refusal(
 ) -> None:
     """Count an attempt without a valid token; no body is kept, and the number of rows is capped."""
     minute = now().replace(second=0, microsecond=0)
-    same = RefusedDelivery.objects.filter(remote_addr=remote_addr, reason=reason, minute=minute)
-    if same.update(count=F("count") + 1):
+    key: dict[str, Any] = {"remote_addr": remote_addr, "reason": reason, "minute": minute}
+    key["webhook"] = webhook
+    if RefusedDelivery.objects.filter(**key).update(count=F("count") + 1):
         return
     if RefusedDelivery.objects.filter(minute=minute).count() < MOST_REFUSALS_A_MINUTE:
-        RefusedDelivery.objects.get_or_create(
-            remote_addr=remote_addr, reason=reason, minute=minute, defaults={"webhook": webhook}
-        )
+        RefusedDelivery.objects.get_or_create(**key)

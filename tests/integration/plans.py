@@ -11,6 +11,7 @@ BIG = (
     "executions_taskrun",
     "executions_executionevent",
     "executions_imagepush",
+    "webhooks_refuseddelivery",
     "webhooks_registryevent",
 )
 

@@ -165,7 +165,7 @@ def test_an_own_push_starts_nothing_and_says_whose_it_is(
 
     assert (event.verdict, event.reason_code) == ("IGNORED", "own_push")
     assert step(event, "Own push")["outcome"] == "FAILED"
-    assert "Main.build of scripted #1 pushed it" in event.message
+    assert "Own push: task Main.build of scripted #1 pushed it" in event.message
     assert event.push is not None
     assert event.push.made_by == execution.image_pushes.get()
     assert not Execution.objects.exclude(pk=execution.pk).exists()

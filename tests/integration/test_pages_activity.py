@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from html import unescape
 
 import pytest
@@ -7,14 +8,20 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from codestream.accounts.models import ServiceRole
+from codestream.core.clock import now
 from codestream.core.redact import redact_headers
 from executions.states import Status
 from executions.worker import drain
-from tests.factories import ExecutionFactory, RegistryEventFactory, UserFactory
+from tests.factories import (
+    DockerWebhookFactory,
+    ExecutionFactory,
+    RegistryEventFactory,
+    UserFactory,
+)
 from tests.integration.cast import Cast, get, statuses
 from webhooks.matching import Verdict
-from webhooks.models import DockerWebhook, RegistryEvent
-from webhooks.services import receive_event
+from webhooks.models import DockerWebhook, RefusedDelivery, RegistryEvent
+from webhooks.services import count_refusal, receive_event
 
 HTMX = {"HX-Request": "true"}
 ACTIVITY = "/triggers/docker/activity/"
@@ -150,7 +157,7 @@ def test_more_deliveries_ask_the_database_no_more_often(
         RegistryEventFactory.create(webhook=webhook, execution=execution)
     client = cast.client("member")
 
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(11):
         client.get(ACTIVITY)
 
 
@@ -238,3 +245,30 @@ def test_whoever_reads_of_a_delivery_cannot_send_one(cast: Cast, webhook: Docker
     assert "X-Own" in html
     assert "https://x.test/?key=********" in html
     assert not [word for word in (secret, "nobodys-business") if word in html]
+
+
+def test_what_was_refused_is_told_with_the_step_that_decided(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    for _ in range(3):
+        count_refusal(remote_addr="203.0.113.9", reason="wrong_token", webhook=webhook)
+    other = DockerWebhookFactory.create(name="other", project=cast.project)
+    count_refusal(remote_addr="203.0.113.9", reason="wrong_token", webhook=other)
+
+    count_refusal(remote_addr="203.0.113.9", reason="too_large", webhook=webhook)
+
+    html = get(cast, ACTIVITY, "viewer")
+
+    assert "larger than 1 MiB" in html
+    assert "wrong secret token" in html
+    assert "3 x from <code>203.0.113.9</code>" in html
+    assert "203.0.113.9" not in get(cast, ACTIVITY, "outsider")
+    assert "3 x" not in get(cast, f"{ACTIVITY}?webhook={other.pk}")
+    assert "larger than 1 MiB" in get(cast, "/triggers/docker/webhooks/", "viewer")
+
+
+def test_what_was_refused_long_ago_is_not_told(cast: Cast, webhook: DockerWebhook) -> None:
+    count_refusal(remote_addr="203.0.113.9", reason="wrong_token", webhook=webhook)
+    RefusedDelivery.objects.update(created_at=now() - timedelta(days=2))
+
+    assert "203.0.113.9" not in get(cast, ACTIVITY)

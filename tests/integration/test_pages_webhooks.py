@@ -534,7 +534,7 @@ def test_more_cards_ask_the_database_no_more_often(
         RegistryEventFactory.create(webhook=webhook)
     client = cast.client("member")
 
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         client.get(LIST)
 
 
