@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import reduce
 from operator import and_
 from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Q, QuerySet
 from django.forms.boundfield import BoundField
 from django.urls import reverse
@@ -40,6 +41,8 @@ INPUT_PREFIX = "input-"
 LONGEST_INPUT = 10_000
 _SECRET = re.compile(r"[!-~]{20,200}")
 DAY = timedelta(days=1)
+_ANY_TIME_ZONE = (MinValueValidator(date(1900, 1, 1)), MaxValueValidator(date(3000, 1, 1)))
+"""A day whose beginning and end can be told everywhere; others mean nothing."""
 _SEARCHED = ("image", "tag", "digest", "message", "owner")
 _KEPT = ("name", "description", "endpoint", "pipeline", "mirror_mode")
 _PUSHES = ("settle_seconds", "pin_digest", "own_pushes_allowed", "recovery")
@@ -440,8 +443,12 @@ class EventFilter(ListFilter):
         max_length=128,
         widget=forms.TextInput(attrs={"class": "input"}),
     )
-    since = forms.DateField(label=_("From"), required=False, widget=DayInput())
-    until = forms.DateField(label=_("Until"), required=False, widget=DayInput())
+    since = forms.DateField(
+        label=_("From"), required=False, widget=DayInput(), validators=_ANY_TIME_ZONE
+    )
+    until = forms.DateField(
+        label=_("Until"), required=False, widget=DayInput(), validators=_ANY_TIME_ZONE
+    )
     source = "webhook"
     placeholder = _("Image, tag or digest")
 

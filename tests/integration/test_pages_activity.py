@@ -5,6 +5,7 @@ from html import unescape
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from codestream.accounts.models import ServiceRole
@@ -272,3 +273,11 @@ def test_what_was_refused_long_ago_is_not_told(cast: Cast, webhook: DockerWebhoo
     RefusedDelivery.objects.update(created_at=now() - timedelta(days=2))
 
     assert "203.0.113.9" not in get(cast, ACTIVITY)
+
+
+@pytest.mark.parametrize("asked", ["until=9999-12-31", "since=0001-01-01", "since=yesterday"])
+def test_a_day_that_means_nothing_filters_nothing(
+    cast: Cast, event: RegistryEvent, asked: str
+) -> None:
+    with timezone.override("Pacific/Kiritimati"):
+        assert f"{ACTIVITY}{event.pk}/" in get(cast, f"{ACTIVITY}?{asked}")
