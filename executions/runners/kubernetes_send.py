@@ -37,6 +37,7 @@ from pipelines.kubernetes_task import KubernetesAction
 from pipelines.manifests import Manifest, dump, in_order, render
 
 AGAIN = timedelta(seconds=1)
+MOST_PUSHES = 100
 
 
 class Send:
@@ -125,10 +126,11 @@ def pushes_in(bodies: Sequence[Body]) -> tuple[ImageReference, ...]:
         declared = text_at(body, "metadata", "annotations", PUSHES_ANNOTATION)
         try:
             found += map(parse_image_reference, declared.replace(",", " ").split())
+            if len(found) > MOST_PUSHES:
+                raise Invalid(f"A task can push {MOST_PUSHES} images at most.", advice="")
         except Invalid as error:
-            raise Invalid(
-                f"{ref_of(body)}: {PUSHES_ANNOTATION}: {error.user_message}", advice=""
-            ) from error
+            where = f"{ref_of(body)}: {PUSHES_ANNOTATION}"
+            raise Invalid(f"{where}: {error.user_message}", advice="") from error
     return tuple(found)
 
 

@@ -452,12 +452,16 @@ def test_a_declared_push_is_written_down_before_anything_is_sent(target: Target)
     assert pushes_of(execution) == [(IMAGE, "")]
 
 
-@pytest.mark.parametrize("pushes", ["no image", "demo/web:${var.key}"])
-def test_a_declaration_that_names_no_image_fails_before_anything_is_sent(
+@pytest.mark.parametrize(
+    "pushes",
+    ["demo/no:image:", "demo/web:${var.key}", " ".join(f"demo/web:{tag}" for tag in range(101))],
+    ids=["no image", "a secret", "too many"],
+)
+def test_a_declaration_that_cannot_be_used_fails_before_anything_is_sent(
     target: Target, pushes: str
 ) -> None:
     pipeline = deploying(
-        target, source_of(task("Build", "APPLY", builder(target.namespace, f"demo/{pushes}:")))
+        target, source_of(task("Build", "APPLY", builder(target.namespace, pushes)))
     )
     VariableFactory.create(project=pipeline.project, name="key", type="SECRET", value="s3cret-key")
 
