@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from codestream.core.keyset import Page, ranges, read_rows, united
 from codestream.core.words import Words
 from endpoints.clients.base import ClientError
+from endpoints.clients.image_references import DOCKER_HUB, split_host
 from endpoints.kinds import repository_of
 from webhooks.matching import Filter, Judgement, Step, StepName, StepOutcome, Verdict, judge
 from webhooks.models import DockerWebhook, RegistryEvent
@@ -88,7 +89,10 @@ def try_out(webhook: DockerWebhook, text: str) -> Trial:
 def _typed(webhook: DockerWebhook, text: str) -> ImagePushed:
     """The push that a person means; the registry's host before the image is taken off."""
     image, _, tag = text.rpartition(":") if ":" in text.rpartition("/")[2] else (text, "", "")
-    if not webhook.is_in_docker_hub:
+    if webhook.is_in_docker_hub:
+        host, name = split_host(image)
+        image = name if host == DOCKER_HUB else image
+    else:
         image = image.removeprefix(f"{_host(webhook)}/")
     return push_of(webhook.registry_kind, image, tag)
 

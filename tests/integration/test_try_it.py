@@ -189,6 +189,23 @@ def test_a_push_without_image_or_tag_is_explained(
     assert "Write it like acme/web:1.2." in answer.text
 
 
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("docker.io/demo/web:1", True),
+        ("index.docker.io/demo/web:1", True),
+        ("x.io/demo/web:1", False),
+    ],
+)
+def test_the_host_of_docker_hub_may_stand_before_the_image(
+    db: None, text: str, starts: bool
+) -> None:
+    trial = try_out(DockerWebhookFactory(), text)
+
+    assert trial.asked is not None
+    assert trial.asked.would_start == starts
+
+
 def test_the_host_of_another_registry_may_stand_before_the_image(cast: Cast) -> None:
     place = {"serverType": "Harbor", "repoURL": "https://registry.example.com:5000/team/app"}
     webhook = DockerWebhookFactory(project=cast.project, endpoint__properties=place)
