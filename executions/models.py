@@ -210,6 +210,7 @@ class ImagePush(Entity):
 
     class Meta:
         ordering = ["created_at", "id"]
+        verbose_name = _("image push")
         verbose_name_plural = _("image pushes")
         indexes = [
             models.Index(

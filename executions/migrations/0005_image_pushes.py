@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
                 ('task_run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='image_pushes', to='executions.taskrun')),
             ],
             options={
+                'verbose_name': 'image push',
                 'verbose_name_plural': 'image pushes',
                 'ordering': ['created_at', 'id'],
                 'indexes': [models.Index(fields=['repository', 'tag', 'registry', '-created_at'], name='image_push_lookup')],

@@ -379,7 +379,7 @@ def test_programs_read_what_was_pushed(cast: Cast, puppets: Puppets) -> None:
 def test_the_form_keeps_whether_own_pushes_run(cast: Cast, token: str) -> None:
     webhook = DockerWebhookFactory.create(project=cast.project, api_token=token)
     assert "Own pushes" not in get(cast, LIST)
-    client = cast.client("owner")
+    client = cast.client("member")
     page = client.get(page_of(webhook, "edit"))
     form = page.context["form"]
     entered = {name: form[name].value() or "" for name in form.fields} | {"api_token": token}
