@@ -144,9 +144,16 @@ def render(manifest: Manifest, scope: Scope) -> JsonObject:
 
 def dump(tree: Json) -> str:
     """The tree as YAML for people: block style, long texts as blocks."""
-    return yaml.dump(
-        tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000, indent=2
+    text = _dump(tree, _QuickDumper)
+    # libyaml writes what lies beyond the basic plane, such as an emoji, as a number.
+    return _dump(tree, _Dumper) if "\\U" in text else text
+
+
+def _dump(tree: Json, dumper: type[_Dumper | _QuickDumper]) -> str:
+    text: str = yaml.dump(
+        tree, Dumper=dumper, sort_keys=False, allow_unicode=True, width=1000, indent=2
     )
+    return text
 
 
 def _read(node: Node, number: int, problems: Problems, nameless: bool) -> list[Manifest]:
@@ -245,19 +252,27 @@ def _raise_if_any(problems: Problems) -> None:
         raise ManifestError(tuple(problems))
 
 
-class _Dumper(yaml.SafeDumper):
+class _OfTexts(yaml.representer.SafeRepresenter):
     """Writes texts of several lines as blocks and never as aliases."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
 
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in text else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+_OfTexts.add_representer(str, _OfTexts.represent_text)
 
 
-_Dumper.add_representer(str, _represent_text)
+class _Dumper(_OfTexts, yaml.SafeDumper):
+    """PyYAML's own."""
+
+
+class _QuickDumper(_OfTexts, yaml.CSafeDumper):
+    """libyaml's: the same but for very few texts, in a tenth of the time."""
+
 
 __all__ = [
     "Manifest",
