@@ -147,17 +147,17 @@ class Kubernetes:
         answer = self._call("POST", path, query, body=_for(manifest, ref))
         return self._live(resource, answer.body)
 
-    def apply(self, manifest: Body, *, force: bool = False) -> Applied:
+    def apply(self, manifest: Body, *, force: bool = False, before: Body | None = None) -> Applied:
         """Server-side apply as field manager ``codestream``, and what it changed.
 
-        Raises FieldsHeld, a Conflict, when another manager holds a field at another value, unless
-        ``force``. What ``patch`` left behind is no other manager's.
+        ``before`` is the object to compare with, empty where there was none; when it is not given
+        it is read. Raises FieldsHeld, a Conflict, when another manager holds a field at another
+        value, unless ``force``. What ``patch`` left behind is no other manager's.
         """
         ref, resource = self._placed(ref_of(manifest))
         path = resource.path(ref.namespace, ref.name)
-        before: Body = {}
-        with suppress(NotFound):
-            before = self._call("GET", path).body
+        if before is None:
+            before = self._present(path)
         try:
             answer = self._apply(path, manifest, ref, force=force)
         except FieldsHeld as error:
@@ -283,6 +283,11 @@ class Kubernetes:
     def _apply(self, path: str, manifest: Body, ref: ObjectRef, *, force: bool) -> _Answer:
         query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
         return self._call("PATCH", path, query, body=_for(manifest, ref), content_type=APPLY_BODY)
+
+    def _present(self, path: str) -> Body:
+        with suppress(NotFound):
+            return self._call("GET", path).body
+        return {}
 
     def _check_fields(self, manifest: Body, ref: ObjectRef, resource: Resource) -> None:
         """Let an apply that leaves nothing behind refuse what a create would silently drop."""

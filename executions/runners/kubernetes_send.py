@@ -71,7 +71,7 @@ def _send_all(step: Step, reports: list[JsonObject]) -> Outcome:
     for at in range(first, len(manifests)):
         body = _stamped(render(manifests[at], step.context.scope), step.context)
         try:
-            live, change, message = _send(step, body)
+            live, change, message = _send(step, body, before[at])
         except CodeStreamError as error:
             if error.retryable and at == first:
                 raise
@@ -97,9 +97,9 @@ def _next(step: Step) -> int:
     return int(str(step.context.cursor["next"]))
 
 
-def _send(step: Step, body: JsonObject) -> tuple[LiveObject, Change, str]:
+def _send(step: Step, body: JsonObject, before: JsonObject) -> tuple[LiveObject, Change, str]:
     if step.task.action is KubernetesAction.APPLY:
-        applied = step.cluster.apply(body, force=step.task.force)
+        applied = step.cluster.apply(body, force=step.task.force, before=before)
         return applied.object, applied.change, ""
     try:
         return step.cluster.create(body), Change.CREATED, ""
