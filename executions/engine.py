@@ -16,6 +16,7 @@ from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EXECUTIONS
+from codestream.core.prepared import Prepared
 from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import wake
 from executions.models import Execution, StageRun, TaskRun
@@ -42,7 +43,7 @@ def admit(pipeline: Pipeline) -> None:
     Call it with the pipeline locked.
     """
     # One at a time: an execution whose tasks are all skipped gives its place back at once.
-    while waiting := pipeline.executions.queued().select_for_update(no_key=True).first():
+    while waiting := _NEXT_IN_LINE.first(pipeline.pk):
         if not has_a_free_place(pipeline):
             return
         run = load(waiting, pipeline=pipeline)
@@ -52,7 +53,29 @@ def admit(pipeline: Pipeline) -> None:
 
 def has_a_free_place(pipeline: Pipeline) -> bool:
     """Whether another execution of the pipeline may run; true only while it is locked."""
-    return pipeline.executions.active().count() < pipeline.concurrency
+    return len(_ACTIVE.all(pipeline.pk)) < pipeline.concurrency
+
+
+def is_awaited(pipeline: Pipeline) -> bool:
+    """Whether an execution waits for a place; true only while the pipeline is locked."""
+    return bool(_QUEUED.all(pipeline.pk))
+
+
+_ACTIVE = Prepared(
+    lambda pipeline: (
+        Execution.objects.active().filter(pipeline=pipeline).order_by().values_list("pk", flat=True)
+    )
+)
+_QUEUED = Prepared(
+    lambda pipeline: (
+        Execution.objects.queued().filter(pipeline=pipeline).values_list("pk", flat=True)[:1]
+    )
+)
+_NEXT_IN_LINE = Prepared(
+    lambda pipeline: (
+        Execution.objects.queued().filter(pipeline=pipeline).select_for_update(no_key=True)[:1]
+    )
+)
 
 
 def begin(run: Run) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import Json
+from codestream.core.prepared import Prepared
 from codestream.core.words import Words, gettext_noop
 from codestream.projects.models import Variable
 from codestream.projects.permissions import Action, can
@@ -71,16 +72,23 @@ def named_by(task: TaskRun) -> set[str]:
     found when it is used.
     """
     definition, project = definition_of_task(task), task.stage_run.execution.project_id
-    endpoints = Endpoint.objects.filter(
-        project=project, name__in=definition.endpoints.values(), is_restricted=True
+    endpoints = set(definition.endpoints.values())
+    variables = set(_variables(dict(definition.input)))
+    found = endpoints.intersection(_ENDPOINTS.all(project)) if endpoints else ()
+    held = variables.intersection(_VARIABLES.all(project)) if variables else ()
+    return {*map(endpoint_named, found), *map(variable_named, held)}
+
+
+_ENDPOINTS = Prepared(
+    lambda project: Endpoint.objects.filter(project=project, is_restricted=True).values_list(
+        "name", flat=True
     )
-    variables = Variable.objects.restricted().filter(
-        project=project, name__in=set(_variables(dict(definition.input)))
+)
+_VARIABLES = Prepared(
+    lambda project: (
+        Variable.objects.restricted().filter(project=project).values_list("name", flat=True)
     )
-    return {
-        *map(endpoint_named, endpoints.values_list("name", flat=True)),
-        *map(variable_named, variables.values_list("name", flat=True)),
-    }
+)
 
 
 def restricted_behind(execution: Execution, error: CodeStreamError) -> list[str]:

@@ -15,6 +15,7 @@ from django.db.models import F
 
 from codestream.core.clock import database_now, now
 from codestream.core.models import words_in
+from codestream.core.prepared import Prepared
 from codestream.core.work import announce
 from executions.definitions import definition_of
 from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
@@ -156,17 +157,16 @@ def locked(execution: Execution) -> Iterator[Run]:
     """
     with transaction.atomic():
         pipeline = lock_pipeline(execution.pipeline_id) if execution.pipeline_id else None
-        rows = Execution.objects.select_for_update(no_key=True)
-        run = load(rows.get(pk=execution.pk), pipeline=pipeline)
+        (row,) = _LOCKED_EXECUTION.all(execution.pk)
+        run = load(row, pipeline=pipeline)
         yield run
         run.write()
 
 
 def load(execution: Execution, *, pipeline: Pipeline | None) -> Run:
     """Take an execution that is locked already, as is its pipeline."""
-    stages = list(StageRun.objects.filter(execution=execution).order_by("position"))
+    stages, tasks = _STAGES.all(execution.pk), _TASKS.all(execution.pk)
     by_key = {stage.pk: stage for stage in stages}
-    tasks = list(TaskRun.objects.filter(stage_run__in=list(by_key)).order_by("position"))
     for stage in stages:
         stage.execution = execution
     for task in tasks:
@@ -180,7 +180,21 @@ def lock_pipeline(pk: UUID) -> Pipeline | None:
 
     None when it is deleted.
     """
-    return Pipeline.objects.select_for_update(no_key=True).filter(pk=pk).first()
+    return _LOCKED_PIPELINE.first(pk)
+
+
+_LOCKED_PIPELINE = Prepared(
+    lambda pk: Pipeline.objects.select_for_update(no_key=True).filter(pk=pk)
+)
+_LOCKED_EXECUTION = Prepared(
+    lambda pk: Execution.objects.select_for_update(no_key=True).order_by().filter(pk=pk)
+)
+_STAGES = Prepared(
+    lambda execution: StageRun.objects.filter(execution=execution).order_by("position")
+)
+_TASKS = Prepared(
+    lambda execution: TaskRun.objects.filter(stage_run__execution=execution).order_by("position")
+)
 
 
 def definition_of_task(task: TaskRun) -> TaskDefinition:

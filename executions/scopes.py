@@ -10,6 +10,7 @@ from typing import TypeVar
 from django.conf import settings
 
 from codestream.core.json_types import Json, JsonObject
+from codestream.core.prepared import Prepared
 from codestream.core.redact import MASK
 from codestream.projects.models import Variable
 from executions.models import Execution, TaskRun
@@ -77,12 +78,15 @@ def secret_variables(execution: Execution) -> list[str]:
 
 
 def _variables(execution: Execution, released: Collection[str]) -> dict[str, str]:
-    rows = list(Variable.objects.filter(project_id=execution.project_id))
+    rows = _VARIABLES.all(execution.project_id)
     held = {row.name for row in rows if row.is_restricted}
     held -= {name for name in held if variable_named(name) in released}
     if held and may_use_restricted(execution):
         held.clear()
     return {row.name: row.value for row in rows if row.name not in held}
+
+
+_VARIABLES = Prepared(lambda project: Variable.objects.filter(project=project).order_by())
 
 
 def _facts(execution: Execution, stage: str, task: str) -> JsonObject:

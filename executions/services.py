@@ -13,7 +13,7 @@ from codestream.core.clock import now
 from codestream.core.errors import Refused
 from codestream.core.words import Words, gettext_noop
 from executions.definitions import definition_of
-from executions.engine import admit, advance, begin, has_a_free_place
+from executions.engine import admit, advance, begin, has_a_free_place, is_awaited
 from executions.models import Execution, StageRun, TaskRun
 from executions.run import Run, lock_pipeline, locked
 from executions.states import Status
@@ -208,7 +208,7 @@ def _create(execution: Execution, definition: PipelineDefinition, pipeline: Pipe
     run.tell(execution, change=("", execution.status), actor=execution.triggered_by)
     has_place = has_a_free_place(pipeline)
     takes_over = execution.parent is not None and execution.parent.pipeline_id == pipeline.pk
-    is_next = takes_over or (has_place and not pipeline.executions.queued().exists())
+    is_next = takes_over or (has_place and not is_awaited(pipeline))
     if is_next:
         begin(run)
     run.create()

@@ -5,13 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from uuid import UUID
 
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
+from codestream.core.prepared import Prepared
 from codestream.core.words import Words, gettext_noop, joined
-from codestream.core.work import Claim, finishing
+from codestream.core.work import Claim, finishing, let_go
 from endpoints.clients.base import ClientError
 from endpoints.clients.image_references import ImageReference
 from endpoints.models import Endpoint
@@ -41,6 +43,7 @@ from executions.runners.base import (
 from executions.scopes import masked, scope_of
 from executions.services import RESUME
 from executions.states import TERMINAL, Status
+from pipelines.scope import RecordedScope
 
 LONGEST_PAUSE = timedelta(seconds=30)
 MOST_AT_ONCE = 5
@@ -83,17 +86,19 @@ def work_task(claim: Claim) -> None:
     if task.status not in AT_WORK:
         with finishing(claim, wake_at=None):
             return
-    result = _step(task)
+    sight = _Sight(task)
+    result = _step(task, sight)
     for _again in range(MOST_AT_ONCE):
         if not (isinstance(result, Wait) and result.until <= now() and _kept(claim, task, result)):
             break
-        result = _step(task)
+        result = _step(task, sight)
     again = result.until if isinstance(result, Wait | Hold) else None
     if isinstance(result, Wait | Hold) and _is_nothing_new(task, result):
         with finishing(claim, wake_at=again):
             _keep_place(task, result)
         return
-    with locked(task.stage_run.execution) as run, finishing(claim, wake_at=again):
+    with locked(task.stage_run.execution) as run:
+        let_go(claim, wake_at=again)
         same = _same(run, task)
         if _asks_again(task, result):
             run.keep(same, answer="", answer_comment="", answered_by="", answered_at=None)
@@ -119,7 +124,8 @@ def _kept(claim: Claim, task: TaskRun, result: Wait) -> bool:
 def fail_task(claim: Claim, message: str) -> None:
     """End the task run because of a fault of ours."""
     task: TaskRun = claim.row
-    with locked(task.stage_run.execution) as run, finishing(claim, wake_at=None):
+    with locked(task.stage_run.execution) as run:
+        let_go(claim, wake_at=None)
         _write(run, _same(run, task), Failed(message=message))
         advance(run)
 
@@ -129,13 +135,37 @@ def _same(run: Run, task: TaskRun) -> TaskRun:
     return next(each for each in run.tasks if each.pk == task.pk)
 
 
-def _step(task: TaskRun) -> Result:
+class _Sight:
+    """What the steps under one claim see of the project: each thing as it was first looked up."""
+
+    def __init__(self, task: TaskRun) -> None:
+        self._task = task
+        self._endpoints: dict[tuple[str, str], Endpoint] = {}
+
+    @cached_property
+    def scope(self) -> RecordedScope:
+        task, execution = self._task, self._task.stage_run.execution
+        return scope_of(
+            execution, stage=task.stage_run.name, task=task.name, released=task.released
+        )
+
+    @cached_property
+    def shown(self) -> RecordedScope:
+        return masked(self.scope, self._task.stage_run.execution)
+
+    def endpoint(self, name: str, kind: str) -> Endpoint:
+        if (name, kind) not in self._endpoints:
+            self._endpoints[name, kind] = _endpoint(self._task, name, kind)
+        return self._endpoints[name, kind]
+
+
+def _step(task: TaskRun, sight: _Sight) -> Result:
     """Do one step in the outside world; no transaction is open."""
     if task.status == Status.ROLLING_BACK:
         return _roll_back(task)
     runner = runner_for(task.kind)
     try:
-        context = _context(task)
+        context = _context(task, sight)
         if task.status == Status.CANCELING:
             runner.cancel(context)
             return Ended(status=Status.CANCELED, message=_canceled(task.stage_run.execution))
@@ -264,20 +294,18 @@ def _given(**columns: object) -> dict[str, object]:
     return {name: value for name, value in columns.items() if value is not None}
 
 
-def _context(task: TaskRun) -> TaskContext:
+def _context(task: TaskRun, sight: _Sight) -> TaskContext:
     execution = task.stage_run.execution
     definition = definition_of_task(task)
-    stage, released = task.stage_run.name, task.released
-    scope = scope_of(execution, stage=stage, task=task.name, released=released)
     return TaskContext(
         execution_id=str(execution.pk),
         task_id=str(task.pk),
         input=dict(definition.input),
         endpoints=definition.endpoints,
-        scope=scope,
-        shown=masked(scope, execution),
+        scope=sight.scope,
+        shown=sight.shown,
         cursor=task.cursor,
-        find_endpoint=lambda name, kind: _endpoint(task, name, kind),
+        find_endpoint=sight.endpoint,
         find_task=lambda past, stage, name: _past_task(execution, past, stage, name),
         answer=_answer(task),
     )
@@ -291,8 +319,7 @@ def _answer(task: TaskRun) -> Answer | None:
 
 def _endpoint(task: TaskRun, name: str, kind: str) -> Endpoint:
     project = task.stage_run.execution.project_id
-    rows = Endpoint.objects.filter(project_id=project, name=name, kind=kind)
-    endpoint = rows.first()
+    endpoint = _ENDPOINT.first(project, name, kind)
     if endpoint is None:
         raise TaskFailedError(
             Words(
@@ -303,6 +330,11 @@ def _endpoint(task: TaskRun, name: str, kind: str) -> Endpoint:
     if endpoint.is_restricted:
         check_use(task, [endpoint_named(name)])
     return endpoint
+
+
+_ENDPOINT = Prepared(
+    lambda project, name, kind: Endpoint.objects.filter(project=project, name=name, kind=kind)
+)
 
 
 def _past_task(execution: Execution, past: str, stage: str, name: str) -> PastTask:

@@ -15,6 +15,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.db import Error as AnyDatabaseError
@@ -27,6 +28,7 @@ from codestream.core.backends import carrier
 from codestream.core.clock import database_now, now
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import STEP_SECONDS, TAKEOVERS
+from codestream.core.prepared import Prepared
 from codestream.core.words import Words, gettext_noop
 from codestream.core.work import (
     LEASE,
@@ -35,6 +37,7 @@ from codestream.core.work import (
     WorkKind,
     claim,
     due,
+    due_rows,
     held,
     kind_named,
     registered,
@@ -116,11 +119,10 @@ class WorkerLoop:
         free = self._threads - len(self._busy)
         if free <= 0:
             return 0
-        alive = living_workers()
         found = [
             (since, kind.name, pk)
             for kind in registered()
-            for since, pk in due(kind, alive=alive, limit=free)
+            for since, pk in _due(kind, self._threads).all()
         ]
         return sum(self.offer(kind, pk) for _since, kind, pk in sorted(found)[:free])
 
@@ -336,6 +338,12 @@ def living_workers() -> QuerySet[Worker, Any]:
         heartbeat_at__gt=database_now(plus=-DEAD_AFTER),
         heartbeat_at__lt=database_now(plus=DEAD_AFTER),
     ).values("pk")
+
+
+@lru_cache
+def _due(kind: WorkKind, most: int) -> Prepared[tuple[datetime, uuid.UUID]]:
+    """The question what of this kind is due, oldest first."""
+    return Prepared(lambda: due_rows(kind, alive=living_workers())[:most])
 
 
 def drain(*, most: int = 200) -> int:

@@ -26,8 +26,7 @@ class WebhooksConfig(AppConfig):
             model=RegistryEvent,
             step=judge_event,
             fail=fail_event,
-            # What every judgement needs; the rest is read for those that start something.
-            related=("webhook__endpoint",),
+            related=("webhook__endpoint", "webhook__project"),
             turn=in_turn,
             following=next_in_line,
         )

@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 from codestream.core.client_address import client_address
 from codestream.core.crypto import fingerprint
 from codestream.core.log_context import logging_about
+from codestream.core.prepared import Prepared
 from codestream.core.redact import redact_headers
 from webhooks.models import DockerWebhook, ListenerSecret
 from webhooks.proof import Proof, is_proven, proof_of
@@ -123,12 +124,12 @@ def _is_proven(proof: Proof, secrets: list[ListenerSecret], *, body: bytes = b""
 
 def _secrets_of(listener_id: UUID) -> list[ListenerSecret]:
     """Find the secrets of which a delivery to this webhook must carry one."""
-    return list(_secrets().filter(webhook__listener_id=listener_id))
+    return _BY_ADDRESS.all(UUID(str(listener_id)))
 
 
 def _secrets_by(token: str) -> list[ListenerSecret]:
     """Find the webhook by the keyed hash of its token: the manual's address names no webhook."""
-    return list(_secrets().filter(lookup=fingerprint(token)))
+    return _BY_TOKEN.all(fingerprint(token))
 
 
 def _secrets() -> QuerySet[ListenerSecret]:
@@ -139,6 +140,10 @@ def _secrets() -> QuerySet[ListenerSecret]:
     webhook = ("webhook__name", "webhook__project__name", "webhook__endpoint__properties")
     secrets = ListenerSecret.objects.select_related("webhook__project", "webhook__endpoint")
     return secrets.only("secret", *webhook)
+
+
+_BY_ADDRESS = Prepared(lambda listener: _secrets().filter(webhook__listener_id=listener))
+_BY_TOKEN = Prepared(lambda lookup: _secrets().filter(lookup=lookup))
 
 
 def _address(request: Request) -> str | None:

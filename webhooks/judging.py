@@ -18,15 +18,17 @@ from codestream.accounts.services import note_use
 from codestream.core.errors import CodeStreamError
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EVENTS
+from codestream.core.prepared import Prepared
 from codestream.core.words import Words, gettext_noop
 from codestream.core.work import Claim, finishing
 from codestream.projects.permissions import Action, can
 from endpoints.kinds import repository_of
 from executions.definitions import definition_of, revision_number
 from executions.models import Execution, ImagePush
-from executions.run import name_of
+from executions.run import lock_pipeline, name_of
 from executions.services import start_execution
 from pipelines.docker_parameters import inject_docker
+from pipelines.models import Pipeline
 from webhooks.digests import find_digest
 from webhooks.folding import Delivery, Known, Meaning, is_one_burst, meaning_of
 from webhooks.matching import Judgement, Step, StepName, StepOutcome, Verdict
@@ -83,8 +85,17 @@ def in_turn() -> Q:
 def next_in_line(claim: Claim) -> UUID | None:
     """The delivery of the same webhook that waits longest."""
     event: RegistryEvent = claim.row
-    line = RegistryEvent.objects.pending().filter(webhook=event.webhook_id)
-    return line.order_by("created_at", "pk").values_list("pk", flat=True).first()
+    return _LINE.first(event.webhook_id) if event.webhook_id else None
+
+
+_LINE = Prepared(
+    lambda webhook: (
+        RegistryEvent.objects.pending()
+        .filter(webhook=webhook)
+        .order_by("created_at", "pk")
+        .values_list("pk", flat=True)[:1]
+    )
+)
 
 
 def _read(event: RegistryEvent) -> ImagePushed | Judgement:
@@ -139,21 +150,24 @@ def _pinned(
 def _start(
     event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed, judgement: Judgement
 ) -> Judgement:
-    meaning, known = _meaning(event, webhook, push)
+    current = None
+    if event.source != RegistryEvent.Source.RERUN:
+        current = _CURRENT.first(webhook.pk, push.image, push.tag)
+    meaning, known = _meaning(event, webhook, push, current)
     if known is not None and meaning.is_same:
         return _folded(event, known, push, judgement, meaning.why)
     judgement = _passed(judgement, StepName.DUPLICATE, meaning.why)
     made = _own_push(event, webhook, push, known)
     words = _who_pushed(event, webhook, made)
     if made is not None and not webhook.own_pushes_allowed:
-        event.push = _push_of_a_task(webhook, push, made, known)
+        event.push = _push_of_a_task(webhook, push, made, current)
         return _then(judgement, Verdict.IGNORED, "own_push", words, step=StepName.OWN_PUSH)
     judgement = _passed(judgement, StepName.OWN_PUSH, words)
     if _is_for_the_record(event, webhook):
         return _then(
             judgement, Verdict.IGNORED, "record_only", _RECORD_ONLY, step=StepName.RECOVERY
         )
-    if _runs_in_a_loop(event, webhook, push):
+    if current is not None and _runs_in_a_loop(event, webhook, push):
         words = Words(_LOOP, {"tag": push.tag, "runs": MOST_RUNS})
         stop_webhook(webhook=webhook, because=words)
         return _then(judgement, Verdict.IGNORED, "loop", words, step=StepName.LOOP)
@@ -169,9 +183,14 @@ def _start(
     note_use(token=token)
     words = Words(gettext_noop("Runs as %(user)s."), {"user": token.owner.username})
     judgement = _passed(judgement, StepName.API_TOKEN, words)
-    return _execute(event, webhook, push, judgement, token, made)
+    return _execute(event, webhook, push, judgement, token, current=current, made=made)
 
 
+_CURRENT = Prepared(
+    lambda webhook, repository, tag: Push.objects.current().filter(
+        webhook=webhook, repository=repository, tag=tag
+    )
+)
 _ASKED_FOR = Words(gettext_noop("Asked for by a person."))
 _NOT_OWN = Words(gettext_noop("No task of the project has pushed it."))
 _OWN = gettext_noop(
@@ -215,12 +234,14 @@ def _who_pushed(event: RegistryEvent, webhook: DockerWebhook, made: ImagePush | 
 
 
 def _push_of_a_task(
-    webhook: DockerWebhook, push: ImagePushed, made: ImagePush, known: RegistryEvent | None
+    webhook: DockerWebhook, push: ImagePushed, made: ImagePush, current: Push | None
 ) -> Push:
     """What the tag stands for now, though nothing runs: later pushes are compared with it."""
-    if known is not None and known.push is not None and known.push.made_by_id == made.pk:
-        return known.push
-    return _new_push(webhook, push, made)
+    if current is not None and current.made_by_id == made.pk:
+        return current
+    pushed = _next_push(webhook, push, current, made)
+    _make_current(pushed, current)
+    return pushed
 
 
 def _is_for_the_record(event: RegistryEvent, webhook: DockerWebhook) -> bool:
@@ -229,20 +250,30 @@ def _is_for_the_record(event: RegistryEvent, webhook: DockerWebhook) -> bool:
 
 
 def _meaning(
-    event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed
+    event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed, current: Push | None
 ) -> tuple[Meaning, RegistryEvent | None]:
-    """Whether this is a push that is known already, and the delivery that first told of it."""
+    """Whether this is a push that is known already, and the delivery that first told of it.
+
+    ``current`` is the last push of the tag, if there was one.
+    """
     if event.source == RegistryEvent.Source.RERUN:
         return Meaning(is_same=False, why=_ASKED_FOR), None
-    current = Push.objects.current().filter(webhook=webhook, repository=push.image, tag=push.tag)
-    told = RegistryEvent.objects.filter(push__in=current).select_related("push")
-    told = told.only("created_at", "pushed_at", "push")
-    first = told.order_by("created_at", "pk").first()
-    if first is None or first.push is None:
+    first = _FIRST_TOLD.first(current.pk) if current is not None else None
+    if current is None or first is None:
         words = Words(gettext_noop("The first push of this tag."))
         return Meaning(is_same=False, why=words), None
+    first.push = current
     settle = timedelta(seconds=webhook.settle_seconds)
-    return meaning_of(_delivery(event, push), _known(first, first.push), settle=settle), first
+    return meaning_of(_delivery(event, push), _known(first, current), settle=settle), first
+
+
+_FIRST_TOLD = Prepared(
+    lambda push: (
+        RegistryEvent.objects.filter(push=push)
+        .only("created_at", "pushed_at")
+        .order_by("created_at", "pk")[:1]
+    )
+)
 
 
 def _known(event: RegistryEvent, push: Push) -> Known:
@@ -264,8 +295,6 @@ def _folded(
 
 
 def _runs_in_a_loop(event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed) -> bool:
-    if event.source == RegistryEvent.Source.RERUN:
-        return False
     lately = webhook.events.filter(
         verdict=Verdict.TRIGGERED, created_at__gt=event.created_at - RUNS_WITHIN
     )
@@ -278,27 +307,34 @@ def _execute(
     push: ImagePushed,
     judgement: Judgement,
     token: ApiToken,
+    *,
+    current: Push | None,
     made: ImagePush | None,
 ) -> Judgement:
-    injected = inject_docker(_declared(webhook), _parts(push, _name_of(webhook, push)))
+    pipeline = lock_pipeline(webhook.pipeline_id) or webhook.pipeline
+    injected = inject_docker(_declared(pipeline), _parts(push, _name_of(webhook, push)))
     given = {str(name): str(value) for name, value in webhook.inputs.items()}
+    if event.source == RegistryEvent.Source.RERUN:
+        pushed = event.rerun_of.push if event.rerun_of else None
+    else:
+        pushed = _next_push(webhook, push, current, made)
     try:
-        # What cannot start is no push that a later delivery could be folded into.
-        with transaction.atomic():
-            execution = start_execution(
-                pipeline=webhook.pipeline,
-                inputs={**given, **injected},
-                run_as=token.owner,
-                triggered_by=token.owner.username,
-                source=Execution.Source.PUSH,
-                start_key=_start_key(event, webhook, push, made),
-                comments=f"{push.image}:{push.tag}",
-                rerun_of=event.rerun_of.execution if event.rerun_of else None,
-            )
+        execution = start_execution(
+            pipeline=pipeline,
+            inputs={**given, **injected},
+            run_as=token.owner,
+            triggered_by=token.owner.username,
+            source=Execution.Source.PUSH,
+            start_key=_start_key(event, pushed),
+            comments=f"{push.image}:{push.tag}",
+            rerun_of=event.rerun_of.execution if event.rerun_of else None,
+        )
     except CodeStreamError as error:
-        event.push = None
+        # What cannot start is no push that a later delivery could be folded into.
         return _then(judgement, Verdict.FAILED, error.code, error.words, step=StepName.PIPELINE)
-    event.execution = execution
+    event.execution, event.push = execution, pushed
+    if pushed is not None and pushed._state.adding:
+        _make_current(pushed, current)
     number = revision_number(execution.revision_id)
     revision = Words(
         gettext_noop("%(pipeline)s, revision %(number)s"),
@@ -311,15 +347,11 @@ def _execute(
     return _ended(Verdict.TRIGGERED, "triggered", started, steps=judgement.steps)
 
 
-def _start_key(
-    event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed, made: ImagePush | None
-) -> str:
+def _start_key(event: RegistryEvent, pushed: Push | None) -> str:
     """What makes the run one of a kind: its push, or the wish of a person to run it again."""
-    if event.source == RegistryEvent.Source.RERUN:
-        event.push = event.rerun_of.push if event.rerun_of else None
+    if event.source == RegistryEvent.Source.RERUN or pushed is None:
         return f"event:{event.pk}"
-    event.push = _new_push(webhook, push, made)
-    return f"push:{event.push.pk}"
+    return f"push:{pushed.pk}"
 
 
 def _inputs_in_words(injected: dict[str, str], given: dict[str, str]) -> Words:
@@ -336,8 +368,8 @@ _SOURCES = {
 }
 
 
-def _declared(webhook: DockerWebhook) -> list[str]:
-    revision = webhook.pipeline.current_revision_id
+def _declared(pipeline: Pipeline) -> list[str]:
+    revision = pipeline.current_revision_id
     return [item.name for item in definition_of(revision).inputs] if revision else []
 
 
@@ -369,19 +401,25 @@ def _pins(push: ImagePushed, name: str) -> dict[str, str]:
     return {"digest": push.digest, "image_reference": f"{name}@{push.digest}"}
 
 
-def _new_push(webhook: DockerWebhook, push: ImagePushed, made: ImagePush | None) -> Push:
-    same_tag = Push.objects.filter(webhook=webhook, repository=push.image, tag=push.tag)
-    last = same_tag.order_by("-sequence").values_list("sequence", flat=True).first()
-    if last:
-        same_tag.filter(is_current=True).update(is_current=False)
-    return Push.objects.create(
+def _next_push(
+    webhook: DockerWebhook, push: ImagePushed, current: Push | None, made: ImagePush | None
+) -> Push:
+    """The push after the last one of its tag, not written down yet."""
+    return Push(
         webhook=webhook,
         repository=push.image,
         tag=push.tag,
         digest=push.digest,
-        sequence=(last or 0) + 1,
+        sequence=current.sequence + 1 if current is not None else 1,
         made_by=made,
     )
+
+
+def _make_current(pushed: Push, before: Push | None) -> None:
+    """Write a new push down as the last one of its tag."""
+    if before is not None:
+        Push.objects.filter(pk=before.pk).update(is_current=False)
+    pushed.save(force_insert=True)
 
 
 def _keep_push(event: RegistryEvent, push: ImagePushed) -> None:

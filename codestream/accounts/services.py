@@ -16,6 +16,7 @@ from codestream.accounts.models import ApiToken, Language, User
 from codestream.accounts.throttle import REST, PasswordThrottle, Purpose, TokenThrottle
 from codestream.core.clock import now
 from codestream.core.errors import Refused
+from codestream.core.prepared import Prepared
 
 TOKEN_MONTHS = 6
 LAST_USED_STEP = timedelta(minutes=1)
@@ -101,7 +102,13 @@ def issue_token(*, owner: User, name: str) -> tuple[ApiToken, str]:
 
 def find_token(text: str) -> ApiToken | None:
     """Return the live token with this text."""
-    return ApiToken.objects.live().select_related("owner").filter(digest=digest_of(text)).first()
+    token = _BY_DIGEST.first(digest_of(text))
+    return token if token is not None and token.is_live else None
+
+
+_BY_DIGEST = Prepared(
+    lambda digest: ApiToken.objects.select_related("owner").filter(digest=digest).order_by()
+)
 
 
 def note_use(*, token: ApiToken) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import sqlite3
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import DateTimeField, Value
+from django.db.models import DateTimeField, Expression
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -24,7 +25,7 @@ def database_now(*, plus: timedelta = timedelta()) -> Any:
     """
     if connection.vendor == "postgresql":
         return Now() + plus if plus else Now()
-    return Value(now() + plus, output_field=DateTimeField())
+    return _Present(plus)
 
 
 def by_database_clock(moment: datetime) -> Any:
@@ -32,3 +33,23 @@ def by_database_clock(moment: datetime) -> Any:
     if connection.vendor == "postgresql":
         return Now() + (moment - now())
     return moment
+
+
+class _Present(Expression):
+    """The time when the statement is run, as it is on a server; SQLite gets it as a value."""
+
+    output_field = DateTimeField()
+
+    def __init__(self, plus: timedelta) -> None:
+        super().__init__()
+        self.plus = plus
+
+    def as_sql(self, _compiler: Any, _connection: Any) -> Any:
+        return "%s", [self]
+
+    def as_text(self) -> str:
+        """Write it as Django writes times to SQLite."""
+        return str((now() + self.plus).astimezone(UTC).replace(tzinfo=None))
+
+
+sqlite3.register_adapter(_Present, _Present.as_text)

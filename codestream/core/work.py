@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.db import models, transaction
@@ -20,6 +21,7 @@ from django.db.models import F, Q
 from codestream.core import hints
 from codestream.core.clock import by_database_clock, database_now
 from codestream.core.errors import CodeStreamError
+from codestream.core.prepared import Prepared
 
 LEASE = timedelta(seconds=30)
 """How long a claim lasts unless it is renewed; longer than any single I/O time-out of a step."""
@@ -146,9 +148,13 @@ def due(kind: WorkKind, *, alive: models.QuerySet[Any], limit: int) -> list[tupl
     """Return ``(wake_at, key)`` of rows that want attention and that no living worker holds,
     oldest first. ``alive`` asks for the keys of the workers that live.
     """
+    return list(due_rows(kind, alive=alive)[:limit])
+
+
+def due_rows(kind: WorkKind, *, alive: models.QuerySet[Any]) -> models.QuerySet[Any, Any]:
+    """Ask for the same without a limit."""
     rows = kind.model._default_manager.filter(claimable(alive), kind.turn())
-    found = rows.order_by("wake_at").values_list("wake_at", "pk")[:limit]
-    return [(since, pk) for since, pk in found if since is not None]
+    return rows.order_by("wake_at").values_list("wake_at", "pk")
 
 
 def claim(
@@ -159,7 +165,7 @@ def claim(
     Compare and set: the epoch that was looked at is the one that is replaced, and its worker, if
     it had one, holds it still; one thought dead may have written its result meanwhile.
     """
-    row = kind.rows().filter(kind.turn(), pk=pk).annotate(moment=database_now()).first()
+    row = _standing(kind).first(pk)
     if row is None or not _may_be_claimed(row, alive):
         return None
     seen = kind.model._default_manager.filter(pk=pk, epoch=row.epoch, lease_owner=row.lease_owner)
@@ -180,6 +186,14 @@ def claim(
         attempts=row.attempts + 1,
         row=row,
         takeover=row.lease_owner is not None,
+    )
+
+
+@lru_cache
+def _standing(kind: WorkKind) -> Prepared[Any]:
+    """The question how a row stands, if it is its turn, and what time it is."""
+    return Prepared(
+        lambda pk: kind.rows().filter(kind.turn(), pk=pk).annotate(moment=database_now())
     )
 
 
@@ -207,20 +221,28 @@ def release(claim: Claim, *, wake_at: datetime | None = None) -> None:
 def finishing(claim: Claim, *, wake_at: datetime | None) -> Iterator[None]:
     """Open the transaction in which the result of a step is written, under the claim's epoch.
 
-    Lets the row go first: it sleeps until ``wake_at`` (for ever when None), or is due at once
-    when somebody woke it while the step was under way. Raises LeaseLostError, and so writes
-    nothing at all, when the row was claimed by another worker meanwhile.
+    Lets the row go first. Raises LeaseLostError, and so writes nothing at all, when the row was
+    claimed by another worker meanwhile.
     """
     with transaction.atomic():
-        rows = claim.model._default_manager.filter(pk=claim.pk, epoch=claim.epoch)
-        released = {"lease_until": None, "leased_at": None, "lease_owner": None}
-        again = by_database_clock(wake_at) if wake_at else None
-        quiet = rows.filter(wake_seq=claim.wake_seq).update(wake_at=again, **released)
-        if not quiet:
-            if not rows.update(wake_at=database_now(), **released):
-                raise LeaseLostError("Another worker has taken this over.")
-            announce(claim.model, claim.pk)
+        let_go(claim, wake_at=wake_at)
         yield
+
+
+def let_go(claim: Claim, *, wake_at: datetime | None) -> None:
+    """Give the row back, in the transaction in which the result is written, before it is.
+
+    It sleeps until ``wake_at`` (for ever when None), or is due at once when somebody woke it while
+    the step was under way. Raises LeaseLostError, which has to end the transaction.
+    """
+    rows = claim.model._default_manager.filter(pk=claim.pk, epoch=claim.epoch)
+    released = {"lease_until": None, "leased_at": None, "lease_owner": None}
+    again = by_database_clock(wake_at) if wake_at else None
+    quiet = rows.filter(wake_seq=claim.wake_seq).update(wake_at=again, **released)
+    if not quiet:
+        if not rows.update(wake_at=database_now(), **released):
+            raise LeaseLostError("Another worker has taken this over.")
+        announce(claim.model, claim.pk)
 
 
 def claimable(alive: models.QuerySet[Any]) -> Q:

@@ -91,6 +91,8 @@ def parallel_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
     memory, options = connection.connection, settings["OPTIONS"]
     with closing(sqlite3.connect(file)) as copy:
         memory.backup(copy)
+        # Threads that all want to be the first to change it would be in each other's way.
+        copy.execute("PRAGMA journal_mode=WAL")
     # Nothing here has to outlive a power cut.
     quick = {"timeout": 60, "init_command": f"{options['init_command']} PRAGMA synchronous=OFF;"}
     with patch.dict(settings, NAME=str(file), OPTIONS=options | quick):

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from codestream.core import clock as clocks
+from codestream.core import prepared
 from codestream.core.clock import now
 from codestream.core.work import Claim, LeaseLostError, claim, due, kind_named, wake
 from executions.models import Execution, ExecutionEvent, TaskRun, Worker
@@ -41,12 +42,20 @@ class Clock:
         return Now() + self.ahead
 
 
+class Forgetful(dict[Any, Any]):
+    """Keeps nothing: what is ahead of the server's clock is composed into the questions."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     if connection.vendor == "sqlite":
         monkeypatch.setattr(timezone, "now", made.now)
     monkeypatch.setattr(clocks, "Now", made.database_now)
+    monkeypatch.setattr(prepared, "kept", Forgetful())
     return made
 
 
