@@ -15,7 +15,7 @@ from django.db.models import F
 
 from codestream.core.clock import database_now, now
 from codestream.core.models import words_in
-from codestream.core.prepared import Prepared
+from codestream.core.prepared import Prepared, insert
 from codestream.core.work import announce
 from executions.definitions import definition_of
 from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
@@ -136,7 +136,7 @@ class Run:
         """Write an execution that is new, as it stands by now, and its story."""
         for task in self._woken:
             task.wake_at, task.wake_seq = database_now(), 1
-        self.execution.save(force_insert=True)
+        insert(self.execution)
         StageRun.objects.bulk_create(self.stages)
         TaskRun.objects.bulk_create(self.tasks)
         ExecutionEvent.objects.bulk_create(self._story)

@@ -18,7 +18,7 @@ from codestream.accounts.services import note_use
 from codestream.core.errors import CodeStreamError
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EVENTS
-from codestream.core.prepared import Prepared
+from codestream.core.prepared import Prepared, insert
 from codestream.core.words import Words, gettext_noop
 from codestream.core.work import Claim, finishing
 from codestream.projects.permissions import Action, can
@@ -77,9 +77,10 @@ def in_turn() -> Q:
     start their executions in the order in which they came.
     """
     line = RegistryEvent.objects.pending().filter(webhook=OuterRef("webhook"))
-    earlier = Q(created_at__lt=OuterRef("created_at"))
-    same_moment = Q(created_at=OuterRef("created_at"), pk__lt=OuterRef("pk"))
-    return ~Q(Exists(line.filter(earlier | same_moment)))
+    # The first condition alone is a range of the index, in which there is one row or a few.
+    line = line.filter(created_at__lte=OuterRef("created_at"))
+    earlier = Q(created_at__lt=OuterRef("created_at")) | Q(pk__lt=OuterRef("pk"))
+    return ~Q(Exists(line.filter(earlier)))
 
 
 def next_in_line(claim: Claim) -> UUID | None:
@@ -419,7 +420,7 @@ def _make_current(pushed: Push, before: Push | None) -> None:
     """Write a new push down as the last one of its tag."""
     if before is not None:
         Push.objects.filter(pk=before.pk).update(is_current=False)
-    pushed.save(force_insert=True)
+    insert(pushed)
 
 
 def _keep_push(event: RegistryEvent, push: ImagePushed) -> None:

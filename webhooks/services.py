@@ -16,6 +16,7 @@ from codestream.accounts.services import find_token
 from codestream.core.clock import database_now, now
 from codestream.core.errors import Refused
 from codestream.core.metrics import EVENTS
+from codestream.core.prepared import insert
 from codestream.core.versions import require_unchanged
 from codestream.core.words import Words
 from codestream.core.work import announce
@@ -134,7 +135,7 @@ def receive_events(
     for part, event in enumerate(events):
         event.part, event.wake_at = part, database_now()
     if parts == 1:
-        events[0].save(force_insert=True)
+        insert(events[0])
     else:
         RegistryEvent.objects.bulk_create(events)
     for event in events:

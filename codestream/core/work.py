@@ -193,7 +193,7 @@ def claim(
 def _standing(kind: WorkKind) -> Prepared[Any]:
     """The question how a row stands, if it is its turn, and what time it is."""
     return Prepared(
-        lambda pk: kind.rows().filter(kind.turn(), pk=pk).annotate(moment=database_now())
+        lambda pk: kind.rows().order_by().filter(kind.turn(), pk=pk).annotate(moment=database_now())
     )
 
 
