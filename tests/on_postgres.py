@@ -21,6 +21,7 @@ DRIVEN = (
     "ending_projects",
     "engine",
     "generate_token",
+    "hints",
     "judging",
     "one_run",
     "prepared",

@@ -7,13 +7,13 @@ workers call the task ``hints.attend`` (Celery, say) needs nothing but ``enqueue
 from __future__ import annotations
 
 import threading
+import uuid
 from typing import Any, Protocol, cast
 
 from django.utils import timezone
 from django_tasks import TaskResult, TaskResultStatus, default_task_backend
 from django_tasks.backends.base import BaseTaskBackend
 from django_tasks.base import Task
-from django_tasks.utils import get_random_id
 
 
 class Waiting(Protocol):
@@ -53,7 +53,7 @@ def carrier() -> Carrier:
 def _sent(alias: str, task: Task[Any, Any], args: Any) -> TaskResult[Any]:
     return TaskResult(
         task=task,
-        id=get_random_id(),
+        id=uuid.uuid4().hex,
         status=TaskResultStatus.READY,
         enqueued_at=timezone.now(),
         started_at=None,

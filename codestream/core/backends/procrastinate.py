@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from django.db import DatabaseError, connection, transaction
@@ -26,6 +28,10 @@ from codestream.core.backends import Carrier, Waiting
 QUEUE = "hints"
 POLL_SECONDS = 5.0
 AGAIN_SECONDS = 1.0
+GATHER_SECONDS = 0.005
+"""The first hint after a rest goes at once; what comes right behind it waits for so long."""
+MOST_AT_ONCE = 500
+Hint = dict[str, Any]
 logger = logging.getLogger(__name__)
 # Jobs are deferred over Django's own connection, in the threads of workers too; workers fetch
 # them with an App of their own, so that neither uses the other's connector.
@@ -40,23 +46,57 @@ def call(path: str, args: list[str]) -> None:
 
 
 class ProcrastinateBackend(Carrier):
-    """Sends hints as Procrastinate's jobs."""
+    """Sends hints as Procrastinate's jobs, from a thread of its own: whoever gives one does not
+    wait for it, and those that come together are one transaction.
+    """
+
+    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        super().__init__(alias, params)
+        self._hints: SimpleQueue[Hint] = SimpleQueue()
+        self._starting = threading.Lock()
+        self._sender: threading.Thread | None = None
 
     def send(self, task: Task[Any, Any], args: Any) -> None:
-        """Defer a job. It need not survive a power cut, so nobody waits for the disk."""
-        try:
-            with transaction.atomic():
-                with connection.cursor() as cursor:
-                    cursor.execute("SET LOCAL synchronous_commit TO OFF")
-                call.defer(path=task.module_path, args=list(args))
-        except (ProcrastinateException, DatabaseError) as error:
-            logger.warning("A hint was lost (%s); a sweep will find the row.", error)
+        """Have a job deferred in a moment."""
+        self._hints.put({"path": task.module_path, "args": list(args)})
+        with self._starting:
+            # A process that was forked has none, though the object is there.
+            if self._sender is None or not self._sender.is_alive():
+                self._sender = threading.Thread(target=self._send_on, name="sender", daemon=True)
+                self._sender.start()
+
+    def _send_on(self) -> None:
+        while True:
+            defer(gathered(self._hints))
+            time.sleep(GATHER_SECONDS)
 
     def listen(self, stopping: threading.Event, *, threads: int) -> Waiting:
         """Fetch jobs in a thread of their own, for as long as this worker runs."""
         run = partial(_fetch_on, stopping, threads)
         threading.Thread(target=run, name="hints", daemon=True).start()
         return super().listen(stopping, threads=threads)
+
+
+def gathered(hints: SimpleQueue[Hint]) -> list[Hint]:
+    """Wait for a hint; return it with all that are there by now."""
+    found = [hints.get()]
+    with suppress(Empty):
+        while len(found) < MOST_AT_ONCE:
+            found.append(hints.get_nowait())
+    return found
+
+
+def defer(hints: list[Hint]) -> None:
+    """Defer a job for each. They need not survive a power cut, so nothing waits for the disk."""
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL synchronous_commit TO OFF")
+            call.batch_defer(*hints)
+    except (ProcrastinateException, DatabaseError) as error:
+        logger.warning("%s hints were lost (%s); a sweep will find the rows.", len(hints), error)
+    finally:
+        connection.close()
 
 
 def _fetch_on(stopping: threading.Event, threads: int) -> None:
