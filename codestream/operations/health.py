@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db import Error as AnyDatabaseError
@@ -23,6 +25,8 @@ OPEN_FILES = Path("/proc/self/fd")
 _seen: set[str] = set()
 """Holds MIGRATED once every migration has been seen applied."""
 MIGRATED = "migrated"
+_askers = threading.BoundedSemaphore(4)
+"""So many threads at most wait for a silent server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,40 @@ class Readiness:
 
 
 def readiness() -> Readiness:
-    """Ask the database, the migrations and the keys; without a database nothing else is asked."""
+    """Ask the database, the migrations and the keys; without a database nothing else is asked.
+
+    Answers in time: a server may take a question and never answer it.
+    """
+    return _look() if connection.vendor == "sqlite" else in_time(_look)
+
+
+def in_time(look: Callable[[], Readiness]) -> Readiness:
+    """Look from another thread, which is left behind when that takes too long."""
+    silent = Readiness(
+        problems={"database": f"it does not answer within {SLOW_SECONDS:.0f} s"}, workers=None
+    )
+    deadline = time.monotonic() + SLOW_SECONDS
+    found: SimpleQueue[Readiness] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found.put(look())
+        except AnyDatabaseError:
+            found.put(silent)
+        finally:
+            connection.close()
+            _askers.release()
+
+    if not _askers.acquire(timeout=SLOW_SECONDS):
+        return silent
+    threading.Thread(target=ask, name="readiness", daemon=True).start()
+    try:
+        return found.get(timeout=max(0.0, deadline - time.monotonic()))
+    except Empty:
+        return silent
+
+
+def _look() -> Readiness:
     if problem := _ask(_database_problem):
         return Readiness(problems={"database": problem}, workers=None)
     found = {"migrations": _ask(_migrations_problem), "keys": _ask(_keys_problem)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -69,6 +70,25 @@ def test_a_database_file_that_was_moved_away_is_no_place_for_pushes(tmp_path: Pa
 
     assert in_place == {}
     assert "moved" in moved["database"]
+
+
+def test_a_server_that_takes_the_question_and_is_silent_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health, "SLOW_SECONDS", 0.01)
+    answering = threading.Event()
+    fine = health.Readiness(problems={}, workers=1)
+
+    def look() -> health.Readiness:
+        answering.wait(30)
+        return fine
+
+    silent = [health.in_time(look) for _ in range(9)]
+    answering.set()
+    monkeypatch.setattr(health, "SLOW_SECONDS", 30)
+
+    assert all("does not answer" in each.problems["database"] for each in silent)
+    assert health.in_time(look) == fine
 
 
 def test_a_process_that_lives_asks_no_database(
