@@ -30,6 +30,7 @@ from pipelines.definition import DefinitionError
 from pipelines.models import Pipeline
 
 DEFAULT_TIMEOUT = timedelta(minutes=5)
+LONGEST_MINUTES = 366 * 24 * 60
 _COMPLETED = Words(gettext_noop("Execution Completed."))
 _NOT_MET = Words(gettext_noop("The condition is not met."))
 _CANCELED = gettext_noop("Execution canceled by %(user)s.")
@@ -231,7 +232,8 @@ def _close(execution: Execution) -> None:
         waiting = TaskRun.objects.filter(
             stage_run__execution=execution.parent_id, status=Status.ROLLING_BACK
         )
-        for pk in waiting.values_list("pk", flat=True):
+        # In a fixed order: two transactions that each hold one of two rows would wait for ever.
+        for pk in waiting.order_by("pk").values_list("pk", flat=True):
             wake(TaskRun, pk)
 
 
@@ -246,7 +248,11 @@ def _task(run: Run, key: str) -> TaskRun:
 
 
 def timeout_of(task: TaskRun) -> timedelta:
-    """How long the task may take, as its definition says in minutes."""
-    minutes = definition_of_task(task).input.get("timeout")
-    text = str(minutes).strip() if minutes is not None else ""
-    return timedelta(minutes=int(text)) if text.isdecimal() and int(text) else DEFAULT_TIMEOUT
+    """How long the task may take, as its definition says in minutes; absurd ones are cut short."""
+    text = str(definition_of_task(task).input.get("timeout", "")).strip()
+    digits = text.lstrip("0") if text.isascii() and text.isdecimal() else ""
+    if not digits:
+        return DEFAULT_TIMEOUT
+    is_absurd = len(digits) > len(str(LONGEST_MINUTES))
+    minutes = LONGEST_MINUTES if is_absurd else int(digits)
+    return timedelta(minutes=min(minutes, LONGEST_MINUTES))

@@ -1,12 +1,17 @@
-"""Steps that fail in a way that may pass: tried again, later and later; a look is no attempt."""
+"""Steps that fail in a way that may pass: tried again, later and later; a look is no attempt.
+And how long a task has for all of it.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 import pytest
+import yaml
 
 from codestream.core.clock import now
+from executions.engine import timeout_of
+from tests.factories import PipelineFactory
 from tests.integration.puppets import (
     Busy,
     Puppets,
@@ -41,3 +46,18 @@ def test_a_look_at_what_is_not_finished_is_no_attempt(puppets: Puppets) -> None:
         puppets.tell(execution, "a", working())
 
     assert task_of(execution, "a").attempt == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "minutes"), [("7", 7), ("0", 5), ("soon", 5), ("9" * 40, 366 * 24 * 60)]
+)
+def test_a_task_has_its_time_and_an_absurd_one_is_cut_short(
+    puppets: Puppets, written: str, minutes: int
+) -> None:
+    puppets.acts["a"] = working()
+    task = {"type": "PUPPET", "input": {"name": "a", "timeout": written}}
+    stages = {"Main": {"taskOrder": ["a"], "tasks": {"a": task}}}
+    source = {"name": "timed", "stageOrder": ["Main"], "stages": stages}
+    execution = start(PipelineFactory.create(name="timed", source=yaml.safe_dump(source)))
+
+    assert timeout_of(task_of(execution, "a")) == timedelta(minutes=minutes)
