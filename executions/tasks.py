@@ -249,11 +249,14 @@ def _wake_rollbacks(run: Run, task: TaskRun) -> None:
 
 
 def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
-    wanted, before = _state_of(result), Status(task.status)
+    wanted, before = _state_after(task, result), Status(task.status)
     is_news = result.message != task.message
     columns = _given(input=result.input, output=result.output or None)
     columns |= {"cursor": result.cursor, "attempt": task.attempt + isinstance(result, TryAgain)}
-    columns["held_for"] = list(result.held_for) if isinstance(result, Hold) else []
+    if isinstance(result, Hold):
+        columns["held_for"] = list(result.held_for)
+    elif wanted is not Status.WAITING:
+        columns["held_for"] = []
     if wanted is not before and before in MOVING:
         if before is Status.WAITING:  # what a person took to answer is not the task's time
             columns["deadline_at"] = now() + timeout_of(task)
@@ -266,7 +269,7 @@ def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
 
 def _is_nothing_new(task: TaskRun, result: Wait | Hold) -> bool:
     """Whether nobody would see a difference: then the row alone is written, under no other lock."""
-    stays = task.status == _state_of(result) or task.status not in MOVING
+    stays = task.status == _state_after(task, result) or task.status not in MOVING
     quiet = result.message == task.message and result.input is None
     tells = bool(_pushes_of(result)) or result.output not in ({}, task.output)
     return stays and quiet and not tells and not _asks_again(task, result)
@@ -286,8 +289,11 @@ def _keep_place(task: TaskRun, result: Wait | Hold) -> None:
     TaskRun.objects.filter(pk=task.pk).update(cursor=result.cursor, attempt=attempt)
 
 
-def _state_of(result: Wait | Hold) -> Status:
-    return Status.WAITING if isinstance(result, Hold) else Status.RUNNING
+def _state_after(task: TaskRun, result: Wait | Hold) -> Status:
+    """WAITING for a person, also while an outside system is away before there is an answer."""
+    asks = task.status == Status.WAITING and task.answered_at is None
+    is_waiting = isinstance(result, Hold) or (asks and isinstance(result, TryAgain))
+    return Status.WAITING if is_waiting else Status.RUNNING
 
 
 def _given(**columns: object) -> dict[str, object]:

@@ -89,6 +89,29 @@ def test_a_task_asks_and_goes_on_with_the_answer(
     assert (request.actor, request.message) == ("bob", "approve: looks good")
 
 
+def test_a_task_that_asks_goes_on_waiting_while_an_outside_system_is_away(
+    puppets: Puppets, asked: Execution, bob: User
+) -> None:
+    puppets.tell(asked, "a", Busy("the system is away"))
+    assert statuses(asked) == {"": "WAITING", "a": "WAITING", "b": "NOT_STARTED"}
+
+    puppets.tell(asked, "a", repeat)
+    answer_task(task=task_of(asked, "a"), answer="approve", by=bob)
+    drain()
+
+    assert statuses(asked) == {"": "COMPLETED", "a": "COMPLETED", "b": "COMPLETED"}
+
+
+def test_a_task_that_has_its_answer_runs_while_an_outside_system_is_away(
+    puppets: Puppets, asked: Execution, bob: User
+) -> None:
+    puppets.acts["a"] = Busy("the system is away")
+    answer_task(task=task_of(asked, "a"), answer="approve", by=bob)
+    drain()
+
+    assert statuses(asked)["a"] == "RUNNING"
+
+
 def test_a_task_that_asks_is_not_looked_at_until_there_is_an_answer(
     puppets: Puppets, asked: Execution
 ) -> None:
