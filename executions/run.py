@@ -15,7 +15,8 @@ from django.db.models import F
 
 from codestream.core.clock import database_now, now
 from codestream.core.models import words_in
-from codestream.core.prepared import Prepared, insert
+from codestream.core.prepared import Prepared
+from codestream.core.rows import insert, update
 from codestream.core.work import announce
 from executions.definitions import definition_of
 from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
@@ -125,11 +126,10 @@ class Run:
             version = {"version": F("version") + 1}
             self._changes.setdefault(self.execution, {}).update(version)
         for row, columns in self._changes.items():
-            rows = type(row)._default_manager.filter(pk=row.pk, status=self._before[row.pk])
-            if not rows.update(**columns):
+            if not update(type(row), {"id": row.pk, "status": self._before[row.pk]}, **columns):
                 raise ConcurrentChangeError(f"{row!r} was changed by somebody without its lock.")
             self._before[row.pk] = row.status
-        ExecutionEvent.objects.bulk_create(self._story)
+        insert(*self._story)
         self._forget()
 
     def create(self) -> None:
@@ -137,9 +137,9 @@ class Run:
         for task in self._woken:
             task.wake_at, task.wake_seq = database_now(), 1
         insert(self.execution)
-        StageRun.objects.bulk_create(self.stages)
-        TaskRun.objects.bulk_create(self.tasks)
-        ExecutionEvent.objects.bulk_create(self._story)
+        insert(*self.stages)
+        insert(*self.tasks)
+        insert(*self._story)
         self._forget()
 
     def _forget(self) -> None:

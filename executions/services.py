@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from codestream.accounts.models import User
 from codestream.core.clock import now
 from codestream.core.errors import Refused
+from codestream.core.rows import update
 from codestream.core.words import Words, gettext_noop
 from executions.definitions import definition_of
 from executions.engine import admit, advance, begin, has_a_free_place, is_awaited
@@ -213,7 +214,7 @@ def _create(execution: Execution, definition: PipelineDefinition, pipeline: Pipe
         begin(run)
     run.create()
     pipeline.next_index += 1
-    Pipeline.objects.filter(pk=pipeline.pk).update(next_index=pipeline.next_index)
+    update(Pipeline, {"id": pipeline.pk}, next_index=pipeline.next_index)
     if has_place and not is_next:
         admit(pipeline)
         execution.refresh_from_db()

@@ -12,6 +12,7 @@ from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
 from codestream.core.prepared import Prepared
+from codestream.core.rows import update
 from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import Claim, finishing, let_go
 from endpoints.clients.base import ClientError
@@ -113,8 +114,8 @@ def _kept(claim: Claim, task: TaskRun, result: Wait) -> bool:
     if result.pushes:
         return False
     columns = {"cursor": result.cursor, **_given(input=result.input, output=result.output or None)}
-    rows = TaskRun.objects.filter(pk=task.pk, epoch=claim.epoch, wake_seq=claim.wake_seq)
-    if not rows.filter(status=task.status).update(**columns):
+    mine = {"id": task.pk, "epoch": claim.epoch, "wake_seq": claim.wake_seq}
+    if not update(TaskRun, {**mine, "status": task.status}, **columns):
         return False
     for name, value in columns.items():
         setattr(task, name, value)

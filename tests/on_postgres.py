@@ -40,6 +40,7 @@ DRIVEN = (
     "mirror_drift",
     "mirror_failures",
     "restricted",
+    "rows",
     "unreadable",
     "work",
     "worker",

@@ -15,10 +15,12 @@ from django.db.models import Exists, OuterRef, Q
 
 from codestream.accounts.models import ApiToken
 from codestream.accounts.services import note_use
+from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EVENTS
-from codestream.core.prepared import Prepared, insert
+from codestream.core.prepared import Prepared
+from codestream.core.rows import insert, update
 from codestream.core.words import Words, gettext_noop
 from codestream.core.work import Claim, finishing
 from codestream.projects.permissions import Action, can
@@ -435,10 +437,18 @@ def _keep(event: RegistryEvent, judgement: Judgement) -> None:
     event.reason_code = judgement.reason_code
     event.say(judgement.message)
     event.steps = [step.as_json() for step in judgement.steps]
+    event.updated_at = now()
     # The claim's own columns were written a moment ago; the row read before must not undo them.
-    columns = "verdict reason_code message message_words steps owner namespace repository image tag"
-    more = "digest repo_status callback_url pushed_at push execution duplicate_of updated_at"
-    event.save(update_fields=f"{columns} {more}".split())
+    columns = {name: getattr(event, name) for name in _JUDGED}
+    keys = {name: getattr(event, f"{name}_id") for name in ("push", "execution", "duplicate_of")}
+    update(RegistryEvent, {"id": event.pk}, **columns, **keys)
+
+
+_JUDGED = (
+    *("verdict", "reason_code", "message", "message_words", "steps", "owner", "namespace"),
+    *("repository", "image", "tag", "digest", "repo_status", "callback_url", "pushed_at"),
+    "updated_at",
+)
 
 
 def _note_the_verdict(event: RegistryEvent) -> None:

@@ -16,7 +16,7 @@ from codestream.accounts.services import find_token
 from codestream.core.clock import database_now, now
 from codestream.core.errors import Refused
 from codestream.core.metrics import EVENTS
-from codestream.core.prepared import insert
+from codestream.core.rows import insert
 from codestream.core.versions import require_unchanged
 from codestream.core.words import Words
 from codestream.core.work import announce
@@ -134,10 +134,7 @@ def receive_events(
     events = [new_event(webhook, body, headers, remote_addr) for _ in range(parts)]
     for part, event in enumerate(events):
         event.part, event.wake_at = part, database_now()
-    if parts == 1:
-        insert(events[0])
-    else:
-        RegistryEvent.objects.bulk_create(events)
+    insert(*events)
     for event in events:
         announce(RegistryEvent, event.pk)
     return events

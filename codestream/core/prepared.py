@@ -1,4 +1,4 @@
-"""Statements of every push: Django composes each once, and the text is kept.
+"""Questions that are asked for every push: Django composes each once, and the text is kept.
 
 To compose a question costs several times what SQLite takes to answer it. Only the values change
 from one time to the next, so its shape must not depend on them: no ``None``, no lists, no limits.
@@ -9,12 +9,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from copy import copy
-from functools import lru_cache
 from inspect import signature
 from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.models import Expression, Model, QuerySet, UUIDField
+from django.db.models import Expression, QuerySet, UUIDField
 
 Row = TypeVar("Row")
 
@@ -38,42 +37,6 @@ class Prepared(Generic[Row]):
     def first(self, *values: object) -> Row | None:
         """Return the first row of the answer; the question itself says how many it reads."""
         return next(iter(self.all(*values)), None)
-
-
-def insert(row: Model) -> None:
-    """Write a new row down, as ``row.save(force_insert=True)`` does but for signals.
-
-    For the rows of every push: to compose this costs several times what the database takes.
-    """
-    fields = row._meta.local_concrete_fields
-    texts, params = [], []
-    for field in fields:
-        value = field.pre_save(row, True)
-        if hasattr(value, "as_sql"):
-            text, more = _compiled(value, type(row))
-            texts.append(text)
-            params += more
-        else:
-            texts.append("%s")
-            params.append(field.get_db_prep_save(value, connection))
-    with connection.cursor() as cursor:
-        cursor.execute(f"{_beginning(type(row))} VALUES ({', '.join(texts)})", params)
-    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
-
-
-@lru_cache
-def _beginning(model: type[Model]) -> str:
-    quoted = connection.ops.quote_name
-    fields = model._meta.local_concrete_fields
-    columns = ", ".join(quoted(str(field.column)) for field in fields)
-    return f"INSERT INTO {quoted(model._meta.db_table)} ({columns})"
-
-
-def _compiled(value: Any, model: type[Model]) -> tuple[str, list[Any]]:
-    """The text of what only the database can say, such as its present time."""
-    compiler = model._base_manager.all().query.get_compiler(connection=connection)
-    text, params = compiler.compile(value)
-    return text, list(params)
 
 
 class _Given(Expression):
@@ -100,12 +63,13 @@ class _Composed:
         self._converters = self._compiler.get_converters(columns)
 
     def ask(self, values: tuple[object, ...]) -> list[Any]:
+        database = connections[DEFAULT_DB_ALIAS]
         params = tuple(
-            _adapted(values[each.place]) if isinstance(each, _Given) else each
+            _adapted(values[each.place], database) if isinstance(each, _Given) else each
             for each in self._params
         )
         compiler: Any = copy(self._compiler)
-        compiler.connection = connections[DEFAULT_DB_ALIAS]
+        compiler.connection = database
         compiler.as_sql = lambda: (self._sql, params)
         compiler.get_converters = lambda _columns: self._converters
         return list(self._reader(_Asked(compiler)))
@@ -133,6 +97,6 @@ kept: dict[Prepared[Any], _Composed] = {}
 _KEY: UUIDField[Any, Any] = UUIDField()
 
 
-def _adapted(value: object) -> object:
+def _adapted(value: object, database: Any) -> object:
     """SQLite keeps a uuid as text."""
-    return _KEY.get_db_prep_value(value, connection) if isinstance(value, uuid.UUID) else value
+    return _KEY.get_db_prep_value(value, database) if isinstance(value, uuid.UUID) else value

@@ -22,6 +22,7 @@ from codestream.core import hints
 from codestream.core.clock import by_database_clock, database_now
 from codestream.core.errors import CodeStreamError
 from codestream.core.prepared import Prepared
+from codestream.core.rows import update
 
 LEASE = timedelta(seconds=30)
 """How long a claim lasts unless it is renewed; longer than any single I/O time-out of a step."""
@@ -168,8 +169,9 @@ def claim(
     row = _standing(kind).first(pk)
     if row is None or not _may_be_claimed(row, alive):
         return None
-    seen = kind.model._default_manager.filter(pk=pk, epoch=row.epoch, lease_owner=row.lease_owner)
-    taken = seen.update(
+    taken = update(
+        kind.model,
+        {"id": pk, "epoch": row.epoch, "lease_owner": row.lease_owner},
         lease_until=database_now(plus=LEASE),
         leased_at=database_now(),
         lease_owner=owner,
@@ -235,12 +237,12 @@ def let_go(claim: Claim, *, wake_at: datetime | None) -> None:
     It sleeps until ``wake_at`` (for ever when None), or is due at once when somebody woke it while
     the step was under way. Raises LeaseLostError, which has to end the transaction.
     """
-    rows = claim.model._default_manager.filter(pk=claim.pk, epoch=claim.epoch)
+    mine = {"id": claim.pk, "epoch": claim.epoch}
     released = {"lease_until": None, "leased_at": None, "lease_owner": None}
     again = by_database_clock(wake_at) if wake_at else None
-    quiet = rows.filter(wake_seq=claim.wake_seq).update(wake_at=again, **released)
-    if not quiet:
-        if not rows.update(wake_at=database_now(), **released):
+    quiet = {**mine, "wake_seq": claim.wake_seq}
+    if not update(claim.model, quiet, wake_at=again, **released):
+        if not update(claim.model, mine, wake_at=database_now(), **released):
             raise LeaseLostError("Another worker has taken this over.")
         announce(claim.model, claim.pk)
 

@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from codestream.core import clock
 from codestream.core.clock import database_now, now
-from codestream.core.prepared import Prepared, insert
+from codestream.core.prepared import Prepared
 from tests.factories import DockerWebhookFactory
 from webhooks.models import DockerWebhook, RegistryEvent
 
@@ -82,32 +82,3 @@ def test_the_present_is_that_of_the_asking(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(clock, "now", lambda: tomorrow + timedelta(seconds=1))
 
     assert (before, question.all()) == ([], [event])
-
-
-def test_a_row_is_written_down_as_saving_it_would() -> None:
-    webhook = DockerWebhookFactory()
-    given = {"webhook": webhook, "registry": "dockerhub", "body": b"{}", "headers": {"A": "b"}}
-    rows = [RegistryEvent(**given, remote_addr="::1", steps=[1]) for _ in range(2)]
-    for row in rows:
-        row.wake_at = database_now()
-
-    insert(rows[0])
-    rows[1].save(force_insert=True)
-
-    own = {"id": None, "created_at": None, "updated_at": None, "wake_at": None}
-    written, saved = RegistryEvent.objects.order_by("created_at").values()
-    assert {**written, **own} == {**saved, **own}
-    assert [each.pk for each in rows] == [written["id"], saved["id"]]
-    assert all(
-        (each["created_at"], each["updated_at"], each["wake_at"]) for each in (written, saved)
-    )
-
-
-def test_a_row_that_was_written_down_is_changed_by_its_next_save() -> None:
-    event = RegistryEvent(registry="dockerhub", body=b"{}")
-
-    insert(event)
-    event.tag = "1.2.3"
-    event.save()
-
-    assert RegistryEvent.objects.get().tag == "1.2.3"
