@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef
 
+from codestream.core.prepared import Prepared
 from endpoints.clients.image_references import DOCKER_HUB, canonical_name
 from endpoints.kinds import repository_of
 from executions.models import ImagePush
@@ -25,16 +26,27 @@ WITH_ITS_DIGEST = timedelta(days=1)
 """The same where the digest proves that it is the task's: registries repeat what was not taken."""
 
 
+_ANY = Prepared(
+    lambda repository, tag, registry: ImagePush.objects.filter(
+        repository=repository, tag=tag, registry=registry
+    ).values_list("pk", flat=True)[:1]
+)
+"""Most tags are pushed by no task at all."""
+
+
 def find_own_push(
     webhook: DockerWebhook, push: ImagePushed, *, moment: datetime
 ) -> ImagePush | None:
     """The push of a task that a delivery of ``moment`` tells of, the one with its digest first;
     None where nobody here made it.
     """
+    registry = DOCKER_HUB if webhook.is_in_docker_hub else repository_of(webhook.endpoint).host
+    if not _ANY.all(canonical_name(push.image), push.tag, registry):
+        return None
     found = ImagePush.objects.filter(
         repository=canonical_name(push.image),
         tag=push.tag,
-        registry=DOCKER_HUB if webhook.is_in_docker_hub else repository_of(webhook.endpoint).host,
+        registry=registry,
         execution__project=webhook.project_id,
     )
     told = Exists(Push.objects.filter(made_by=OuterRef("pk"), webhook=webhook))

@@ -70,7 +70,7 @@ def test_a_delivery(hook: str) -> None:
 def test_a_judgement_that_starts_an_execution(hook: str) -> None:
     push(hook)
 
-    assert work("event") == 22
+    assert work("event") == 23
 
 
 def test_a_judgement_of_a_tag_that_moved(hook: str) -> None:
@@ -78,7 +78,7 @@ def test_a_judgement_of_a_tag_that_moved(hook: str) -> None:
         push(hook, "latest")
     work("event")
 
-    assert work("event") == 24
+    assert work("event") == 25
 
 
 def test_a_task_until_its_execution_is_over(hook: str, cluster: InstantCluster) -> None:
