@@ -49,6 +49,15 @@ DOCKER_HUB_URL = env.str("DOCKER_HUB_URL", default="https://hub.docker.com").rst
 DOCKER_HUB_STAND_INS = env.list("DOCKER_HUB_STAND_INS", default=[])
 RECOVERY_EVERY = timedelta(minutes=env.int("RECOVERY_MINUTES", default=15))
 OUTGOING_ALLOW = env.list("OUTGOING_ALLOW", default=[])
+# Whether Kubernetes endpoints may sign in as the pod that this runs in, at its own cluster.
+POD_SERVICE_ACCOUNT = env.bool("POD_SERVICE_ACCOUNT", default=False)
+POD_ACCOUNT_FOLDER = env.str(
+    "POD_ACCOUNT_FOLDER", default="/var/run/secrets/kubernetes.io/serviceaccount"
+)
+_pod_host = env.str("KUBERNETES_SERVICE_HOST", default="")
+_pod_host = f"[{_pod_host}]" if ":" in _pod_host else _pod_host
+_pod_port = env.str("KUBERNETES_SERVICE_PORT", default="443")
+POD_API_SERVER = f"https://{_pod_host}:{_pod_port}" if _pod_host else ""
 WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 # Where a worker serves /metrics and the probes, for machines without a web process; 0 is nowhere.
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", default=0)

@@ -6,7 +6,10 @@ variable would send a stored password to another host.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from codestream.core.errors import Refused
+from codestream.core.http import Proxy
 from codestream.core.references import variable_name
 from codestream.core.words import Words, gettext_noop
 from codestream.projects.models import Variable
@@ -29,6 +32,17 @@ def credentials_of(endpoint: Endpoint) -> dict[str, str]:
         key: _value(endpoint, variables.get(name), name) if name else endpoint.credentials[key]
         for key, name in names.items()
     }
+
+
+def proxy_at(url: str, credentials: Mapping[str, str]) -> Proxy | None:
+    """The proxy of a cluster's endpoint, with what signs in there; None where it has none."""
+    if not url:
+        return None
+    return Proxy(
+        url=url,
+        username=credentials.get("proxyUsername", ""),
+        password=credentials.get("proxyPassword", ""),
+    )
 
 
 def _value(endpoint: Endpoint, variable: Variable | None, name: str) -> str:

@@ -8,14 +8,17 @@ secret: it is shown, and sent again.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
 from codestream.core.errors import CodeStreamError
+from codestream.core.http import Proxy, origin
 from codestream.core.references import variable_name
 from codestream.core.versions import VersionedForm
 from codestream.core.widgets import SecretInput, SecretTextarea
@@ -24,9 +27,12 @@ from codestream.projects.models import Project, Variable
 from codestream.projects.permissions import Action, can
 from endpoints.addresses import one_spelling, registry_of
 from endpoints.clients.kubernetes_access import one_line
+from endpoints.credentials import credentials_of, proxy_at
 from endpoints.kubeconfig import ClusterLogin
 from endpoints.models import Endpoint
 from endpoints.pasted import read_pasted
+from endpoints.pod_account import AUTH_TYPE as POD_ACCOUNT
+from endpoints.pod_account import pod_server
 from endpoints.server_types import ServerType, server_type_named
 
 COMMON = ("name", "description", "is_restricted")
@@ -50,13 +56,11 @@ class SecretField(forms.CharField):
 class EndpointForm(VersionedForm):
     """What every endpoint has. A subclass names its fields that go into the two JSON columns.
 
-    ``property_names`` and ``credential_names`` map form fields to keys of the stored JSON;
-    ``certified`` is the address whose certificate a person may look at and accept.
+    ``property_names`` and ``credential_names`` map form fields to keys of the stored JSON.
     """
 
     property_names: ClassVar[Mapping[str, str]] = {}
     credential_names: ClassVar[Mapping[str, str]] = {}
-    certified: ClassVar[str] = ""
 
     project = ProjectField()
     name = forms.CharField(label=_("Name"), max_length=100)
@@ -263,7 +267,7 @@ class DockerRegistryForm(EndpointForm):
 
 
 class KubernetesForm(EndpointForm):
-    """An API server and one of the three ways to sign in there, or the kubeconfig that says both.
+    """An API server and one of the four ways to sign in there, or the kubeconfig that says both.
 
     A pasted kubeconfig fills the fields. Its secrets are not sent back to the page: as long as it
     stays in its field, they are taken from there.
@@ -275,15 +279,17 @@ class KubernetesForm(EndpointForm):
         "authority": "certAuthorityData",
         "server_name": "tlsServerName",
         "namespace": "namespace",
+        "proxy_url": "proxyURL",
     }
     credential_names = {
+        "proxy_username": "proxyUsername",
+        "proxy_password": "proxyPassword",
         "token": "token",
         "username": "username",
         "password": "password",
         "certificate": "certData",
         "key": "certKeyData",
     }
-    certified = "cluster_url"
 
     kubeconfig = SecretField(
         label=_("Kubeconfig"),
@@ -317,12 +323,27 @@ class KubernetesForm(EndpointForm):
         max_length=63,
         help_text=_("Where Validate looks at the rights of the account. Empty: everywhere."),
     )
+    proxy_url = forms.CharField(
+        label=_("HTTP proxy"),
+        required=False,
+        max_length=500,
+        widget=forms.TextInput(attrs={"inputmode": "url"}),
+        help_text=_("As in http://proxy.example.com:3128. Empty: the cluster is called directly."),
+    )
+    proxy_username = forms.CharField(
+        label=_("Username at the proxy"),
+        required=False,
+        max_length=200,
+        help_text=_("Empty where the proxy asks for none."),
+    )
+    proxy_password = SecretField(label=_("Password at the proxy"))
     auth_type = forms.ChoiceField(
         label=_("Authentication type"),
         choices=[
             ("token", _("Token")),
             ("basicAuth", _("Basic Auth")),
             ("certificate", _("Certificate")),
+            (POD_ACCOUNT, _("Service account of the pod")),
         ],
     )
     token = SecretField(label=_("Token"), help_text=_("For the type Token. Never shown again."))
@@ -360,6 +381,12 @@ class KubernetesForm(EndpointForm):
             del self.fields["context"]
         if pasted.login is not None:
             self.notes = _notes(pasted.login)
+        self.fields["proxy_password"].widget.attrs.pop("aria-required", None)
+        if self["auth_type"].value() == POD_ACCOUNT:
+            self.fields["cluster_url"].required = False
+        elif not settings.POD_SERVICE_ACCOUNT:
+            offered = cast("forms.Select", self.fields["auth_type"].widget)
+            offered.choices = [each for each in offered.choices if each[0] != POD_ACCOUNT]
         for name in pasted.secrets:
             self.fields[name].widget.attrs["placeholder"] = _("From the kubeconfig")
         if data is None and pasted.problem:
@@ -370,6 +397,24 @@ class KubernetesForm(EndpointForm):
         url: str = self.cleaned_data["cluster_url"]
         _refuse_credentials_in(url)
         return url.rstrip("/")
+
+    def clean_proxy_url(self) -> str:
+        """An address that everybody in the project may see."""
+        url: str = self.cleaned_data["proxy_url"]
+        _refuse_credentials_in(url)
+        if url and not origin(url).startswith("http://"):
+            raise ValidationError(_("Enter an HTTP proxy as http://host:port."))
+        return origin(url)
+
+    def clean_auth_type(self) -> str:
+        """The pod's own account is open only where an administrator wants it."""
+        chosen: str = self.cleaned_data["auth_type"]
+        if chosen == POD_ACCOUNT:
+            try:
+                pod_server()
+            except CodeStreamError as error:
+                raise ValidationError(error.user_message) from error
+        return chosen
 
     def clean_authority(self) -> str:
         """Base64 or PEM, without the breaks that copying brings into Base64."""
@@ -385,17 +430,50 @@ class KubernetesForm(EndpointForm):
             "basicAuth": ("password",),
             "certificate": ("certificate", "key"),
         }
-        return needed.get(str(cleaned.get("auth_type")), ())
+        at_proxy = ("proxy_password",) if cleaned.get("proxy_username") else ()
+        return (*needed.get(str(cleaned.get("auth_type")), ()), *at_proxy)
 
     def target(self, stored: Mapping[str, Any]) -> tuple[object, ...]:
-        """Whom to trust belongs to it: an added authority could stand between."""
+        """Whom to trust belongs to it: an added authority or proxy could stand between."""
         url = str(stored.get("kubernetesURL") or "").rstrip("/")
         authority = "".join(str(stored.get("certAuthorityData") or "").split())
-        trust = (authority, stored.get("tlsServerName") or "")
-        return url, stored.get("authType"), stored.get("username") or "", *trust
+        others = ("username", "tlsServerName", "proxyURL", "proxyUsername")
+        return url, stored.get("authType"), authority, *(stored.get(key) or "" for key in others)
+
+    def proxy(self) -> Proxy | None:
+        """The proxy as it is entered so far, with its stored password where it is still that one.
+
+        Raises Refused.
+        """
+        url, username, password = (
+            str(self[name].value() or "")
+            for name in ("proxy_url", "proxy_username", "proxy_password")
+        )
+        stored = self.endpoint
+        if stored and not password and url == stored.properties.get("proxyURL"):
+            password = stored.credentials.get("proxyPassword", "")
+        entered = {"proxyUsername": username, "proxyPassword": password}
+        project = stored.project if stored else self._chosen_project()
+        draft = Endpoint(project=project)
+        draft.credentials = entered
+        return proxy_at(url, credentials_of(draft))
+
+    def _chosen_project(self) -> Project | None:
+        with suppress(ValidationError):
+            chosen: Project | None = self.fields["project"].clean(self["project"].value())
+            return chosen
+        return None
 
     def clean(self) -> dict[str, Any]:
-        """Basic Auth needs a user name as well, and nothing else does."""
+        """Basic Auth needs a user name as well, and nothing else does.
+
+        The pod's own account opens its own cluster only, which says by itself what to trust.
+        """
+        if self.cleaned_data.get("auth_type") == POD_ACCOUNT:
+            others = ("authority", "server_name", "proxy_url", "proxy_username", "proxy_password")
+            self.cleaned_data |= {"cluster_url": pod_server(), **dict.fromkeys(others, "")}
+        if self.cleaned_data.get("proxy_username") and self.cleaned_data.get("proxy_url") == "":
+            self.add_error("proxy_url", ValidationError(_("This field is required.")))
         if self.cleaned_data.get("auth_type") != "basicAuth":
             self.cleaned_data["username"] = ""
         elif not self.cleaned_data.get("username"):

@@ -14,9 +14,11 @@ from endpoints.addresses import repository_address
 from endpoints.clients.docker_registry import SECONDS, DockerRegistry
 from endpoints.clients.dockerhub import DockerHub, RepositoryAddress
 from endpoints.clients.kubernetes import ClusterAccess, Kubernetes
-from endpoints.credentials import credentials_of
+from endpoints.credentials import credentials_of, proxy_at
 from endpoints.forms import DockerRegistryForm, EndpointForm, KubernetesForm
 from endpoints.models import Endpoint, EndpointKind
+from endpoints.pod_account import AUTH_TYPE as POD_ACCOUNT
+from endpoints.pod_account import pod_access
 from endpoints.server_types import is_docker_hub, server_type_of
 
 
@@ -111,6 +113,8 @@ def kubernetes(endpoint: Endpoint) -> Kubernetes:
 def cluster_access(endpoint: Endpoint) -> ClusterAccess:
     """How to reach the cluster and sign in, whichever spelling of the keys was imported."""
     credentials, properties = credentials_of(endpoint), endpoint.properties
+    if properties.get("authType") == POD_ACCOUNT:
+        return pod_access()
     return ClusterAccess(
         url=properties.get("kubernetesURL", ""),
         token=credentials.get("token", "") or credentials.get("bearerToken", ""),
@@ -120,6 +124,7 @@ def cluster_access(endpoint: Endpoint) -> ClusterAccess:
         cert_data=credentials.get("certData", ""),
         key_data=credentials.get("certKeyData", ""),
         server_name=properties.get("tlsServerName", ""),
+        proxy=proxy_at(properties.get("proxyURL", ""), credentials),
     )
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from codestream.core.errors import CodeStreamError
+from codestream.core.http import origin
 from codestream.core.json_types import Json, JsonObject
 from pipelines.yaml_nodes import is_null, to_json
 from pipelines.yaml_source import YamlError, compose
@@ -31,7 +33,6 @@ _SOMEBODY_ELSE = gettext_lazy(
 )
 _OF_CLUSTER: Mapping[str, str | Promise] = {
     "certificate-authority": _FLATTEN,
-    "proxy-url": gettext_lazy("A proxy of its own is not supported. Remove the line."),
 }
 _OF_USER: Mapping[str, str | Promise] = {
     "exec": _PROGRAM,
@@ -73,6 +74,9 @@ class ClusterLogin:
     password: str = field(default="", repr=False)
     cert_data: str = ""
     key_data: str = field(default="", repr=False)
+    proxy_url: str = ""
+    proxy_username: str = ""
+    proxy_password: str = field(default="", repr=False)
 
     @property
     def auth_type(self) -> str:
@@ -112,6 +116,7 @@ class Kubeconfig:
             password=_text(user, "password"),
             cert_data=_text(user, "client-certificate-data"),
             key_data=_text(user, "client-key-data"),
+            **_proxy(_text(cluster, "proxy-url")),
         )
         _check(login, wanted)
         return login
@@ -150,6 +155,24 @@ def _check(login: ClusterLogin, context: str) -> None:
             )
             % {"name": context}
         )
+
+
+def _proxy(url: str) -> dict[str, str]:
+    """The proxy and what signs in there, apart from each other."""
+    if not url:
+        return {}
+    place = origin(url)
+    if not place.startswith("http://"):
+        raise KubeconfigError(
+            _("The kubeconfig uses “%(key)s”. %(instead)s")
+            % {"key": "proxy-url", "instead": _("Only an HTTP proxy is supported, as http://host.")}
+        )
+    parts = urlsplit(url)
+    return {
+        "proxy_url": place,
+        "proxy_username": unquote(parts.username or ""),
+        "proxy_password": unquote(parts.password or ""),
+    }
 
 
 def _refuse(settings: JsonObject, refused: Mapping[str, str | Promise]) -> None:

@@ -11,7 +11,7 @@ from django.http import QueryDict
 
 from endpoints.kubeconfig import ClusterLogin, ContextNeeded, KubeconfigError, parse_kubeconfig
 
-SECRETS = ("token", "password", "certificate", "key")
+SECRETS = ("token", "password", "certificate", "key", "proxy_password")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,9 @@ class Pasted:
             "authority": login.ca_data,
             "server_name": login.tls_server_name,
             "namespace": login.namespace,
+            "proxy_url": login.proxy_url,
+            "proxy_username": login.proxy_username,
+            "proxy_password": login.proxy_password,
             "auth_type": login.auth_type,
             "token": login.token,
             "username": login.username,

@@ -13,7 +13,7 @@ from codestream.accounts.models import User
 from codestream.core.certificates import CertificateFacts, read_certificate
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
-from codestream.core.http import Reach, server_certificate
+from codestream.core.http import Proxy, Reach, server_certificate
 from codestream.core.versions import require_unchanged
 from codestream.core.words import Words, gettext_noop, joined
 from endpoints.checks import check
@@ -93,12 +93,15 @@ def validate_endpoint(*, endpoint: Endpoint) -> Endpoint:
     return endpoint
 
 
-def look_at_certificate(*, url: str, server_name: str) -> CertificateFacts:
+def look_at_certificate(
+    *, url: str, server_name: str, proxy: Proxy | None = None
+) -> CertificateFacts:
     """The certificate that the server shows now, to be accepted or not by a person.
 
     Raises CodeStreamError when there is none to be seen. Nothing but the host's name is sent.
     """
-    return read_certificate(server_certificate(Reach.ENDPOINT, url, server_name=server_name))
+    shown = server_certificate(Reach.ENDPOINT, url, server_name=server_name, proxy=proxy)
+    return read_certificate(shown)
 
 
 def delete_endpoint(*, endpoint: Endpoint) -> None:

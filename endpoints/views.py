@@ -20,13 +20,14 @@ from codestream.accounts.requests import SignedInRequest
 from codestream.core.certificates import CertificateFacts
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
+from codestream.core.http import origin
 from codestream.core.pages import page, wants_fragment
 from codestream.core.templatetags.look import said
 from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action, require
 from endpoints import services
-from endpoints.forms import DockerRegistryForm, EndpointForm
+from endpoints.forms import DockerRegistryForm, EndpointForm, KubernetesForm
 from endpoints.kinds import KINDS, Kind
 from endpoints.models import CheckStatus, Endpoint, EndpointKind
 from endpoints.usage import pipelines_naming, users_of
@@ -53,6 +54,11 @@ class EndpointCard:
         """Where the outside system is."""
         properties = self.endpoint.properties
         return properties.get("repoURL") or properties.get("kubernetesURL") or ""
+
+    @property
+    def proxy(self) -> str:
+        """The proxy that stands between, empty where there is none."""
+        return origin(self.endpoint.properties.get("proxyURL", ""))
 
 
 @login_required
@@ -179,20 +185,21 @@ def _filling_page(request: SignedInRequest, kind: Kind, endpoint: Endpoint | Non
     if accepted := entered.get("accept"):
         entered["authority"] = accepted
     form = kind.form(user=request.user, endpoint=endpoint, entered=entered)
-    if "look" not in request.POST or not form.certified:
+    if "look" not in request.POST or not isinstance(form, KubernetesForm):
         return _form_page(request, form, kind)
     return _form_page(request, form, kind, certificate=_certificate(form))
 
 
-def _certificate(form: EndpointForm) -> CertificateFacts | None:
+def _certificate(form: KubernetesForm) -> CertificateFacts | None:
     """What the server shows now; None leaves the reason on the form."""
     try:
         return services.look_at_certificate(
-            url=str(form[form.certified].value() or ""),
+            url=str(form["cluster_url"].value() or ""),
             server_name=str(form["server_name"].value() or ""),
+            proxy=form.proxy(),
         )
     except CodeStreamError as error:
-        form.object_to(form.certified, error.user_message)
+        form.object_to("cluster_url", error.user_message)
         return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -114,6 +115,15 @@ class AddressGuard:
         for text in found:
             self._check(name, ipaddress.ip_address(text), port)
         return found
+
+    def check_literal(self, host: str, port: int) -> None:
+        """Refuse an address behind a proxy; what a name means there, the proxy alone knows.
+
+        Raises AddressRefused.
+        """
+        name = host.strip("[]").lower()
+        with suppress(ValueError):
+            self._check(name, ipaddress.ip_address(name), port)
 
     def _check(self, name: str, literal: IPAddress, port: int) -> None:
         address = _embedded(literal)

@@ -8,9 +8,12 @@ from __future__ import annotations
 import socket
 import ssl
 import tempfile
+from contextlib import closing
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import certifi
 import urllib3
@@ -82,34 +85,96 @@ class _TLSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _GuardedHTTPSConnection
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """An HTTP proxy, ``http://host:port``, and the account that it asks for, if it does."""
+
+    url: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What signs in at the proxy, and is sent to nobody else."""
+        if not self.username:
+            return {}
+        return urllib3.make_headers(proxy_basic_auth=f"{self.username}:{self.password}")
+
+
 class GuardedPools(urllib3.PoolManager):
     """A pool manager whose every connection, after a redirect too, asks the guard."""
 
     def __init__(self, guard: AddressGuard, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # Callables instead of classes: each pool hands the guard on to its connections.
-        self.pool_classes_by_scheme = {
-            "http": partial(_PlainPool, guard=guard),  # type: ignore[dict-item]
-            "https": partial(_TLSPool, guard=guard),  # type: ignore[dict-item]
-        }
+        self.pool_classes_by_scheme = _pool_classes(guard)
+
+
+class ProxiedPools(urllib3.ProxyManager):
+    """The same through a proxy: every connection goes to it, and the guard is asked about it.
+
+    TLS is made with the server behind it, in a tunnel.
+    """
+
+    def __init__(self, guard: AddressGuard, proxy: Proxy, **kwargs: Any) -> None:
+        super().__init__(proxy.url, proxy_headers=proxy.headers, **kwargs)
+        self._guard = guard
+        self.pool_classes_by_scheme = _pool_classes(guard)
+
+    def connection_from_host(
+        self,
+        host: str | None,
+        port: int | None = None,
+        scheme: str | None = "http",
+        pool_kwargs: dict[str, Any] | None = None,
+    ) -> urllib3.HTTPConnectionPool:
+        """Ask about the server too, as far as its address is known here."""
+        self._guard.check_literal(host or "", port or {"https": 443}.get(scheme or "", 80))
+        return super().connection_from_host(host, port, scheme, pool_kwargs)
+
+
+def _pool_classes(guard: AddressGuard) -> Any:
+    # Callables instead of classes: each pool hands the guard on to its connections.
+    return {"http": partial(_PlainPool, guard=guard), "https": partial(_TLSPool, guard=guard)}
 
 
 def peer_certificate(
-    guard: AddressGuard, host: str, port: int, *, server_name: str, seconds: float
+    guard: AddressGuard,
+    host: str,
+    port: int,
+    *,
+    server_name: str,
+    seconds: float,
+    proxy: Proxy | None = None,
 ) -> bytes:
     """The certificate that a server shows, in DER, whoever signed it; nothing is sent to it.
 
-    Raises AddressRefused and OSError.
+    Raises AddressRefused and OSError, and urllib3's exceptions.
     """
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    address = guard.addresses(host, port)[0]
     with (
-        socket.create_connection((address, port), timeout=seconds) as connection,
+        closing(_connected(guard, host, port, seconds, proxy)) as connection,
         context.wrap_socket(connection, server_hostname=server_name or host) as secured,
     ):
         return secured.getpeercert(binary_form=True) or b""
+
+
+def _connected(
+    guard: AddressGuard, host: str, port: int, seconds: float, proxy: Proxy | None
+) -> socket.socket:
+    """A connection to the server, which may lead through the tunnel of a proxy."""
+    if proxy is None:
+        address = guard.addresses(host, port)[0]
+        return socket.create_connection((address, port), timeout=seconds)
+    guard.check_literal(host, port)
+    place = urlsplit(proxy.url)
+    tunnel = _GuardedHTTPConnection(
+        place.hostname or "", place.port or 80, guard=guard, timeout=seconds
+    )
+    tunnel.set_tunnel(host, port, headers=proxy.headers)
+    tunnel.connect()
+    return tunnel.sock
 
 
 @lru_cache(maxsize=64)

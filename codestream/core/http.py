@@ -7,6 +7,7 @@ what a failed call means for the caller is said by TransportError.
 from __future__ import annotations
 
 import json as json_codec
+import re
 import ssl
 import threading
 import time
@@ -35,12 +36,19 @@ from codestream.core.address_guard import (
     resolve_by_system,
 )
 from codestream.core.errors import CodeStreamError
-from codestream.core.guarded_pools import GuardedPools, peer_certificate, tls_context
+from codestream.core.guarded_pools import (
+    GuardedPools,
+    ProxiedPools,
+    Proxy,
+    peer_certificate,
+    tls_context,
+)
 from codestream.core.json_types import Json
 from codestream.core.words import Words, gettext_noop
 
 __all__ = [
     "AddressRefused",
+    "Proxy",
     "Reach",
     "Response",
     "Session",
@@ -48,10 +56,12 @@ __all__ = [
     "open_session",
     "origin",
     "pool_manager",
+    "refusal_of_proxy",
     "send",
     "send_within",
     "server_certificate",
     "tls_context",
+    "words_of_refusal",
 ]
 
 CONNECT_SECONDS = 5.0
@@ -60,6 +70,8 @@ ANSWER_SECONDS = 30.0
 MAX_ANSWER = 8 * 1024 * 1024
 MAX_REDIRECTS = 5
 PIECE = 64 * 1024
+# The words of the standard library, http.client.
+TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (?P<status>\d{3})")
 
 
 def _user_agent() -> str:
@@ -262,6 +274,7 @@ def pool_manager(
     key_pem: bytes | None = None,
     verify: bool = True,
     server_name: str = "",
+    proxy: Proxy | None = None,
     connect_seconds: float = CONNECT_SECONDS,
     read_seconds: float = READ_SECONDS,
     connections: int = 1,
@@ -271,19 +284,20 @@ def pool_manager(
     """Guarded connections for a library that speaks urllib3; so many to one host are kept open.
 
     The certificates are those of ``tls_context``; with ``server_name`` the server has to show one
-    for that name instead of its host's. No retries and no redirects of its own. Raises
-    ConfigurationError; its calls raise urllib3's exceptions, and AddressRefused.
+    for that name instead of its host's. A ``proxy`` stands between. No retries and no redirects of
+    its own. Raises ConfigurationError; its calls raise urllib3's exceptions, and AddressRefused.
     """
     context = tls_context(ca_pem=ca_pem, cert_pem=cert_pem, key_pem=key_pem, verify=verify)
-    return GuardedPools(
-        _guard(reach, allow, resolve),
-        maxsize=connections,
-        ssl_context=context,
-        server_hostname=server_name or None,
-        headers={"User-Agent": USER_AGENT},
-        retries=urllib3.Retry(total=False, redirect=0),
-        timeout=urllib3.Timeout(connect=connect_seconds, read=read_seconds),
-    )
+    guard = _guard(reach, allow, resolve)
+    options: dict[str, Any] = {
+        "maxsize": connections,
+        "ssl_context": context,
+        "server_hostname": server_name or None,
+        "headers": {"User-Agent": USER_AGENT},
+        "retries": urllib3.Retry(total=False, redirect=0),
+        "timeout": urllib3.Timeout(connect=connect_seconds, read=read_seconds),
+    }
+    return ProxiedPools(guard, proxy, **options) if proxy else GuardedPools(guard, **options)
 
 
 def server_certificate(
@@ -291,6 +305,7 @@ def server_certificate(
     url: str,
     *,
     server_name: str = "",
+    proxy: Proxy | None = None,
     allow: Iterable[str] | None = None,
     resolve: Resolver = resolve_by_system,
 ) -> bytes:
@@ -311,15 +326,35 @@ def server_certificate(
             parts.port,
             server_name=server_name,
             seconds=CONNECT_SECONDS,
+            proxy=proxy,
         )
     except ssl.SSLError as error:
         raise TransportError(
             Words(gettext_noop("%(place)s does not speak TLS."), {"place": place}), retryable=False
         ) from error
-    except (OSError, UnicodeError) as error:
-        raise TransportError(
-            Words(gettext_noop("%(place)s cannot be reached."), {"place": place}), retryable=True
-        ) from error
+    except (OSError, UnicodeError, urllib3.exceptions.HTTPError) as error:
+        raise TransportError(_unreached(place, proxy, error), retryable=True) from error
+
+
+def refusal_of_proxy(error: Exception) -> int:
+    """The status with which a proxy refused the tunnel, 0 where it did not."""
+    found = TUNNEL_REFUSED.search(str(error))
+    return int(found["status"]) if found else 0
+
+
+def words_of_refusal(proxy: str, status: int, place: str) -> Words:
+    """What a proxy did with the wish for a tunnel to a place."""
+    text = gettext_noop("The proxy %(proxy)s answered %(status)s when asked for %(place)s.")
+    return Words(text, {"proxy": proxy, "status": status, "place": place})
+
+
+def _unreached(place: str, proxy: Proxy | None, error: Exception) -> Words:
+    if proxy is None:
+        return Words(gettext_noop("%(place)s cannot be reached."), {"place": place})
+    if status := refusal_of_proxy(error):
+        return words_of_refusal(origin(proxy.url), status, place)
+    text = gettext_noop("%(place)s cannot be reached through the proxy %(proxy)s.")
+    return Words(text, {"place": place, "proxy": origin(proxy.url)})
 
 
 def origin(url: str) -> str:

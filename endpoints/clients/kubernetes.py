@@ -13,18 +13,35 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, ProxyError
 from urllib3.exceptions import TimeoutError as TimedOut
 
-from codestream.core.http import USER_AGENT, Reach, origin, pool_manager
+from codestream.core.http import (
+    USER_AGENT,
+    Reach,
+    origin,
+    pool_manager,
+    refusal_of_proxy,
+    words_of_refusal,
+)
 from codestream.core.json_types import Json
 from codestream.core.words import Words, gettext_noop
-from endpoints.clients.base import ClientError, Invalid, NotFound, Protocol, Unreachable
+from endpoints.clients.base import (
+    Blocked,
+    ClientError,
+    Invalid,
+    NotFound,
+    Protocol,
+    Unauthorized,
+    Unreachable,
+)
 from endpoints.clients.kubernetes_access import ClusterAccess, pem
 from endpoints.clients.kubernetes_discovery import (
     API_VERSION,
@@ -35,7 +52,12 @@ from endpoints.clients.kubernetes_discovery import (
     minor_version,
     resources_of,
 )
-from endpoints.clients.kubernetes_errors import UNKNOWN_FIELD, FieldsHeld, error_of
+from endpoints.clients.kubernetes_errors import (
+    CHECK_PROXY_LOGIN,
+    UNKNOWN_FIELD,
+    FieldsHeld,
+    error_of,
+)
 from endpoints.clients.kubernetes_objects import (
     CLUSTER_DEFAULT_NAMESPACE,
     Applied,
@@ -74,6 +96,7 @@ LOG_BYTES = 64 * 1024
 CONNECTIONS = 16
 # The minor version whose server heeds fieldValidation by default.
 FIRST_STRICT = 25
+PROXY_LOGIN = 407
 
 JSON_BODY = "application/json"
 MERGE_BODY = "application/merge-patch+json"
@@ -98,6 +121,7 @@ class Kubernetes:
         self._origin = origin(access.url)
         if not self._origin.startswith(("http://", "https://")):
             raise Invalid(gettext_noop("The cluster address must begin with https:// or http://."))
+        self._proxy = origin(access.proxy.url) if access.proxy else ""
         self._api = _api_client(access)
         self._served: dict[str, Served] = {}
         self._version: str | None = None
@@ -442,8 +466,13 @@ class Kubernetes:
             raise self._unreachable(error) from error
         return answer.response
 
-    def _unreachable(self, error: Exception) -> Unreachable:
+    def _unreachable(self, error: Exception) -> ClientError:
         """The failure in words. The library's own text is left out: it holds the whole URL."""
+        if status := refusal_of_proxy(error):
+            return _refusal(self._proxy, status, self._origin)
+        if isinstance(error, ProxyError):
+            text = gettext_noop("%(proxy)s, the proxy of the endpoint, cannot be reached.")
+            return Unreachable(Words(text, {"proxy": self._proxy}))
         if isinstance(error, ApiException):
             words = gettext_noop("%(place)s: the TLS connection or certificate is not good.")
         elif isinstance(error, NameResolutionError):
@@ -456,11 +485,25 @@ class Kubernetes:
         return Unreachable(Words(words, {"place": self._origin}))
 
 
+def _refusal(proxy: str, status: int, place: str) -> ClientError:
+    """What it means that a proxy refused the tunnel to the cluster."""
+    what = words_of_refusal(proxy, status, place)
+    if status == PROXY_LOGIN:
+        return Unauthorized(what, advice=CHECK_PROXY_LOGIN)
+    if status < 500:
+        return Blocked(what, advice=gettext_noop("Ask its operator to let this server through."))
+    return Unreachable(what)
+
+
 def _api_client(access: ClusterAccess) -> ApiClient:
     # Empty texts, not None: None would make the library look into the environment for a proxy.
     configuration = Configuration(host=access.url.rstrip("/"), proxy="", no_proxy="")
-    if access.authorization:
-        # The name of the key is the library's own: its one login is called BearerToken.
+    # The name of the key is the library's own: its one login is called BearerToken.
+    if access.token_file:
+        configuration.api_key["authorization"] = ""
+        hook: Any = partial(_read_token, access.token_file)
+        configuration.refresh_api_key_hook = hook
+    elif access.authorization:
         configuration.api_key["authorization"] = access.authorization
     client = ApiClient(configuration)
     client.user_agent = USER_AGENT
@@ -471,11 +514,23 @@ def _api_client(access: ClusterAccess) -> ApiClient:
         key_pem=pem(access.key_data),
         verify=access.verify,
         server_name=access.server_name,
+        proxy=access.proxy,
         connect_seconds=CONNECT_SECONDS,
         read_seconds=READ_SECONDS,
         connections=CONNECTIONS,
     )
     return client
+
+
+def _read_token(file: str, configuration: Configuration) -> None:
+    try:
+        token = Path(file).read_text().strip()
+    except OSError as error:
+        raise Unauthorized(
+            Words(gettext_noop("The token file %(file)s cannot be read."), {"file": file}),
+            advice=gettext_noop("A pod has one unless automountServiceAccountToken is off."),
+        ) from error
+    configuration.api_key["authorization"] = f"Bearer {token}"
 
 
 def _for(manifest: Body, ref: ObjectRef) -> dict[str, Json]:

@@ -9,6 +9,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 
+from codestream.core.http import Proxy
 from codestream.core.words import gettext_noop
 from endpoints.clients.base import Invalid
 
@@ -18,7 +19,8 @@ class ClusterAccess:
     """Where a cluster is and how to sign in: by token, by name and password, or by certificate.
 
     The three ``*_data`` are PEM, plain or in base64 as a kubeconfig holds them. ``server_name`` is
-    the name in the certificate of the server, where that is not its host's.
+    the name in the certificate of the server, where that is not its host's. The token in a
+    ``token_file`` is read anew for each call, since it is exchanged while it is in use.
     """
 
     url: str
@@ -30,6 +32,8 @@ class ClusterAccess:
     key_data: str = ""
     server_name: str = ""
     verify: bool = True
+    proxy: Proxy | None = None
+    token_file: str = ""
 
     @property
     def authorization(self) -> str:

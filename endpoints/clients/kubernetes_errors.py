@@ -37,6 +37,7 @@ FINAL_FAULTS = (
     UNKNOWN_FIELD,
     "unable to convert unstructured object",
 )
+CHECK_PROXY_LOGIN = gettext_noop("Check the proxy's user name and password.")
 CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 LONGEST_WAIT = timedelta(hours=1)
 LONGEST_MESSAGE = 2000
@@ -88,6 +89,11 @@ def error_of(
         return Unauthorized(
             gettext_noop("The cluster does not accept the credentials of the endpoint."),
             advice=gettext_noop("Check its token, certificate or user name and password."),
+        )
+    if status == 407:
+        return Unauthorized(
+            gettext_noop("The proxy of the endpoint asks for an account."),
+            advice=CHECK_PROXY_LOGIN,
         )
     if status == 403:
         return Forbidden(what) if text_at(told, "kind") == STATUS_KIND else Blocked(what)

@@ -83,7 +83,6 @@ def test_json_is_read_as_well_and_a_number_may_be_a_password() -> None:
         ("user", "as"),
         ("user", "as-groups"),
         ("cluster", "certificate-authority"),
-        ("cluster", "proxy-url"),
     ],
 )
 def test_what_would_run_read_or_pretend_is_refused_by_name(part: str, key: str) -> None:
@@ -180,3 +179,19 @@ def test_a_value_does_not_show_in_what_is_said() -> None:
 
     assert "s3cret" not in refused.value.user_message
     assert "s3cret" not in repr(parse_kubeconfig(kubeconfig(user={"token": "s3cret"})))
+
+
+def test_a_proxy_and_its_account_are_read_apart() -> None:
+    found = login(kubeconfig(cluster={"proxy-url": "http://jo:p%40ss@proxy.example:3128/"}))
+
+    assert found.proxy_url == "http://proxy.example:3128"
+    assert (found.proxy_username, found.proxy_password) == ("jo", "p@ss")
+    assert "p@ss" not in repr(found)
+
+
+@pytest.mark.parametrize("url", ["socks5://proxy:1080", "https://jo:secret@proxy", "proxy:3128"])
+def test_another_kind_of_proxy_is_refused_without_its_account(url: str) -> None:
+    with pytest.raises(KubeconfigError, match="“proxy-url”") as refused:
+        login(kubeconfig(cluster={"proxy-url": url}))
+
+    assert "secret" not in refused.value.user_message
