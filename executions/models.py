@@ -48,6 +48,7 @@ class Execution(Entity, Telling):
         USER = "USER", _("User")
         API = "API", _("API")
         ROLLBACK = "ROLLBACK", _("Rollback")
+        UNDO = "UNDO", _("Undo")
 
     # The indexes below begin with the project and the pipeline.
     project = models.ForeignKey(
@@ -75,6 +76,9 @@ class Execution(Entity, Telling):
     )
     rerun_of = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="reruns"
+    )
+    undoes = models.ForeignKey(
+        "TaskRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="undos"
     )
     start_key = models.CharField(max_length=100, null=True, unique=True)
     version = models.PositiveBigIntegerField(default=0, editable=False)

@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 
 from codestream.core.errors import Refused
 from codestream.core.words import Words, gettext_noop
-from executions.definitions import definition_of
 from executions.models import Execution, TaskRun
+from executions.run import definition_of_execution
 from executions.scopes import masked, scope_of
 from executions.services import start_execution
 from executions.states import Status
@@ -33,7 +33,7 @@ def start(task: TaskRun) -> Execution | None:
     ``start_execution`` when it cannot start.
     """
     stage, execution = task.stage_run, task.stage_run.execution
-    rollback = definition_of(execution.revision_id).rollback_of(stage.name, task.name)
+    rollback = definition_of_execution(execution).rollback_of(stage.name, task.name)
     if rollback is None:
         raise Refused(Words(gettext_noop("The definition names no rollback for this task.")))
     if not rollback.task and stage.tasks.filter(status__in=WORKING).exists():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from uuid import UUID
 
 from django.db import transaction
@@ -18,10 +19,10 @@ from codestream.core.models import words_in
 from codestream.core.prepared import Prepared
 from codestream.core.rows import insert, update
 from codestream.core.work import announce
-from executions.definitions import definition_of
+from executions.definitions import definition_of, undo_of
 from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
 from executions.states import TERMINAL, TRANSITIONS, Status
-from pipelines.definition import PipelineDefinition
+from pipelines.definition import DefinitionError, PipelineDefinition, Problem
 from pipelines.definition import Task as TaskDefinition
 from pipelines.models import Pipeline
 
@@ -55,7 +56,7 @@ class Run:
     @property
     def definition(self) -> PipelineDefinition:
         """What the execution runs."""
-        return definition_of(self.execution.revision_id)
+        return definition_of_execution(self.execution)
 
     def change(self, row: Row, status: Status, *, message: str = "", **columns: object) -> bool:
         """Move the execution, a stage or a task, with more of its columns, and tell of it.
@@ -198,9 +199,30 @@ _TASKS = Prepared(
 
 
 def definition_of_task(task: TaskRun) -> TaskDefinition:
-    """Return the task as its pinned revision defines it."""
+    """Return the task as what its execution runs defines it."""
     stage = task.stage_run
-    return definition_of(stage.execution.revision_id).task(stage.name, task.name)
+    return definition_of_execution(stage.execution).task(stage.name, task.name)
+
+
+def definition_of_execution(execution: Execution) -> PipelineDefinition:
+    """Return what an execution runs: its pinned revision, or what undoes a task.
+
+    Raises DefinitionError when it can no longer be told.
+    """
+    if execution.source != Execution.Source.UNDO:
+        return definition_of(execution.revision_id)
+    if execution.undoes_id is None:
+        message = "the execution whose task it undoes is deleted"
+        raise DefinitionError((Problem(path="", line=0, column=0, message=message),))
+    return definition_of_undo(execution.undoes_id)
+
+
+@lru_cache(maxsize=256)
+def definition_of_undo(key: UUID) -> PipelineDefinition:
+    """Return what undoes the task run with this key, which never changes."""
+    task = TaskRun.objects.select_related("stage_run__execution").get(pk=key)
+    stage = task.stage_run
+    return undo_of(definition_of_task(task), execution=stage.execution_id, stage=stage.name)
 
 
 def name_of(row: Row) -> str:

@@ -54,7 +54,6 @@ def start_execution(
             pipeline=locked_pipeline,
             pipeline_name=locked_pipeline.name,
             revision_id=revision,
-            index=locked_pipeline.next_index,
             inputs=_inputs(definition, inputs),
             run_as=run_as,
             triggered_by=triggered_by,
@@ -66,7 +65,7 @@ def start_execution(
         )
         try:
             with transaction.atomic():
-                _create(execution, definition, locked_pipeline)
+                create_execution(execution, definition, locked_pipeline)
         except IntegrityError:
             if started := _started_before(start_key):
                 return started
@@ -171,6 +170,11 @@ def rerun_execution(*, execution: Execution, by: User) -> Execution:
     """Start the pipeline again with the same inputs, at its present revision."""
     if execution.pipeline is None:
         raise Refused(_("The pipeline of this execution is deleted."))
+    if execution.source == Execution.Source.UNDO:
+        text = gettext_noop(
+            "An undo is no run of the pipeline: press Undo beside its task instead."
+        )
+        raise Refused(Words(text))
     return start_execution(
         pipeline=execution.pipeline,
         inputs=execution.inputs,
@@ -200,11 +204,15 @@ def _inputs(definition: PipelineDefinition, given: Mapping[str, str]) -> dict[st
     return values
 
 
-def _create(execution: Execution, definition: PipelineDefinition, pipeline: Pipeline) -> None:
-    """Write the execution, already running when there is a place for it and nobody before it.
+def create_execution(
+    execution: Execution, definition: PipelineDefinition, pipeline: Pipeline
+) -> None:
+    """Write an execution, already running when there is a place for it and nobody before it.
 
-    A rollback by the pipeline that failed runs in the place of its parent, which waits for it.
+    Call it with the pipeline locked, which gives it its number. A rollback by the pipeline that
+    failed runs in the place of its parent, which waits for it.
     """
+    execution.index = pipeline.next_index
     run = _run_of(execution, definition, pipeline)
     run.tell(execution, change=("", execution.status), actor=execution.triggered_by)
     has_place = has_a_free_place(pipeline)

@@ -17,4 +17,5 @@ urlpatterns = [
     path("executions/<uuid:pk>/resume/", views.resume, name="resume"),
     path("executions/<uuid:pk>/rerun/", views.rerun, name="rerun"),
     path("executions/<uuid:pk>/tasks/<uuid:task_pk>/release/", views.release, name="release"),
+    path("executions/<uuid:pk>/tasks/<uuid:task_pk>/undo/", views.undo, name="undo"),
 ]

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, prefetch_related_objects
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
@@ -25,7 +26,7 @@ from codestream.core.pages import form_status, page, wants_fragment
 from codestream.core.segments import segments_of
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action, can, require
-from executions import services
+from executions import services, undos
 from executions.definitions import definition_of
 from executions.forms import CancelForm, ExecutionFilter, StartForm
 from executions.models import Execution, StageRun, TaskRun
@@ -90,6 +91,7 @@ def detail(request: SignedInRequest, pk: UUID) -> HttpResponse:
     if wanted and task is None:
         raise Http404
     waiting = held(stages)
+    may_execute = can(request.user, Action.EXECUTE, execution.project)
     events = execution.events.order_by("-id")[:LONGEST_TIMELINE]
     context = {
         "nav": "executions",
@@ -99,13 +101,15 @@ def detail(request: SignedInRequest, pk: UUID) -> HttpResponse:
         "columns": columns(stages, task),
         "progress": progress(stages),
         "panel": TaskPanel(task=task) if task else None,
+        "undos": undos.undos_of(task) if task else [],
         "timeline": [TimelineEntry(event=event) for event in events],
         "rollbacks": execution.children.order_by("created_at"),
         "push": execution.registry_events.defer("body", "headers").order_by("created_at").first(),
         "rhythm": "" if execution.is_over else WHILE_LIVE,
         "fragment": wants_fragment(request),
         "held": waiting,
-        "may_execute": can(request.user, Action.EXECUTE, execution.project),
+        "may_execute": may_execute,
+        "may_undo": may_execute and task is not None and not undos.why_not(task),
         "may_release": bool(waiting) and can(request.user, Action.ADMINISTER, execution.project),
         "cancel_form": CancelForm(),
     }
@@ -188,6 +192,31 @@ def release(request: SignedInRequest, pk: UUID, task_pk: UUID) -> HttpResponse:
     return redirect("executions:detail", pk)
 
 
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+@vary_on_headers("HX-Request")
+def undo(request: SignedInRequest, pk: UUID, task_pk: UUID) -> HttpResponse:
+    """Say object by object what an undo of a task would put back; sent, start it."""
+    execution = _executable(request, pk)
+    rows = TaskRun.objects.select_related("stage_run__execution")
+    task = get_object_or_404(rows, pk=task_pk, stage_run__execution=execution)
+    if request.method == "POST":
+        try:
+            started = undos.undo_task(task=task, by=request.user)
+        except (Refused, DefinitionError) as refusal:
+            messages.error(request, refusal.user_message)
+            return redirect(f"{reverse('executions:detail', args=[pk])}?task={task_pk}")
+        return redirect("executions:detail", started.pk)
+    context = {
+        "nav": "executions",
+        "execution": execution,
+        "task": task,
+        "why_not": undos.why_not(task),
+        "objects": undos.put_back_by(task),
+    }
+    return page(request, "executions/undo.html", context, partial="dialog")
+
+
 def _asked(request: SignedInRequest, pk: UUID, service: Callable[..., None]) -> HttpResponse:
     """Call the service for the person, and show the execution with what came of it."""
     try:
@@ -200,7 +229,10 @@ def _asked(request: SignedInRequest, pk: UUID, service: Callable[..., None]) -> 
 def _visible(request: SignedInRequest, pk: UUID) -> Execution:
     found = Execution.objects.visible_to(request.user)
     return get_object_or_404(
-        found.select_related("project", "pipeline", "revision", "rerun_of", "parent"), pk=pk
+        found.select_related(
+            "project", "pipeline", "revision", "rerun_of", "parent", "undoes__stage_run__execution"
+        ),
+        pk=pk,
     )
 
 

@@ -41,6 +41,7 @@ DRIVEN = (
     "mirror_failures",
     "restricted",
     "rows",
+    "undos",
     "unreadable",
     "work",
     "worker",

@@ -138,12 +138,12 @@ CHORES = (
 
 
 def _deletable() -> QuerySet[Execution]:
-    """Over, and neither the parent nor the model of one that is not."""
+    """Over, and neither the parent nor the model of one that is not, nor being undone by it."""
     live = Execution.objects.live()
-    ended = Execution.objects.filter(status__in=ENDED)
-    return ended.exclude(Exists(live.filter(parent=OuterRef("pk")))).exclude(
-        Exists(live.filter(rerun_of=OuterRef("pk")))
-    )
+    rows = Execution.objects.filter(status__in=ENDED)
+    for needed in ("parent", "rerun_of", "undoes__stage_run__execution"):
+        rows = rows.exclude(Exists(live.filter(**{needed: OuterRef("pk")})))
+    return rows
 
 
 def _count(each: Outdated) -> int:

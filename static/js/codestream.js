@@ -67,6 +67,14 @@ document.addEventListener("click", (event) => {
   if (event.target.closest("[data-close-dialog]")) event.target.closest("dialog").close();
 });
 
+// A dialog that the server sends to such a place opens at once, and is gone when it is closed.
+document.addEventListener("htmx:afterSwap", ({ target }) => {
+  const dialog = target.matches("[data-dialogs]") && target.querySelector("dialog");
+  if (!dialog) return;
+  dialog.addEventListener("close", () => target.replaceChildren());
+  dialog.showModal();
+});
+
 // A form comes back from the server without its secrets; what was typed stays in the page.
 let typedSecrets = [];
 

@@ -54,6 +54,11 @@ def run(
     execution = start_execution(
         pipeline=pipeline, inputs=inputs, run_as=as_, triggered_by="ann", source=source
     )
+    return drive(execution)
+
+
+def drive(execution: Execution) -> Execution:
+    """Drive an execution to its end, as a worker would over some seconds."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         drain()

@@ -108,6 +108,8 @@ executions/<uuid:pk>/pause/                           POST 302 302 403 302 404 3
 executions/<uuid:pk>/resume/                          POST 302 302 403 302 404 302
 executions/<uuid:pk>/rerun/                           POST 302 302 403 302 404 302
 executions/<uuid:pk>/tasks/<uuid:task_pk>/release/    POST 302 403 403 403 404 302
+executions/<uuid:pk>/tasks/<uuid:task_pk>/undo/       GET  200 200 403 200 404 302
+executions/<uuid:pk>/tasks/<uuid:task_pk>/undo/       POST 302 302 403 302 404 302
 triggers/docker/activity/                             GET  200 200 200 200 200 302
 triggers/docker/activity/<uuid:pk>/                   GET  200 200 200 200 404 302
 triggers/docker/activity/<uuid:pk>/rerun/             POST 302 302 403 302 404 302
