@@ -37,6 +37,7 @@ from executions.runners.base import (
     Hold,
     Outcome,
     PastTask,
+    Stopped,
     TaskContext,
     TaskFailedError,
     Wait,
@@ -71,6 +72,7 @@ class Ended:
 
     status: Status
     message: str
+    output: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,8 +170,7 @@ def _step(task: TaskRun, sight: _Sight) -> Result:
     try:
         context = _context(task, sight)
         if task.status == Status.CANCELING:
-            runner.cancel(context)
-            return Ended(status=Status.CANCELED, message=_canceled(task.stage_run.execution))
+            return _canceled(task, runner.cancel(context) or Stopped())
         if not task.cursor:
             # Before anything is done, and all at once: who resumes it sees what they allow.
             check_use(task, named_by(task))
@@ -207,7 +208,7 @@ def _roll_back(task: TaskRun) -> Result:
 def _after_error(task: TaskRun, error: CodeStreamError) -> Result:
     message = error.words
     if task.status == Status.CANCELING:
-        return Ended(status=Status.CANCELED, message=message)
+        return _canceled(task, Stopped(message=message))
     if things := restricted_behind(task.stage_run.execution, error):
         message = RestrictedError(things).words
         return Hold(message=message, cursor=task.cursor, held_for=tuple(things))
@@ -230,8 +231,8 @@ def _write(run: Run, task: TaskRun, result: Result) -> None:
     match result:
         case Failed(message=message, output=output):
             run.change(task, failure_of(run, task), message=message, **_given(output=output))
-        case Ended(status=status, message=message):
-            run.change(task, status, message=message)
+        case Ended(status=status, message=message, output=output):
+            run.change(task, status, message=message, **_given(output=output))
         case Done(message=message, output=output):
             columns = _given(output=output or None, input=result.input)
             run.change(task, Status.COMPLETED, message=message, **columns)
@@ -312,6 +313,7 @@ def _context(task: TaskRun, sight: _Sight) -> TaskContext:
         scope=sight.scope,
         shown=sight.shown,
         cursor=task.cursor,
+        output=task.output,
         find_endpoint=sight.endpoint,
         find_task=lambda past, stage, name: _past_task(execution, past, stage, name),
         answer=_answer(task),
@@ -392,5 +394,8 @@ def _timed_out(task: TaskRun, seen: str) -> Words:
     return joined([words, last]) if seen else words
 
 
-def _canceled(execution: Execution) -> Words:
-    return Words(gettext_noop("Canceled by %(name)s."), {"name": execution.cancel_requested_by})
+def _canceled(task: TaskRun, stopped: Stopped) -> Ended:
+    by = task.stage_run.execution.cancel_requested_by
+    words = Words(gettext_noop("Canceled by %(name)s."), {"name": by})
+    message = joined([words, stopped.message]) if stopped.message else words
+    return Ended(status=Status.CANCELED, message=message, output=stopped.output)

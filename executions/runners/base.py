@@ -28,7 +28,8 @@ class TaskFailedError(CodeStreamError):
 class TaskContext:
     """All that a runner may know. ``scope`` holds secrets; ``shown`` has stars in their place.
 
-    ``cursor`` is what the last step left behind, empty on the first; ``answer`` what a person
+    ``cursor`` is what the last step left behind, empty on the first, and ``output`` what the task
+    has told so far; ``answer`` what a person
     said to a task that held.
     """
 
@@ -39,6 +40,7 @@ class TaskContext:
     scope: RecordedScope
     shown: RecordedScope
     cursor: JsonObject
+    output: JsonObject
     find_endpoint: EndpointFinder
     find_task: TaskFinder
     answer: Answer | None = None
@@ -121,6 +123,14 @@ class Hold:
 Outcome = Done | Wait | Hold
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """What a canceled task leaves behind: ``message`` says it in one sentence."""
+
+    message: str = ""
+    output: JsonObject | None = None
+
+
 class Runner(Protocol):
     """One task kind. Steps may run twice (a worker can die), so each is idempotent.
 
@@ -138,4 +148,4 @@ class Runner(Protocol):
 
     def poll(self, context: TaskContext) -> Outcome: ...
 
-    def cancel(self, context: TaskContext) -> None: ...
+    def cancel(self, context: TaskContext) -> Stopped | None: ...

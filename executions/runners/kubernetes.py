@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.kubernetes_shared import shared_client
 from endpoints.kinds import cluster_access
 from endpoints.models import EndpointKind
-from executions.runners.base import Outcome, TaskContext
+from executions.runners.base import Outcome, Stopped, TaskContext
 from executions.runners.kubernetes_actions import Action, Step
 from executions.runners.kubernetes_delete import Delete
 from executions.runners.kubernetes_get import Get
 from executions.runners.kubernetes_rollback import Rollback
 from executions.runners.kubernetes_send import Send
+from executions.runners.kubernetes_stop import left_behind
 from executions.runners.kubernetes_undo import Undo
 from pipelines.kubernetes_task import KubernetesAction, parse
 
@@ -39,8 +41,11 @@ class KubernetesRunner:
         step = _step(context)
         return ACTIONS[step.task.action].go_on(step)
 
-    def cancel(self, context: TaskContext) -> None:
-        """Nothing runs here between two steps; the output says what was sent and what was not."""
+    def cancel(self, context: TaskContext) -> Stopped:
+        """Nothing runs here between two steps: say of every object how it was left."""
+        if not context.cursor:
+            return Stopped(message=Words(gettext_noop("Nothing was changed.")))
+        return left_behind(_step(context))
 
 
 def _step(context: TaskContext) -> Step:

@@ -83,8 +83,11 @@ def _send_all(step: Step, reports: list[JsonObject]) -> Outcome:
             failure = {"ref": reports[at]["ref"], "message": message}
             words = joined([str(reports[at]["ref"]), message], by=": ")
             raise failed(reports, words, [cast(Json, failure)]) from error
+        diff = difference(before[at], live.body, step.secrets)
+        if change is Change.CONFIGURED and not diff:
+            change = Change.UNCHANGED  # but for the marks of who sent it
         told = report(live.ref, change=change.value, state=SENT, message=message)
-        reports[at] = {**told, "diff": difference(before[at], live.body, step.secrets)}
+        reports[at] = {**told, "diff": diff}
     message = _told(gettext_noop("%(number)s objects sent, waiting for the rollout"), reports)
     return next_step({**cursor, "next": len(reports)}, reports, message)
 

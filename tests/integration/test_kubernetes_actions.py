@@ -15,6 +15,7 @@ from codestream.sandbox.kubernetes import KubernetesServer
 from endpoints.clients.kubernetes import Kubernetes, ObjectRef
 from endpoints.clients.kubernetes_objects import ref_of
 from executions.models import Execution, TaskRun
+from executions.runners.kubernetes_reports import report
 from executions.services import cancel_execution, start_execution
 from executions.worker import drain
 from tests.cluster.kubeconfig import real_access
@@ -418,24 +419,134 @@ def test_what_is_worth_another_try_is_tried_again(
     assert requests(stand_in)["apply deployments"] == 2
 
 
-def test_a_cancel_in_the_middle_says_of_every_object_whether_it_was_sent(
+def canceled_in_the_middle(target: Target, *tasks: str) -> Execution:
+    """An execution that was canceled between two steps of its task."""
+    pipeline = pipeline_of(target, source_of(*tasks))
+    execution = start_execution(pipeline=pipeline, inputs={}, run_as=None, triggered_by="ann")
+    drain()
+    cancel_execution(execution=execution, by=UserFactory(username="canceling-ann"))
+    drain()
+    execution.refresh_from_db()
+    assert execution.status == "CANCELED"
+    return execution
+
+
+def states(execution: Execution) -> list[tuple[str, str, str]]:
+    return [(item["kind"], item["state"], item["change"]) for item in objects(execution)]
+
+
+def test_a_cancel_in_the_middle_says_of_every_object_whether_it_was_changed(
     stand_in: KubernetesServer, target: Target
 ) -> None:
     fail(stand_in, verb="apply", resource="deployments", status=503, times=99)
     manifests = (config_map(target.namespace), deployment(target.namespace))
+
+    execution = canceled_in_the_middle(target, task("Send", "APPLY", *manifests))
+
+    assert states(execution) == [
+        ("ConfigMap", "SENT", "CREATED"),
+        ("Deployment", "NOT_STARTED", ""),
+    ]
+    assert task_of(execution).message == (
+        "Canceled by canceling-ann. 1 of 2 objects changed and left as they are; "
+        "the others were not touched."
+    )
+    assert target.cluster.find(web_of(target)) is None
+
+
+def test_what_a_dead_worker_had_sent_before_the_cancel_is_found_in_the_cluster(
+    stand_in: KubernetesServer, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifests = (config_map(target.namespace, colour="blue"), deployment(target.namespace))
+    fail(stand_in, verb="apply", resource="deployments", status=503, times=99)
     pipeline = pipeline_of(target, source_of(task("Send", "APPLY", *manifests)))
     execution = start_execution(pipeline=pipeline, inputs={}, run_as=None, triggered_by="ann")
+    with monkeypatch.context() as dying:
+        dying.setattr("executions.runners.kubernetes_send.report", die_after(report))
+        with pytest.raises(WorkerDied):
+            drain()
+    cancel_execution(execution=execution, by=UserFactory())
+    wake_all(TaskRun.objects.all())
+    TaskRun.objects.update(lease_until=None)
     drain()
 
+    execution.refresh_from_db()
+    assert execution.status == "CANCELED"
+    assert states(execution)[0] == ("ConfigMap", "SENT", "CREATED")
+    assert objects(execution)[0]["message"] == "was sent before the cancel"
+    assert "+  colour: blue" in objects(execution)[0]["diff"]
+
+
+class WorkerDied(BaseException):
+    """Ends a step where a killed process would."""
+
+
+def die_after(made: Any) -> Any:
+    """Die as soon as the first object is sent, before that is told to anybody."""
+
+    def report(*args: Any, **told: Any) -> Any:
+        if told.get("state") == "SENT":
+            raise WorkerDied
+        return made(*args, **told)
+
+    return report
+
+
+def test_a_cancel_while_the_cluster_is_away_says_what_is_not_known(
+    stand_in: KubernetesServer, target: Target
+) -> None:
+    fail(stand_in, verb="apply", resource="deployments", status=503, times=99)
+    pipeline = pipeline_of(
+        target,
+        source_of(
+            task("Send", "APPLY", config_map(target.namespace), deployment(target.namespace))
+        ),
+    )
+    execution = start_execution(pipeline=pipeline, inputs={}, run_as=None, triggered_by="ann")
+    drain()
+    fail(stand_in, verb="get", status=503, times=99)
     cancel_execution(execution=execution, by=UserFactory())
     drain()
 
     execution.refresh_from_db()
     assert execution.status == "CANCELED"
-    assert [(item["kind"], item["state"]) for item in objects(execution)] == [
-        ("ConfigMap", "SENT"),
-        ("Deployment", "NOT_STARTED"),
+    assert "1 of 2 objects changed" in task_of(execution).message
+    assert "not known of deployment/web: the server is asked to fail" in task_of(execution).message
+    assert objects(execution)[1]["message"] == "not known whether it was changed"
+
+
+def test_a_canceled_delete_says_what_is_gone(stand_in: KubernetesServer, target: Target) -> None:
+    manifests = (config_map(target.namespace), deployment(target.namespace))
+    deploy(target, task("Send", "APPLY", *manifests))
+    fail(stand_in, verb="delete", resource="configmaps", status=503, times=99)
+
+    execution = canceled_in_the_middle(target, task("Remove", "DELETE", *manifests))
+
+    assert states(execution) == [
+        ("Deployment", "PROGRESSING", "DELETED"),
+        ("ConfigMap", "NOT_STARTED", ""),
     ]
+
+
+def test_a_task_that_is_canceled_before_its_first_step_changed_nothing(target: Target) -> None:
+    pipeline = pipeline_of(target, source_of(task("Send", "APPLY", config_map(target.namespace))))
+    execution = start_execution(pipeline=pipeline, inputs={}, run_as=None, triggered_by="ann")
+
+    cancel_execution(execution=execution, by=UserFactory())
+    drain()
+
+    assert task_of(execution).message.endswith("Nothing was changed.")
+    assert target.cluster.find(ref_of(config_map(target.namespace))) is None
+
+
+def test_an_object_that_stays_as_it_was_is_told_as_unchanged(target: Target) -> None:
+    manifest = config_map(target.namespace, colour="blue")
+    deploy(target, task("Send", "APPLY", manifest))
+
+    again = deploy(target, task("Send", "APPLY", manifest))
+
+    assert objects(again)[0]["change"] == "UNCHANGED"
+    assert task_of(again).message == "1 objects ready, 0 changed"
 
 
 def test_ten_objects_are_looked_at_in_a_few_calls(
