@@ -1,7 +1,8 @@
 """Faults on demand and a count of calls, for tests and for a person who wants to see a failure.
 
 ``POST /_control/fail {"verb": "apply", "resource": "deployments", "status": 503, "times": 2}``,
-or ``"mode": "reset"`` instead of a status; an empty verb or resource means any.
+or ``"mode": "reset"`` instead of a status; an empty verb or resource means any. A ``webhook`` is
+the name of an admission webhook that denies with the words ``denial``, or cannot be asked.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Fault:
     resource: str
     status: int
     times: int
+    webhook: str = ""
+    denial: str = ""
 
     def meets(self, verb: str, resource: str) -> bool:
         """Whether a call meets this fault."""
@@ -49,13 +52,18 @@ class Faults:
     def add(self, wish: dict[str, Any]) -> None:
         """Set a fault. Raises ApiError 400 when it names neither a status nor mode reset."""
         status, reset = wish.get("status", 0), wish.get("mode") == "reset"
-        if not reset and status not in REASONS:
+        webhook, denial = str(wish.get("webhook", "")), str(wish.get("denial", ""))
+        if webhook:
+            status = 400 if denial else 500
+        elif not reset and status not in REASONS:
             raise bad_request(f"status must be one of {sorted(REASONS)}, or mode must be reset")
         fault = Fault(
             verb=str(wish.get("verb", "")),
             resource=str(wish.get("resource", "")),
             status=0 if reset else status,
             times=int(wish.get("times", 1)),
+            webhook=webhook,
+            denial=denial,
         )
         with self._lock:
             self._faults.append(fault)
@@ -72,6 +80,8 @@ class Faults:
             return
         if fault.status == 0:
             raise ConnectionDropped
+        if fault.webhook:
+            raise _admission(fault)
         headers = {"Retry-After": seconds} if (seconds := RETRY_AFTER.get(fault.status)) else {}
         message = f"the server is asked to fail with {fault.status}"
         raise ApiError(fault.status, REASONS[fault.status], message, headers=headers)
@@ -85,3 +95,15 @@ class Faults:
                 self._faults.append(replace(fault, times=fault.times - 1))
                 self._faults = [f for f in self._faults if f.times > 0]
             return fault
+
+
+def _admission(fault: Fault) -> ApiError:
+    """What a real API server answers when an admission webhook is in the way."""
+    if fault.denial:
+        message = f'admission webhook "{fault.webhook}" denied the request: {fault.denial}'
+        return ApiError(fault.status, "BadRequest", message)
+    message = (
+        f'Internal error occurred: failed calling webhook "{fault.webhook}": failed to call '
+        f'webhook: Post "https://127.0.0.1:1/": dial tcp 127.0.0.1:1: connect: connection refused'
+    )
+    return ApiError(fault.status, REASONS[500], message)

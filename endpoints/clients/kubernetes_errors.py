@@ -38,6 +38,11 @@ FINAL_FAULTS = (
     "unable to convert unstructured object",
 )
 CHECK_PROXY_LOGIN = gettext_noop("Check the proxy's user name and password.")
+# Of a webhook with its name, and of a ValidatingAdmissionPolicy; whatever the status is.
+DENIED = re.compile(r"denied (the )?request")
+UNASKED = "failed calling webhook"
+QUOTA = "exceeded quota"
+TERMINATING = "because it is being terminated"
 CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 LONGEST_WAIT = timedelta(hours=1)
 LONGEST_MESSAGE = 2000
@@ -90,15 +95,31 @@ def error_of(
             gettext_noop("The cluster does not accept the credentials of the endpoint."),
             advice=gettext_noop("Check its token, certificate or user name and password."),
         )
+    if status < 500 and DENIED.search(message):
+        return Invalid(
+            what,
+            advice=gettext_noop(
+                "A policy of the cluster refuses the object: change the manifest, or ask who runs "
+                "the policy."
+            ),
+        )
     if status == 407:
         return Unauthorized(
             gettext_noop("The proxy of the endpoint asks for an account."),
             advice=CHECK_PROXY_LOGIN,
         )
     if status == 403:
-        return Forbidden(what) if text_at(told, "kind") == STATUS_KIND else Blocked(what)
+        return _forbidden(told, what)
     if status == 409:
         return _conflict(told, what)
+    if status >= 500 and UNASKED in message:
+        return ServerFault(
+            what,
+            advice=gettext_noop(
+                "The API server could not ask this admission webhook. If it stays so, whoever runs "
+                "the webhook has to mend it."
+            ),
+        )
     if status >= 500:
         manifest = gettext_noop("Correct the manifest.")
         is_final = any(mark in message for mark in FINAL_FAULTS)
@@ -116,6 +137,19 @@ def _client_fault(status: int, what: str) -> ClientError:
             what, advice=gettext_noop("The watch began too long ago; it begins anew.")
         )
     return Protocol(what)
+
+
+def _forbidden(told: Json, what: str) -> ClientError:
+    """Not every 403 is about rights."""
+    if text_at(told, "kind") != STATUS_KIND:
+        return Blocked(what)
+    if QUOTA in what:
+        advice = gettext_noop("Free what the namespace no longer needs, or have its quota raised.")
+        return Forbidden(what, advice=advice)
+    if TERMINATING in what:
+        advice = gettext_noop("Wait until the namespace is gone, and let it be made anew.")
+        return Forbidden(what, advice=advice)
+    return Forbidden(what)
 
 
 def _conflict(told: Json, what: str) -> Conflict:

@@ -91,3 +91,37 @@ def test_certificates_are_taken_plain_and_in_base64() -> None:
     assert pem("  ") is None
     with pytest.raises(Invalid, match="neither PEM nor base64"):
         pem("*")
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+def test_a_denial_by_a_policy_is_final_whatever_its_status(status: int) -> None:
+    webhook = 'admission webhook "policy.example.com" denied the request: no latest'
+    policy = "ValidatingAdmissionPolicy 'tags' with binding 'all' denied request: no latest"
+
+    errors = [error_of(status, status_body(message)) for message in (webhook, policy)]
+
+    assert {type(error) for error in errors} == {Invalid}
+    assert all("A policy of the cluster refuses" in error.user_message for error in errors)
+
+
+def test_an_admission_webhook_that_cannot_be_asked_is_asked_again() -> None:
+    message = 'Internal error occurred: failed calling webhook "policy.example.com": refused'
+
+    error = error_of(500, status_body(message))
+
+    assert error.retryable
+    assert "could not ask this admission webhook" in error.user_message
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ('pods "web" is forbidden: exceeded quota: small, requested: pods=1', "quota raised"),
+        ("forbidden: unable to create new content because it is being terminated", "is gone"),
+        ('User "reader" cannot patch resource "secrets"', "the right to do this"),
+    ],
+)
+def test_what_is_forbidden_for_another_reason_than_rights_says_what_helps(
+    message: str, advice: str
+) -> None:
+    assert advice in error_of(403, status_body(message)).user_message
