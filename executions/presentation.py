@@ -106,14 +106,16 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRow:
-    """One Kubernetes object of a task; ``desired`` and ``ready`` are numbers of pods."""
+    """One Kubernetes object of a task; ``desired`` to ``available`` are numbers of pods."""
 
     ref: str
     change: str
     status: str
     message: str
     desired: int
+    updated: int
     ready: int
+    available: int
     diff: str
     pods: tuple[PodRow, ...]
 
@@ -276,7 +278,9 @@ def _object_row(reported: JsonObject) -> ObjectRow:
         status=_OBJECT_STATES.get(state, state),
         message=str(reported.get("message", "")),
         desired=_number(reported.get("desired")),
+        updated=_number(reported.get("updated")),
         ready=_number(reported.get("ready")),
+        available=_number(reported.get("available")),
         diff=str(reported.get("diff", "")),
         pods=tuple(_pod_row(each) for each in _objects(reported.get("pods"))),
     )

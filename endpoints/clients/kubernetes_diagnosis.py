@@ -56,7 +56,8 @@ def diagnose(cluster: Kubernetes, rollout: Rollout) -> Diagnosis:
     ailing = [pod for pod in rollout.pods if pod.reason or not pod.ready][:MOST_PODS]
     ailing.sort(key=lambda pod: (not pod.is_hopeless, not pod.reason))
     namespace = rollout.ref.namespace
-    events = _events(cluster, namespace, rollout.ref.kind, rollout.ref.name)
+    own = _events(cluster, namespace, rollout.ref.kind, rollout.ref.name)
+    events = [event for event in own if not _is_of_another(event, rollout)]
     for pod in ailing:
         events += _events(cluster, namespace, "Pod", pod.name)
     events.sort(key=_time)
@@ -135,6 +136,13 @@ def _newest(events: Sequence[Body], name: str, wanted: re.Pattern[str]) -> str:
         if text_at(event, "involvedObject", "name") == name
     )
     return next((message for message in messages if wanted.search(message)), "")
+
+
+def _is_of_another(event: Body, rollout: Rollout) -> bool:
+    """Whether it tells of the replica set of another revision than the newest one's."""
+    own = {pod.name.rpartition("-")[0] for pod in rollout.pods}
+    is_scaling = text_at(event, "reason") == "ScalingReplicaSet"
+    return is_scaling and bool(own) and not own & set(text_at(event, "message").split())
 
 
 def _time(event: Body) -> str:
