@@ -25,6 +25,8 @@ TESTS = (
     "tests/contracts/kubernetes",
     "tests/integration/test_kubernetes_task.py",
     "tests/integration/test_kubernetes_actions.py",
+    "tests/integration/test_kubernetes_reasons.py",
+    "tests/integration/test_undos.py",
 )
 
 

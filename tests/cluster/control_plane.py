@@ -7,10 +7,12 @@ import os
 import secrets
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 from tests.cluster.certificates import Authority, Identity, signing_key
 from tests.cluster.kubeconfig import read_kubeconfig, write_kubeconfig
@@ -18,6 +20,7 @@ from tests.cluster.nodes import Api, Nodes
 
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
+RESTART_SECONDS = 1.0
 NO_PORTS = ("--port=0", "--secure-port=0")
 # Without these the controllers hold themselves back, and tests wait for them.
 UNLIMITED = ("--kube-api-qps=300", "--kube-api-burst=600")
@@ -158,20 +161,44 @@ def _let_readers_read(client: Api) -> None:
 
 @contextmanager
 def _program(folder: Path, name: str, *options: str) -> Iterator[None]:
-    with (
-        (folder / f"{name}.log").open("w") as log,
-        subprocess.Popen(
-            [binaries() / name, *options], stdout=log, stderr=log, cwd=folder
-        ) as process,
-    ):
+    """Run a program, and start it anew when it was killed, as a kubelet does.
+
+    Its process number is in ``NAME.pid``, its output in ``NAME.log``.
+    """
+    command = [str(binaries() / name), *options]
+    with (folder / f"{name}.log").open("w") as log:
+        running = [_started(folder, name, command, log)]
+        stopping = threading.Event()
+
+        def watch() -> None:
+            while not stopping.is_set():
+                running[0].wait()
+                if not stopping.wait(RESTART_SECONDS):
+                    running[0] = _started(folder, name, command, log)
+
+        watcher = threading.Thread(target=watch, name=name)
+        watcher.start()
         try:
             yield
         finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            stopping.set()
+            _end(running[0])
+            watcher.join()
+
+
+def _started(folder: Path, name: str, command: list[str], log: IO[str]) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    (folder / f"{name}.pid").write_text(str(process.pid))
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _free_ports(number: int) -> list[int]:

@@ -24,6 +24,12 @@ def real_access(context: str = "") -> ClusterAccess | None:
     return read_kubeconfig(Path(file)).get(context) if file else None
 
 
+def process_of(program: str) -> int | None:
+    """The process number of a program of the cluster; None where the tests did not start it."""
+    file = Path(os.environ.get(VARIABLE, "")).with_name(f"{program}.pid")
+    return int(file.read_text()) if file.exists() else None
+
+
 def write_kubeconfig(file: Path, url: str, ca: str, users: Mapping[str, Mapping[str, str]]) -> None:
     """One cluster and a context for each user; the first one is the current context."""
     document = {

@@ -133,6 +133,7 @@ class Nodes:
         status = pod_status(pod, age, started_at=meta["creationTimestamp"])
         if _stands(pod.get("status", {}), status):
             return
+        _date(status["conditions"], pod.get("status", {}).get("conditions", []))
         self._api.call("PATCH", f"{path}/status", {"status": status}, MERGE)
         grown = pod | {"status": status}
         if waiting_reason(grown) != waiting_reason(pod):
@@ -183,6 +184,13 @@ def _log_server(api: Api, identity: Identity, port: int) -> ThreadingHTTPServer:
     context = server_context(identity)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     return server
+
+
+def _date(conditions: Any, before: Any) -> None:
+    """Say since when each holds: without that no pod is ever ready for long enough."""
+    since = {(each["type"], each["status"]): each.get("lastTransitionTime") for each in before}
+    for each in conditions:
+        each["lastTransitionTime"] = since.get((each["type"], each["status"])) or _now()
 
 
 def _stands(present: Any, wanted: Any) -> bool:

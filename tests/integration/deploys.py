@@ -67,7 +67,8 @@ def drive(execution: Execution) -> Execution:
             return execution
         time.sleep(0.05)
         wake_all(TaskRun.objects.filter(wake_at__isnull=False))
-    raise AssertionError(f"still {execution.status}")
+    told = [task.message for task in TaskRun.objects.filter(stage_run__execution=execution)]
+    raise AssertionError(f"still {execution.status}: {told}")
 
 
 def task_of(execution: Execution, name: str = "") -> TaskRun:

@@ -39,10 +39,9 @@ def colour(target: Target) -> str:
 
 def blue_then_red(target: Target) -> Execution:
     """An execution that turned the blue settings red and added others."""
-    source = "name: web-cd\ninput: {colour: blue}\n"
     manifest = config_map(target.namespace, colour="${input.colour}")
     tasks = task("Send", "APPLY", manifest)
-    pipeline = pipeline_of(target, source + source_of(tasks).partition("\n")[2])
+    pipeline = pipeline_of(target, "input: {colour: blue}\n" + source_of(tasks))
     run(pipeline, colour="blue")
     return run(pipeline, colour="red")
 
