@@ -26,6 +26,7 @@ TESTS = (
     "tests/integration/test_kubernetes_task.py",
     "tests/integration/test_kubernetes_actions.py",
     "tests/integration/test_kubernetes_reasons.py",
+    "tests/integration/test_least_rights.py",
     "tests/integration/test_undos.py",
 )
 
