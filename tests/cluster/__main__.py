@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.cluster.control_plane import running_cluster
+from tests.cluster.control_plane import cache, running_cluster
 from tests.cluster.kubeconfig import VARIABLE, read_kubeconfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,10 @@ def _kubeconfig() -> Iterator[Path]:
     if given:
         yield Path(given)
         return
-    subprocess.run(["sh", ROOT / "deploy" / "build-cluster"], check=True)
+    environment = {**os.environ, "CLUSTER_CACHE": str(cache())}
+    build = ["sh", str(ROOT / "deploy" / "build-cluster")]
+    if code := subprocess.run(build, env=environment, check=False).returncode:
+        sys.exit(code)
     with (
         tempfile.TemporaryDirectory(prefix="codestream-cluster-") as folder,
         running_cluster(Path(folder)) as file,

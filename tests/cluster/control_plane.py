@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import pwd
 import secrets
 import socket
 import subprocess
@@ -29,10 +30,16 @@ READERS = "readers"
 GROUPS = {"admin": MASTERS, "reader": READERS, "nobody": "nobodies"}
 
 
+def cache() -> Path:
+    """Where ``deploy/build-cluster`` keeps what it has built; also without HOME."""
+    home = os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path(home) / ".cache")
+    return Path(os.environ.get("CLUSTER_CACHE") or default / "codestream" / "cluster")
+
+
 def binaries() -> Path:
-    """Where ``deploy/build-cluster`` puts the programs."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("CLUSTER_CACHE") or default / "codestream" / "cluster") / "bin"
+    """Where the programs are."""
+    return cache() / "bin"
 
 
 @contextmanager
