@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,11 +10,13 @@ from django.db import connections
 
 from codestream.accounts.models import User
 from codestream.core.errors import Refused
+from codestream.core.work import wake_all
 from codestream.operations.retention import clean
 from codestream.sandbox.kubernetes import KubernetesServer
-from endpoints.clients.kubernetes_objects import ref_of
+from endpoints.clients.kubernetes_objects import Body, ref_of, text_at
 from endpoints.models import Endpoint
-from executions.models import Execution
+from executions.models import Execution, TaskRun
+from executions.runners.kubernetes_reports import report
 from executions.services import cancel_execution, release_task, rerun_execution, start_execution
 from executions.undos import put_back_by, undo_task
 from executions.worker import drain
@@ -22,7 +25,14 @@ from tests.contracts.kubernetes.manifests import config_map, deployment
 from tests.factories import MembershipFactory, UserFactory
 from tests.integration.cast import Cast, get, make_cast
 from tests.integration.deploys import Target, drive, pipeline_of, run, task_of
-from tests.integration.test_kubernetes_actions import deploy, objects, source_of, task
+from tests.integration.test_kubernetes_actions import (
+    WorkerDied,
+    deploy,
+    die_after,
+    objects,
+    source_of,
+    task,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unbroken_stories")]
 
@@ -34,7 +44,7 @@ def undo(execution: Execution, by: User | None = None, name: str = "") -> Execut
 
 def colour(target: Target) -> str:
     found = target.cluster.find(ref_of(config_map(target.namespace)))
-    return found.body["data"]["colour"] if found else ""  # type: ignore[index,call-overload,return-value]
+    return text_at(found.body, "data", "colour") if found else ""
 
 
 def blue_then_red(target: Target) -> Execution:
@@ -225,6 +235,33 @@ def test_of_two_who_press_at_the_same_time_one_is_told(
     (undone,) = Execution.objects.filter(source="UNDO")
     assert said == [str(undone), f"{undone} is undoing it already."]
     drive(undone)
+
+
+def test_a_worker_that_is_killed_in_the_middle_puts_the_rest_back_with_the_next_one(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifests = [config_map(target.namespace, name, colour="red") for name in ("one", "two")]
+    for manifest in manifests:
+        target.cluster.apply({**manifest, "data": {"colour": "blue"}})
+    undone = undo_task(
+        task=task_of(deploy(target, task("Send", "APPLY", *manifests))), by=UserFactory()
+    )
+    with monkeypatch.context() as dying:
+        dying.setattr("executions.runners.kubernetes_undo.report", die_after(report))
+        with pytest.raises(WorkerDied):
+            drain()
+    half = colours(target, manifests)
+    TaskRun.objects.update(lease_until=None)
+    wake_all(TaskRun.objects.filter(stage_run__execution=undone))
+
+    assert half == {"red", "blue"}
+    assert drive(undone).status == "COMPLETED"
+    assert colours(target, manifests) == {"blue"}
+
+
+def colours(target: Target, manifests: Iterable[Body]) -> set[str]:
+    lives = [target.cluster.get(ref_of(each)) for each in manifests]
+    return {text_at(live.body, "data", "colour") for live in lives}
 
 
 # The pages
