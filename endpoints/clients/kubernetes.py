@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,7 @@ from endpoints.clients.kubernetes_errors import (
     FieldsHeld,
     error_of,
 )
+from endpoints.clients.kubernetes_marks import METADATA_OF_LIST, METADATA_OF_ONE, Mark, mark_of
 from endpoints.clients.kubernetes_objects import (
     CLUSTER_DEFAULT_NAMESPACE,
     Applied,
@@ -73,6 +74,7 @@ from endpoints.clients.kubernetes_objects import (
     text_at,
 )
 from endpoints.clients.kubernetes_rights import REVIEWS, Right, read_review, review_of
+from endpoints.clients.kubernetes_watch import Watch
 
 __all__ = [
     "Applied",
@@ -89,7 +91,7 @@ FIELD_MANAGER = "codestream"
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 15.0
 MAX_ANSWER = 32 * 1024 * 1024
-PIECE = 64 * 1024
+LIST_LIMIT = 500
 
 LOG_BYTES = 64 * 1024
 # As many as a worker has threads; further ones are opened and closed again.
@@ -220,6 +222,10 @@ class Kubernetes:
             return self.get(ref)
         return None
 
+    def placed(self, ref: ObjectRef) -> ObjectRef:
+        """The address with the namespace that objects of its kind are in. Raises Invalid."""
+        return self._placed(ref)[0]
+
     def knows(self, ref: ObjectRef) -> bool:
         """Whether the cluster serves objects of this kind."""
         return self._find_resource(ref.api_version, ref.kind) is not None
@@ -257,34 +263,45 @@ class Kubernetes:
         answer = self._call("GET", resource.path(namespace), query)
         return tuple(self._live(resource, item) for item in objects_at(answer.body, "items"))
 
+    def marks(
+        self, api_version: str, kind: str, *, namespace: str = ""
+    ) -> tuple[str, tuple[Mark, ...]]:
+        """The version of a collection, from which a watch goes on, and the marks of all in it."""
+        resource = self._resource(api_version, kind)
+        query, found = {"limit": str(LIST_LIMIT)}, []
+        while True:
+            answer = self._call("GET", resource.path(namespace), query, accept=METADATA_OF_LIST)
+            found += [mark_of(item) for item in objects_at(answer.body, "items")]
+            going_on = text_at(answer.body, "metadata", "continue")
+            if not going_on:
+                return text_at(answer.body, "metadata", "resourceVersion"), tuple(found)
+            query["continue"] = going_on
+
     def watch(
         self,
         api_version: str,
         kind: str,
         *,
         namespace: str = "",
-        name: str = "",
-        label_selector: str = "",
+        since: str = "",
         seconds: int = 30,
-    ) -> Generator[tuple[str, LiveObject], None, None]:
-        """What is there as ADDED, then each ADDED, MODIFIED or DELETED, for ``seconds`` at most.
+    ) -> Watch:
+        """The changes of a collection after the version ``since``, for ``seconds`` at most.
 
-        Close it when done before its end, so that its connection is closed.
+        Without a version what is there comes first, as ADDED.
         """
         resource = self._resource(api_version, kind)
-        query = {"watch": "true", "timeoutSeconds": str(seconds)}
-        if name:
-            query["fieldSelector"] = f"metadata.name={name}"
-        if label_selector:
-            query["labelSelector"] = label_selector
-        path = resource.path(namespace)
-        with closing(self._lines(path, query, read_seconds=seconds + READ_SECONDS)) as lines:
-            for line in lines:
-                event = _json_object(line, self._origin)
-                body = event.get("object")
-                if event.get("type") == "ERROR" or not isinstance(body, dict):
-                    raise error_of(_code(body), json.dumps(body).encode())
-                yield text_at(event, "type"), self._live(resource, body)
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(seconds),
+            **({"resourceVersion": since} if since else {}),
+        }
+        path, patience = resource.path(namespace), seconds + READ_SECONDS
+        response = self._open("GET", path, query, None, JSON_BODY, patience, METADATA_OF_ONE)
+        if response.status != 200:
+            raise error_of(response.status, self._whole(response))
+        return Watch(response=response, unreachable=self._unreachable)
 
     def log(
         self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False
@@ -389,9 +406,12 @@ class Kubernetes:
         *,
         body: dict[str, Json] | None = None,
         content_type: str = JSON_BODY,
+        accept: str = JSON_BODY,
     ) -> _Answer:
         """Make one call that is answered with an object."""
-        raw, status = self._read(method, path, query or {}, body=body, content_type=content_type)
+        raw, status = self._read(
+            method, path, query or {}, body=body, content_type=content_type, accept=accept
+        )
         return _Answer(status=status, body=_json_object(raw, self._origin))
 
     def _read(
@@ -402,11 +422,21 @@ class Kubernetes:
         *,
         body: dict[str, Json] | None = None,
         content_type: str = JSON_BODY,
+        accept: str = JSON_BODY,
     ) -> tuple[bytes, int]:
         """Make one call and read its whole answer; with it the status, which is a success."""
-        response = self._open(method, path, query, body, content_type, READ_SECONDS)
+        response = self._open(method, path, query, body, content_type, READ_SECONDS, accept)
+        raw = self._whole(response)
+        if not 200 <= response.status < 300:
+            retry_after = response.headers.get("Retry-After", "")
+            secrets = secret_values(body or {})
+            raise error_of(response.status, raw, retry_after=retry_after, secrets=secrets)
+        return raw, response.status
+
+    def _whole(self, response: Any) -> bytes:
+        """The whole answer; its connection may be used again."""
         try:
-            raw = response.read(MAX_ANSWER + 1)
+            raw: bytes = response.read(MAX_ANSWER + 1)
         except HTTPError as error:
             raise self._unreachable(error) from error
         if len(raw) > MAX_ANSWER:
@@ -418,28 +448,7 @@ class Kubernetes:
                 )
             )
         response.release_conn()
-        if not 200 <= response.status < 300:
-            retry_after = response.headers.get("Retry-After", "")
-            secrets = secret_values(body or {})
-            raise error_of(response.status, raw, retry_after=retry_after, secrets=secrets)
-        return raw, response.status
-
-    def _lines(
-        self, path: str, query: Mapping[str, str], *, read_seconds: float
-    ) -> Generator[bytes, None, None]:
-        """The lines of an answer as they arrive."""
-        response = self._open("GET", path, query, None, JSON_BODY, read_seconds)
-        try:
-            if response.status != 200:
-                raise error_of(response.status, response.read(MAX_ANSWER))
-            rest = b""
-            for piece in response.stream(PIECE):
-                *lines, rest = (rest + piece).split(b"\n")
-                yield from lines
-        except HTTPError as error:
-            raise self._unreachable(error) from error
-        finally:
-            response.close()
+        return raw
 
     def _open(
         self,
@@ -449,9 +458,10 @@ class Kubernetes:
         body: dict[str, Json] | None,
         content_type: str,
         read_seconds: float,
+        accept: str = JSON_BODY,
     ) -> Any:
         """Start a call; the urllib3 response, its body not yet read."""
-        headers = {"Accept": JSON_BODY, "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         request = self._api.param_serialize(
             method,
             path,
@@ -553,8 +563,3 @@ def _json_object(raw: bytes, place: str) -> dict[str, Json]:
             Words(gettext_noop("%(place)s did not answer with a JSON object."), {"place": place})
         )
     return value
-
-
-def _code(status: Json) -> int:
-    code = status.get("code") if isinstance(status, dict) else None
-    return code if isinstance(code, int) else 500

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from endpoints.clients.base import Forbidden
 from endpoints.clients.kubernetes import Kubernetes
+from endpoints.clients.kubernetes_marks import digest_of, mark_of, sight
 from endpoints.clients.kubernetes_objects import (
     CLUSTER_DEFAULT_NAMESPACE,
     Body,
@@ -63,9 +64,15 @@ def look_at_all(cluster: Kubernetes, refs: Sequence[ObjectRef]) -> tuple[Rollout
         for namespace, found in _by_namespace(unfinished).items()
     }
     for ref, body in bodies.items():
+        marks = []
         if body in unfinished:
-            pods = _new_pods(body, workers[text_at(body, "metadata", "namespace")])
+            found = workers[text_at(body, "metadata", "namespace")]
+            pods = _new_pods(body, found)
             seen[ref] = with_pods(seen[ref], [pod_state(pod) for pod in pods])
+            own = (text_at(body, "kind"), text_at(body, "metadata", "name"))
+            marks = [mark for mark in map(mark_of, found.pods) if mark.workload == own]
+        version = text_at(body, "metadata", "resourceVersion")
+        seen[ref] = replace(seen[ref], seen=sight(version, digest_of(marks)))
     return tuple(seen[ref] for ref in refs)
 
 
@@ -152,4 +159,5 @@ def _labelled(pods: Iterable[Body], label: str, wanted: str) -> list[Body]:
 
 def _gone(ref: ObjectRef) -> Rollout:
     message = f"{ref} is gone: somebody has deleted it"
-    return Rollout(ref=ref, state=RolloutState.FAILED, reason="NotFound", message=message)
+    failed = RolloutState.FAILED
+    return Rollout(ref=ref, state=failed, reason="NotFound", message=message, seen=sight(""))

@@ -41,7 +41,11 @@ class RolloutState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """One look at a rollout: the four counters are numbers of pods."""
+    """One look at a rollout: the four counters are numbers of pods.
+
+    ``seen`` tells this sight of the object and its pods from any other
+    (``kubernetes_marks.sight``).
+    """
 
     ref: ObjectRef
     state: RolloutState
@@ -52,6 +56,7 @@ class Rollout:
     available: int = 0
     reason: str = ""
     pods: tuple[PodState, ...] = ()
+    seen: str = ""
 
 
 def judge(body: Body) -> Rollout:

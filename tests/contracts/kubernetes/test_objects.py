@@ -232,21 +232,6 @@ def test_a_good_pull_secret_is_kept_in_base64(cluster: Kubernetes, namespace: st
     assert applied.object.body["data"] == {".dockerconfigjson": "eyJhdXRocyI6IHt9fQ=="}
 
 
-def test_a_watch_tells_what_is_there_and_what_changes(cluster: Kubernetes, namespace: str) -> None:
-    ref = cluster.create(config_map(namespace, colour="blue")).ref
-    events = cluster.watch("v1", "ConfigMap", namespace=namespace, name=ref.name, seconds=10)
-
-    told = [next(events)]
-    cluster.apply(config_map(namespace, colour="blue", size="9"))
-    told.append(next(events))
-    cluster.delete(ref)
-    told.append(next(events))
-
-    assert [kind for kind, _ in told] == ["ADDED", "MODIFIED", "DELETED"]
-    assert told[1][1].body["data"] == {"colour": "blue", "size": "9"}
-    events.close()
-
-
 def test_a_namespace_that_is_going_away_takes_nothing_new(
     cluster: Kubernetes, namespace: str
 ) -> None:

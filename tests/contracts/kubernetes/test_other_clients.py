@@ -140,12 +140,6 @@ def test_what_is_not_served_is_refused_with_a_status(
     assert (answered, body["kind"]) == (status, "Status")
 
 
-def test_a_watch_from_a_forgotten_version_is_gone(stand_in: KubernetesServer) -> None:
-    status, body = call(stand_in, "GET", "/api/v1/pods?watch=true&resourceVersion=1")
-
-    assert (status, body["reason"]) == (410, "Expired")
-
-
 @pytest.mark.process
 def test_the_stand_in_runs_as_a_program_and_ends_on_a_signal(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
