@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 KINDS: Mapping[str, Mapping[str, str]] = {
     "/api/v1": {"services": "Service", "pods": "Pod"},
@@ -43,6 +43,8 @@ class InstantCluster:
         self.calls: list[Call] = []
         self._ready = ready
         self._objects: dict[str, Body] = {}
+        self._version = 0
+        self._watching: dict[_Exchange, str] = {}
         self.connections: set[asyncio.BaseTransport] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -84,7 +86,12 @@ class InstantCluster:
     def hold(self, path: str, manifest: Body) -> int:
         """Keep an object at its path; return the status for who sent it: 201 when it is new."""
         status = 200 if path in self._objects else 201
-        self._objects[path] = self._rolled_out(manifest)
+        self._version += 1
+        made = self._rolled_out(manifest)
+        made = {**made, "metadata": made["metadata"] | {"resourceVersion": str(self._version)}}
+        self._objects[path] = made
+        event = {"type": "ADDED" if status == 201 else "MODIFIED", "object": made}
+        self._loop.call_soon_threadsafe(self._tell, path.rpartition("/")[0], event)
         return status
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Body]:
@@ -103,8 +110,23 @@ class InstantCluster:
         if path in self._objects:
             return 200, self._objects[path]
         if path.rpartition("/")[2] in PLURALS:
-            return 200, {"kind": "List", "items": []}
+            items = [body for at, body in self._objects.items() if at.rpartition("/")[0] == path]
+            version = {"resourceVersion": str(self._version)}
+            return 200, {"kind": "List", "metadata": version, "items": items}
         return 404, {"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404}
+
+    def watch(self, exchange: _Exchange, path: str) -> None:
+        """Tell the exchange from now on what happens in a collection."""
+        self._watching[exchange] = path
+
+    def ignore(self, exchange: _Exchange) -> None:
+        """Tell it no more."""
+        self._watching.pop(exchange, None)
+
+    def _tell(self, path: str, event: Body) -> None:
+        for exchange, watched in tuple(self._watching.items()):
+            if watched == path:
+                exchange.send_chunk(json.dumps(event).encode() + b"\n")
 
     def _rolled_out(self, manifest: Body) -> Body:
         if manifest["kind"] != "Deployment":
@@ -129,6 +151,7 @@ class _Exchange(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cluster.connections.discard(self._transport)
+        self._cluster.ignore(self)
 
     def data_received(self, data: bytes) -> None:
         arrived = time.time()
@@ -139,13 +162,34 @@ class _Exchange(asyncio.Protocol):
             return
         self._heard = rest[length:]
         method, target, _version = head.decode("latin-1").split("\r\n", 1)[0].split(" ")
-        path = urlsplit(target).path
+        path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         self._cluster.calls.append(Call(at=arrived, method=method, path=path))
+        if query.get("watch") == ["true"]:
+            self._watch(path, float(query["timeoutSeconds"][0]))
+            return
         status, body = self._cluster.answer(method, path, rest[:length])
         text = json.dumps(body).encode()
         answer = f"HTTP/1.1 {status} \r\nContent-Type: application/json\r\n"
+        self._write(f"{answer}Content-Length: {len(text)}\r\n\r\n".encode() + text)
+
+    def send_chunk(self, text: bytes) -> None:
+        """Send a piece of the answer to a watch; an empty one ends it."""
+        self._write(b"%x\r\n%b\r\n" % (len(text), text))
+
+    def _watch(self, path: str, seconds: float) -> None:
+        head = "HTTP/1.1 200 \r\nContent-Type: application/json\r\n"
+        self._write(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        self._cluster.watch(self, path)
+        asyncio.get_running_loop().call_later(seconds, self._end_watch)
+
+    def _end_watch(self) -> None:
+        self._cluster.ignore(self)
+        if not self._transport.is_closing():
+            self.send_chunk(b"")
+
+    def _write(self, text: bytes) -> None:
         assert isinstance(self._transport, asyncio.WriteTransport)  # noqa: S101 - it is a socket
-        self._transport.write(f"{answer}Content-Length: {len(text)}\r\n\r\n".encode() + text)
+        self._transport.write(text)
 
 
 def _length(head: bytes) -> int:

@@ -9,20 +9,27 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Sum
 
 from codestream.core.clock import now
+from codestream.core.json_types import JsonObject
 from codestream.core.work import kind_named
 from codestream.operations.collector import oldest_due
-from executions.models import Execution, StageRun, TaskRun
-from executions.runners.kubernetes_actions import pause_after, seal
+from endpoints.clients.kubernetes_rollouts import look
+from endpoints.clients.kubernetes_shared import shared_client
+from endpoints.kinds import cluster_access
+from endpoints.models import Endpoint
+from executions.models import Execution, RolloutWatch, StageRun, TaskRun
+from executions.runners.kubernetes_actions import UNASKED, seal, sight_of
+from executions.runners.kubernetes_reports import ref_in
 from executions.states import Status
 from pipelines.models import Pipeline, PipelineRevision
 
 BATCH = 1000
+FILLING = timedelta(seconds=20)
+"""Longer than it takes to make them, so that none is late before the worker has begun."""
 FAR = timedelta(days=1)
-LOOKS = 1000
-"""So often each rollout has been looked at, which makes the pauses between looks their longest."""
-REPORT = {
+REPORT: JsonObject = {
     "ref": "deployment/web",
     "apiVersion": "apps/v1",
     "kind": "Deployment",
@@ -44,13 +51,33 @@ def hold(number: int) -> None:
 
 
 def roll_out(number: int) -> None:
-    """Let all of them follow a rollout, their next looks dealt over the time between two looks."""
+    """Let all of them follow a rollout that a watch covers, their next looks dealt over the time
+    between two looks.
+    """
 
     def wakes_at(place: int) -> datetime:
-        return now() + pause_after(LOOKS) * (place / number)
+        return now() + FILLING + UNASKED * (place / number)
 
-    cursor = {"objects": [REPORT], "next": 1, "before": seal([]), "looks": LOOKS}
-    _fill(number, Status.RUNNING, wakes_at, cursor=cursor)
+    cursor = {"objects": [REPORT], "next": 1, "before": seal([]), "since": now().isoformat()}
+    tasks = _fill(number, Status.RUNNING, wakes_at, cursor=cursor)
+    endpoint = Endpoint.objects.clusters().get()
+    ref = ref_in(REPORT)
+    seen = look(shared_client(cluster_access(endpoint)), ref).seen
+    sights = [list(sight_of(ref, seen))]
+    RolloutWatch.objects.bulk_create(
+        [
+            RolloutWatch(
+                task=task, endpoint=endpoint, sights=sights, is_covered=True, told_at=now()
+            )
+            for task in tasks
+        ],
+        BATCH,
+    )
+
+
+def woken() -> int:
+    """Return how often all of them together were woken."""
+    return TaskRun.objects.aggregate(total=Sum("wake_seq"))["total"] or 0
 
 
 def count() -> int:
@@ -76,7 +103,7 @@ def forget() -> None:
 @transaction.atomic
 def _fill(
     number: int, status: Status, wakes_at: Callable[[int], datetime | None], **columns: Any
-) -> None:
+) -> list[TaskRun]:
     pipeline, revision = Pipeline.objects.get(), PipelineRevision.objects.get()
     executions = [
         Execution(
@@ -113,3 +140,4 @@ def _fill(
     Execution.objects.bulk_create(executions, BATCH)
     StageRun.objects.bulk_create(stages, BATCH)
     TaskRun.objects.bulk_create(tasks, BATCH)
+    return tasks

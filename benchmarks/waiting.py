@@ -6,7 +6,8 @@ Three times the same worker, which starts anew each time:
 
 - idle: nothing waits; the limit that the others are compared with;
 - held: half of them wait for a person (no time), half for a time in an hour's reach;
-- rollouts: all follow a rollout that does not end, each as often as the Kubernetes runner looks.
+- rollouts: all follow a rollout that does not end, in a cluster that the worker watches; they are
+  as a worker before this one has left them.
 
 Memory is what is resident at the end, the core's share is measured over the seconds, and the lag is
 how long the first row in line had waited when looked at, once a second. Ends with 1 when an
@@ -35,7 +36,7 @@ from benchmarks.bench import (
 from benchmarks.cluster import InstantCluster
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/demo/deployments/web"
-SETTLE_SECONDS = 2.0
+SETTLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

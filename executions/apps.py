@@ -34,7 +34,7 @@ class ExecutionsConfig(AppConfig):
             model=TaskRun,
             step=work_task,
             fail=fail_task,
-            related=("stage_run__execution",),
+            related=("stage_run__execution", "rollout_watch"),
             about=lambda task: {"execution": str(task.stage_run.execution_id)},
         )
         work.register(tasks)

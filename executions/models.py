@@ -16,6 +16,7 @@ from codestream.core.models import Entity, Telling, Timestamped, newest_first
 from codestream.core.work import Claimable
 from codestream.projects.models import Project, ProjectOwnedQuerySet
 from endpoints.clients.image_references import ImageReference
+from endpoints.models import Endpoint
 from executions.states import TERMINAL, Status
 from pipelines.models import Pipeline, PipelineRevision
 
@@ -237,6 +238,29 @@ class ImagePush(Entity):
         return ImageReference(
             registry=self.registry, repository=self.repository, tag=self.tag, digest=self.digest
         )
+
+
+class RolloutWatch(models.Model):
+    """What a task waits for in a cluster, as its last look saw it; there while the task waits.
+
+    ``sights`` are five texts each, as ``runners.base.Sight``. ``is_covered`` says that a watch
+    wakes the task when one of them changes. ``told_at`` is the database's time of the last change.
+    """
+
+    task = models.OneToOneField(
+        TaskRun, primary_key=True, on_delete=models.CASCADE, related_name="rollout_watch"
+    )
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="+")
+    sights = models.JSONField(default=list)
+    is_covered = models.BooleanField(default=False)
+    told_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name = _("watch on a rollout")
+        verbose_name_plural = _("watches on rollouts")
+
+    def __str__(self) -> str:
+        return str(self.task_id)
 
 
 class ExecutionEvent(Telling):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
 
-from codestream.core.clock import now
+from codestream.core.clock import database_now, now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
 from codestream.core.prepared import Prepared
@@ -21,7 +21,7 @@ from endpoints.models import Endpoint
 from executions import rollbacks
 from executions.engine import advance, failure_of, timeout_of
 from executions.image_pushes import note_pushes
-from executions.models import Execution, TaskRun
+from executions.models import Execution, RolloutWatch, TaskRun
 from executions.restricted import (
     RestrictedError,
     check_use,
@@ -41,6 +41,7 @@ from executions.runners.base import (
     TaskContext,
     TaskFailedError,
     Wait,
+    Watched,
 )
 from executions.scopes import masked, scope_of
 from executions.services import RESUME
@@ -48,6 +49,7 @@ from executions.states import TERMINAL, Status
 from pipelines.scope import RecordedScope
 
 LONGEST_PAUSE = timedelta(seconds=30)
+SOON = timedelta(seconds=1)
 MOST_AT_ONCE = 5
 """So often a task that need not wait goes on under the same claim, before others get their turn."""
 AT_WORK = frozenset(
@@ -95,18 +97,66 @@ def work_task(claim: Claim) -> None:
         if not (isinstance(result, Wait) and result.until <= now() and _kept(claim, task, result)):
             break
         result = _step(task, sight)
-    again = result.until if isinstance(result, Wait | Hold) else None
+    again = _next_look(task, result)
     if isinstance(result, Wait | Hold) and _is_nothing_new(task, result):
         with finishing(claim, wake_at=again):
             _keep_place(task, result)
+            _keep_watch(task, result)
         return
     with locked(task.stage_run.execution) as run:
         let_go(claim, wake_at=again)
         same = _same(run, task)
+        _keep_watch(task, result)
         if _asks_again(task, result):
             run.keep(same, answer="", answer_comment="", answered_by="", answered_at=None)
         _write(run, same, result)
         advance(run)
+
+
+def _next_look(task: TaskRun, result: Result) -> datetime | None:
+    """When to look again: at its deadline at the latest, and not sooner where a watch looks."""
+    if not isinstance(result, Wait):
+        return result.until if isinstance(result, Hold) else None
+    until = result.until
+    if result.watched is not None and _is_covered(task, result.watched):
+        until = max(until, result.watched.until)
+    if task.deadline_at is not None and task.status in MOVING and until > task.deadline_at:
+        return max(task.deadline_at, min(until, now() + SOON))
+    return until
+
+
+def _is_covered(task: TaskRun, watched: Watched) -> bool:
+    """Whether a watch looks for all of it already."""
+    watch = _watch_of(task)
+    if watch is None or not watch.is_covered or watch.endpoint_id != watched.endpoint:
+        return False
+    return {each[:4] for each in watched.sights} <= {tuple(each[:4]) for each in watch.sights}
+
+
+def _keep_watch(task: TaskRun, result: Result) -> None:
+    """Write down what the task waits for, for whoever watches the cluster."""
+    if isinstance(result, TryAgain):
+        return
+    watch = _watch_of(task)
+    watched = result.watched if isinstance(result, Wait) else None
+    if watched is None:
+        if watch is not None:
+            watch.delete()
+        return
+    sights = [list(each) for each in watched.sights]
+    if watch is not None and (watch.endpoint_id, watch.sights) == (watched.endpoint, sights):
+        return
+    told = {"endpoint_id": watched.endpoint, "sights": sights, "told_at": database_now()}
+    if watch is None:
+        RolloutWatch.objects.create(task=task, **told)
+        return
+    if not _is_covered(task, watched):
+        told["is_covered"] = False
+    RolloutWatch.objects.filter(pk=watch.pk).update(**told)
+
+
+def _watch_of(task: TaskRun) -> RolloutWatch | None:
+    return getattr(task, "rollout_watch", None)
 
 
 def _kept(claim: Claim, task: TaskRun, result: Wait) -> bool:

@@ -2,7 +2,7 @@
 
 It hears of them by hints (``codestream.core.hints``) and by sweeps of its own, and keeps nothing
 that matters: kill it at any time, and another one takes its rows over as soon as its heart has not
-beaten for a few seconds.
+beaten for a few seconds. What is to be woken by changes in clusters is left to ``watches``.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from codestream.core.work import (
     wake_all,
 )
 from executions.models import Worker
+from executions.watches import Watches
 
 HEARTBEAT_SECONDS = 1.0
 DEAD_AFTER = timedelta(seconds=3)
@@ -71,6 +72,7 @@ class WorkerLoop:
         self._busy: dict[Key, Claim | None] = {}
         self._again: set[Key] = set()
         self._heart = _Heart(self.id, threads)
+        self._watches = Watches(self.id, alive=living_workers)
 
     def stop(self) -> None:
         """Claim nothing more and come to an end; steps under way get a moment to finish."""
@@ -81,6 +83,8 @@ class WorkerLoop:
         self._heart.beat_first(self._stopping)
         beating = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
         beating.start()
+        watching = threading.Thread(target=self._watches.run, name="watches", daemon=True)
+        watching.start()
         hints.work_here(attend=self.attend, offer=self.offer)
         waiting = carrier().listen(self._stopping, threads=self._threads)
         try:
@@ -89,10 +93,12 @@ class WorkerLoop:
                 waiting(SWEEP_SECONDS, idle=not self._busy)
         finally:
             self._stopping.set()
+            self._watches.close()
             hints.stop_here()
             self._pool.shutdown(wait=False, cancel_futures=True)
             # A last beat would bring the worker's row back.
             beating.join(GRACE_SECONDS)
+            watching.join(GRACE_SECONDS)
             self._hand_over()
 
     def attend(self, kind: str, pk: uuid.UUID) -> None:

@@ -315,6 +315,10 @@ class HttpServer:
         """Begin to serve; returns at once."""
         self._thread.start()
 
+    def hang_up(self) -> None:
+        """End every open connection, and go on serving."""
+        self._server.hang_up()
+
     def stop(self) -> None:
         """Stop serving, end open connections and free the port."""
         self._server.shutdown()

@@ -98,6 +98,10 @@ class KubernetesServer:
         self._http.stop()
         self._cluster.join()
 
+    def hang_up(self) -> None:
+        """End every open connection, as something between client and server may."""
+        self._http.hang_up()
+
     def __call__(self, request: Request) -> Response:
         """Answer one request."""
         try:

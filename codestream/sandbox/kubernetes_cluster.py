@@ -75,7 +75,7 @@ class Cluster:
         return leaving or bool(growing)
 
     def _run(self) -> None:
-        pause = max(self._seconds / STEPS_PER_ROLLOUT, SHORTEST_PAUSE)
+        pause = min(max(self._seconds / STEPS_PER_ROLLOUT, SHORTEST_PAUSE), IDLE_SECONDS)
         while not self._store.closed:
             before = self._store.revision
             if self.step() or self._store.revision != before:

@@ -222,10 +222,6 @@ class Kubernetes:
             return self.get(ref)
         return None
 
-    def placed(self, ref: ObjectRef) -> ObjectRef:
-        """The address with the namespace that objects of its kind are in. Raises Invalid."""
-        return self._placed(ref)[0]
-
     def knows(self, ref: ObjectRef) -> bool:
         """Whether the cluster serves objects of this kind."""
         return self._find_resource(ref.api_version, ref.kind) is not None

@@ -73,6 +73,13 @@ def digest_of(pods: Iterable[Mark]) -> int:
     return digest
 
 
-def sight(version: str, pods: int = 0) -> str:
-    """An object and its pods as somebody saw them: its version, empty where it is not there."""
-    return f"{version}/{pods:x}"
+def sight(version: str, pods: int | None = None) -> str:
+    """An object as somebody saw it: its version, empty where it is not there, and for what has
+    pods their ``digest_of``.
+    """
+    return version if pods is None else f"{version}/{pods:x}"
+
+
+def includes_pods(seen: str) -> bool:
+    """Whether the sight is one of an object and its pods."""
+    return "/" in seen

@@ -72,7 +72,8 @@ def look_at_all(cluster: Kubernetes, refs: Sequence[ObjectRef]) -> tuple[Rollout
             own = (text_at(body, "kind"), text_at(body, "metadata", "name"))
             marks = [mark for mark in map(mark_of, found.pods) if mark.workload == own]
         version = text_at(body, "metadata", "resourceVersion")
-        seen[ref] = replace(seen[ref], seen=sight(version, digest_of(marks)))
+        digest = digest_of(marks) if has_pods(body) else None
+        seen[ref] = replace(seen[ref], seen=sight(version, digest))
     return tuple(seen[ref] for ref in refs)
 
 
@@ -159,5 +160,4 @@ def _labelled(pods: Iterable[Body], label: str, wanted: str) -> list[Body]:
 
 def _gone(ref: ObjectRef) -> Rollout:
     message = f"{ref} is gone: somebody has deleted it"
-    failed = RolloutState.FAILED
-    return Rollout(ref=ref, state=failed, reason="NotFound", message=message, seen=sight(""))
+    return Rollout(ref=ref, state=RolloutState.FAILED, reason="NotFound", message=message)

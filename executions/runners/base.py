@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
@@ -91,6 +92,28 @@ class Done:
     pushes: tuple[ImageReference, ...] = ()
 
 
+class Sight(NamedTuple):
+    """An object of a cluster, and what the task saw of it (``kubernetes_marks.sight``)."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What a task waits for in the cluster of an endpoint.
+
+    Where a watch wakes the task when something of it changes, it need not look before ``until``.
+    """
+
+    endpoint: UUID
+    sights: tuple[Sight, ...]
+    until: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
     """Not finished: look again at ``until``, with ``cursor``. ``pushes`` are images that it has
@@ -100,6 +123,7 @@ class Wait:
     until: datetime
     message: str
     cursor: JsonObject
+    watched: Watched | None = None
     output: JsonObject = field(default_factory=dict)
     input: JsonObject | None = None
     pushes: tuple[ImageReference, ...] = ()

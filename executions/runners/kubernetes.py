@@ -51,4 +51,5 @@ class KubernetesRunner:
 def _step(context: TaskContext) -> Step:
     task = parse(context.input, context.endpoints)
     endpoint = context.find_endpoint(task.endpoint, EndpointKind.KUBERNETES)
-    return Step(context=context, task=task, cluster=shared_client(cluster_access(endpoint)))
+    cluster = shared_client(cluster_access(endpoint))
+    return Step(context=context, task=task, cluster=cluster, endpoint=endpoint.pk)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Protocol, cast
+from uuid import UUID
 
 from codestream.core.clock import now
 from codestream.core.crypto import decrypt, encrypt
@@ -15,9 +16,18 @@ from codestream.core.json_types import Json, JsonObject
 from codestream.core.words import joined
 from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_diagnosis import diagnose
+from endpoints.clients.kubernetes_objects import ObjectRef
 from endpoints.clients.kubernetes_rollouts import look_at_all
 from endpoints.clients.rollout import Rollout, RolloutState
-from executions.runners.base import Done, Outcome, TaskContext, TaskFailedError, Wait
+from executions.runners.base import (
+    Done,
+    Outcome,
+    Sight,
+    TaskContext,
+    TaskFailedError,
+    Wait,
+    Watched,
+)
 from executions.runners.kubernetes_reports import (
     FAILED,
     READY,
@@ -31,10 +41,12 @@ from executions.runners.kubernetes_reports import (
 )
 from pipelines.kubernetes_task import KubernetesTask
 
-FIRST_LOOKS = 30
+FIRST_LOOKS = timedelta(seconds=30)
 LONGEST_PAUSE_SECONDS = 5
-# After so many looks a pod that runs and is not ready is asked for its reasons.
-PATIENT_LOOKS = 15
+# After so long a pod that runs and is not ready is asked for its reasons.
+PATIENCE = timedelta(seconds=15)
+UNASKED = timedelta(hours=1)
+"""How long a task sleeps that a watch wakes when there is something to see."""
 NOT_READY = "NotReady"
 
 
@@ -45,6 +57,18 @@ class Step:
     context: TaskContext
     task: KubernetesTask
     cluster: Kubernetes
+    endpoint: UUID
+
+    @cached_property
+    def since(self) -> datetime:
+        """When the first look was."""
+        text = self.context.cursor.get("since")
+        return datetime.fromisoformat(text) if isinstance(text, str) else now()
+
+    @property
+    def waited(self) -> timedelta:
+        """How long the task has waited since."""
+        return now() - self.since
 
     @cached_property
     def secrets(self) -> frozenset[str]:
@@ -104,8 +128,7 @@ def follow(step: Step) -> Outcome:
     rollouts = look_at_all(step.cluster, [ref_in(reports[at]) for at in waiting])
     for at, rollout in zip(waiting, rollouts, strict=True):
         reports[at] = with_rollout(reports[at], rollout)
-    looks = int(str(cursor.get("looks", 0))) + 1
-    findings = _findings(step, rollouts, looks)
+    findings = _findings(step, rollouts)
     objects = cast(Json, reports)
     output: JsonObject = {"objects": objects}
     if findings:
@@ -119,17 +142,44 @@ def follow(step: Step) -> Outcome:
     if going is None:
         return Done(message=summary(reports), output=_ended(step, output))
     told = cast(JsonObject, findings.get(_key(going), {})).get("message", going.message)
-    return Wait(
-        until=now() + pause_after(looks),
+    return wait(
+        step,
         message=joined([str(going.ref), cast(str, told)], by=": "),
-        cursor={**cursor, "objects": objects, "looks": looks, "findings": findings},
+        cursor={**cursor, "objects": objects, "findings": findings},
         output=output,
+        sights=[_sight(each) for each in rollouts if each.state is RolloutState.PROGRESSING],
+        patiently=any(_lingers(each) for each in rollouts),
     )
 
 
-def pause_after(looks: int) -> timedelta:
+def wait(
+    step: Step,
+    *,
+    message: str,
+    cursor: JsonObject,
+    output: JsonObject,
+    sights: Sequence[Sight],
+    patiently: bool = False,
+) -> Wait:
+    """Look again in a while, or when a watch has seen a change in one of the ``sights``.
+
+    ``patiently``: there will be more to ask when the patience is over, without any change.
+    """
+    pause = PATIENCE - step.waited if patiently else timedelta(0)
+    unasked = now() + (pause if pause > timedelta(0) else UNASKED)
+    watched = Watched(endpoint=step.endpoint, sights=tuple(sights), until=unasked)
+    return Wait(
+        until=now() + pause_after(step.waited),
+        message=message,
+        cursor={**cursor, "since": step.since.isoformat()},
+        output=output,
+        watched=watched if sights else None,
+    )
+
+
+def pause_after(waited: timedelta) -> timedelta:
     """Every second at first; what takes longer is looked at less often."""
-    return timedelta(seconds=min(1 + looks // FIRST_LOOKS, LONGEST_PAUSE_SECONDS))
+    return timedelta(seconds=min(1 + waited // FIRST_LOOKS, LONGEST_PAUSE_SECONDS))
 
 
 def failed(
@@ -152,12 +202,12 @@ def _ended(step: Step, output: JsonObject) -> JsonObject:
     return {**output, "response": {**response, "failures": cast(Json, told)}}
 
 
-def _findings(step: Step, rollouts: Sequence[Rollout], looks: int) -> JsonObject:
+def _findings(step: Step, rollouts: Sequence[Rollout]) -> JsonObject:
     """What is known about each rollout that does not get on; asked for once per reason."""
     before = cast(JsonObject, step.context.cursor.get("findings", {}))
     findings: JsonObject = {}
     for rollout in rollouts:
-        reason = _trouble(rollout, looks)
+        reason = _trouble(rollout, is_patient=step.waited < PATIENCE)
         if not reason:
             continue
         known = cast(JsonObject, before.get(_key(rollout), {}))
@@ -168,7 +218,7 @@ def _findings(step: Step, rollouts: Sequence[Rollout], looks: int) -> JsonObject
     return findings
 
 
-def _trouble(rollout: Rollout, looks: int) -> str:
+def _trouble(rollout: Rollout, *, is_patient: bool) -> str:
     """Why it is worth asking; empty while all is well."""
     if rollout.state is RolloutState.READY:
         return ""
@@ -176,8 +226,27 @@ def _trouble(rollout: Rollout, looks: int) -> str:
         return f"{FAILED} {rollout.reason}"
     if rollout.reason:
         return rollout.reason
-    lingers = any(pod.phase == "Running" and not pod.ready for pod in rollout.pods)
-    return NOT_READY if lingers and looks > PATIENT_LOOKS else ""
+    return NOT_READY if _lingers(rollout) and not is_patient else ""
+
+
+def _lingers(rollout: Rollout) -> bool:
+    """Whether a pod runs and is not ready."""
+    return any(pod.phase == "Running" and not pod.ready for pod in rollout.pods)
+
+
+def _sight(rollout: Rollout) -> Sight:
+    return sight_of(rollout.ref, rollout.seen)
+
+
+def sight_of(ref: ObjectRef, seen: str) -> Sight:
+    """What was seen of the object at this address."""
+    return Sight(
+        api_version=ref.api_version,
+        kind=ref.kind,
+        namespace=ref.namespace,
+        name=ref.name,
+        seen=seen,
+    )
 
 
 def _key(rollout: Rollout) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import cast
 
-from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import Json, JsonObject
 from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.base import Conflict
+from endpoints.clients.kubernetes_marks import sight
 from endpoints.clients.kubernetes_objects import Change, LiveObject, ref_of, text_at, value_at
 from endpoints.clients.kubernetes_rollouts import fetch_all
 from endpoints.clients.rollout import RolloutState
-from executions.runners.base import Done, Outcome, Wait
-from executions.runners.kubernetes_actions import Step, failed, next_step, pause_after, seal
+from executions.runners.base import Done, Outcome, Sight, Wait
+from executions.runners.kubernetes_actions import Step, failed, next_step, seal, sight_of, wait
 from executions.runners.kubernetes_reports import (
     FAILED,
     READY,
@@ -72,39 +72,46 @@ def _delete_all(step: Step, reports: list[JsonObject]) -> Outcome:
             failure: JsonObject = {"ref": item["ref"], "message": error.user_message}
             raise failed(reports, words, [failure]) from error
         item["state"] = RolloutState.PROGRESSING.value
-    cursor: JsonObject = {**step.context.cursor, "deleted": True, "looks": 0}
+    cursor: JsonObject = {**step.context.cursor, "deleted": True}
     return next_step(cursor, reports, Words(gettext_noop("waiting until everything is gone")))
 
 
 def _look(step: Step, reports: list[JsonObject]) -> Outcome:
-    mark_gone(step, [item for item in reports if item["state"] != READY])
+    sights = mark_gone(step, [item for item in reports if item["state"] != READY])
     waiting = next((item for item in reports if item["state"] != READY), None)
     if waiting is not None:
-        return wait_for_end(step, reports, waiting)
+        return wait_for_end(step, reports, waiting, sights)
     objects = cast(Json, reports)
     output: JsonObject = {"objects": objects, "response": {"failures": []}}
     return Done(message=summary(reports), output=output)
 
 
-def mark_gone(step: Step, items: list[JsonObject]) -> None:
-    """Say of each whether it is gone, or what holds it."""
+def mark_gone(step: Step, items: list[JsonObject]) -> list[Sight]:
+    """Say of each whether it is gone, or what holds it; return what is to be seen of the latter."""
     found = fetch_all(step.cluster, [ref_in(item) for item in items])
+    sights = []
     for item in items:
         live = found.get(ref_in(item))
         if live is None or uid_of(live) != item["uid"]:
             item.update(GONE)
         else:
             item["message"] = _what_holds(live)
+            seen = sight(text_at(live.body, "metadata", "resourceVersion"))
+            sights.append(sight_of(live.ref, seen))
+    return sights
 
 
-def wait_for_end(step: Step, reports: list[JsonObject], waiting: JsonObject) -> Wait:
-    """Look again in a while."""
-    objects, looks = cast(Json, reports), int(str(step.context.cursor.get("looks", 0))) + 1
-    return Wait(
-        until=now() + pause_after(looks),
+def wait_for_end(
+    step: Step, reports: list[JsonObject], waiting: JsonObject, sights: list[Sight]
+) -> Wait:
+    """Look again in a while, or when one of the objects changes."""
+    objects = cast(Json, reports)
+    return wait(
+        step,
         message=joined([str(waiting["ref"]), cast(str, waiting["message"])], by=": "),
-        cursor={**step.context.cursor, "objects": objects, "looks": looks},
+        cursor={**step.context.cursor, "objects": objects},
         output={"objects": objects},
+        sights=sights,
     )
 
 

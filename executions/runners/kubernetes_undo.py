@@ -97,9 +97,9 @@ class Undo:
             return _put_back_all(step, reports)
         going = [item for item in reports if _is_going(item)]
         if going:
-            mark_gone(step, going)
+            sights = mark_gone(step, going)
             waiting = next((item for item in going if item["state"] != READY), going[0])
-            return wait_for_end(step, reports, waiting)
+            return wait_for_end(step, reports, waiting, sights)
         return follow(step)
 
 

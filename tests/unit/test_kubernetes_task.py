@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from codestream.core.json_types import Json
@@ -84,6 +86,8 @@ def test_plurals_are_spelled_as_expressions_spell_them(kind: str, plural: str, c
 
 
 def test_what_takes_longer_is_looked_at_less_often() -> None:
-    pauses = [pause_after(looks).total_seconds() for looks in (1, 29, 30, 120, 9999)]
+    waited = [timedelta(seconds=seconds) for seconds in (1, 29, 30, 120, 9999)]
+
+    pauses = [pause_after(each).total_seconds() for each in waited]
 
     assert pauses == [1, 1, 2, 5, 5]
