@@ -21,7 +21,14 @@ from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
 from codestream.core.keyset import Place, read_rows
 from codestream.core.listing import Question, ask
-from codestream.core.live import NOTHING_NEW, WHILE_LIVE, rhythm, unchanged, version_of
+from codestream.core.live import (
+    NOTHING_NEW,
+    WHILE_LIVE,
+    WHILE_MOVING,
+    rhythm,
+    unchanged,
+    version_of,
+)
 from codestream.core.pages import form_status, page, wants_fragment
 from codestream.core.segments import segments_of
 from codestream.projects.access import projects_allowing
@@ -42,6 +49,7 @@ from executions.presentation import (
     message_of,
     progress,
 )
+from executions.states import Status
 from pipelines.definition import DefinitionError, InputParameter
 from pipelines.models import Pipeline
 
@@ -105,7 +113,7 @@ def detail(request: SignedInRequest, pk: UUID) -> HttpResponse:
         "timeline": [TimelineEntry(event=event) for event in events],
         "rollbacks": execution.children.order_by("created_at"),
         "push": execution.registry_events.defer("body", "headers").order_by("created_at").first(),
-        "rhythm": "" if execution.is_over else WHILE_LIVE,
+        "rhythm": _rhythm(execution),
         "fragment": wants_fragment(request),
         "held": waiting,
         "may_execute": may_execute,
@@ -114,6 +122,13 @@ def detail(request: SignedInRequest, pk: UUID) -> HttpResponse:
         "cancel_form": CancelForm(),
     }
     return page(request, "executions/detail.html", context, partial="live")
+
+
+def _rhythm(execution: Execution) -> str:
+    """How often its page asks again, as HTMX writes it."""
+    if execution.is_over:
+        return ""
+    return WHILE_MOVING if execution.status == Status.RUNNING else WHILE_LIVE
 
 
 @login_required

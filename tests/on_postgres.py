@@ -43,6 +43,7 @@ DRIVEN = (
     "rows",
     "undos",
     "unreadable",
+    "watches",
     "work",
     "worker",
 )

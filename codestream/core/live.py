@@ -10,6 +10,8 @@ from codestream.core.pages import wants_fragment
 
 NOTHING_NEW = 204
 """The answer to somebody who has seen it all; HTMX then leaves the page as it is."""
+WHILE_MOVING = "every 500ms"
+"""For what is written as soon as it happens, to be seen within a second."""
 WHILE_LIVE = "every 1s"
 WHILE_QUIET = "every 2s"
 """For the newest page of a list, where something new may appear at any time."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
@@ -29,7 +31,9 @@ OBJECTS = {
             "state": "PROGRESSING",
             "message": "1 of 4 pods are available",
             "desired": 4,
-            "ready": 1,
+            "updated": 3,
+            "ready": 2,
+            "available": 1,
         },
         {"ref": "Service/web", "change": "UNCHANGED", "state": "READY", "message": "exists"},
     ]
@@ -175,8 +179,11 @@ def test_the_page_of_an_execution_shows_each_object(cast: Cast, pipeline: Pipeli
 
     assert "Deployment/web" in html
     assert "Service/web" in html
-    assert 'aria-label="1 of 4 pods ready"' in html
-    assert 'width="25%"' in html
+    assert 'aria-label="2 of 4 pods ready"' in html
+    counted = re.findall(r"<b>(\d)</b> ([\w ]+)", html)
+    expected = [("2", "ready"), ("1", "available"), ("3", "up to date"), ("4", "wanted")]
+    assert counted == expected
+    assert 'width="50%"' in html
 
 
 def test_the_page_says_why_a_rollout_fails_and_what_was_changed(
@@ -229,7 +236,7 @@ def test_a_live_page_is_sent_again_only_when_something_happened(
     Execution.objects.filter(pk=execution.pk).update(version=execution.version + 1)
     html = client.get(url, headers=HTMX).content.decode()
     assert "<html" not in html
-    assert 'hx-trigger="every 1s"' in html
+    assert 'hx-trigger="every 500ms"' in html
     assert '<p id="said" hx-swap-oob="innerHTML">deploy-web #7: Running.' in html
 
 

@@ -34,7 +34,7 @@ from executions.worker import drain, living_workers
 from tests.conftest import TOKEN
 from tests.integration.deploys import Target, pipeline_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 PATIENCE_SECONDS = 40.0
 NEVER = 10_000.0
 SOURCE = """\
