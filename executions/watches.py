@@ -42,6 +42,7 @@ PLAN_SECONDS = 1.0
 WHOLE_SECONDS = 30.0
 """So often everything is read anew, whatever was missed."""
 ROUND_SECONDS = 0.1
+AGAIN_SECONDS = 2.0
 GAP_SECONDS = 0.3
 """A task is woken no more often than this."""
 MOST_AT_ONCE = 10
@@ -74,7 +75,7 @@ class Watches:
     def __init__(self, worker: UUID, *, alive: Callable[[], QuerySet[Worker, Any]]) -> None:
         self._worker = worker
         self._alive = alive
-        self._closed = False
+        self._closed = threading.Event()
         self._news = threading.Event()
         self._board = Board(self._news.set)
         self._streams: dict[Place, Stream] = {}
@@ -90,16 +91,16 @@ class Watches:
 
     def run(self) -> None:
         """Watch until closed; nothing that goes wrong ends it before."""
-        while not self._closed:
+        while not self._closed.is_set():
             try:
                 self.look()
             except AnyDatabaseError as error:
                 logger.error("The watches cannot reach the database (%s).", error)
-                self._rest(anew=True)
+                self._begin_anew()
             except Exception:
                 # The outermost loop of this thread: without it all tasks would sleep too long.
                 logger.exception("The watches failed; they are begun anew.")
-                self._rest(anew=True)
+                self._begin_anew()
             busy = self._queue or self._fresh
             self._news.wait(ROUND_SECONDS if busy else READ_SECONDS)
             self._news.clear()
@@ -108,7 +109,7 @@ class Watches:
 
     def close(self) -> None:
         """End every watch, from any thread."""
-        self._closed = True
+        self._closed.set()
         self._news.set()
         for stream in list(self._streams.values()):
             stream.end()
@@ -129,11 +130,14 @@ class Watches:
         self._wake(now)
         self._rest()
 
-    def _rest(self, *, anew: bool = False) -> None:
+    def _begin_anew(self) -> None:
+        connection.close()
+        self._next_whole = 0.0
+        self._closed.wait(AGAIN_SECONDS)
+
+    def _rest(self) -> None:
         """Give the connection back to the pool of this process, where there is one."""
-        if anew:
-            self._next_whole = 0.0
-        if anew or connection.vendor != "sqlite":
+        if connection.vendor != "sqlite":
             connection.close()
 
     # What the tasks wait for
@@ -202,16 +206,8 @@ class Watches:
                 del self._clusters[key]
                 self._end_streams([place for place in self._streams if place.endpoint == key])
                 self._refused = {p: end for p, end in self._refused.items() if p.endpoint != key}
-        for endpoint in Endpoint.objects.filter(pk__in=current.keys() - self._clusters.keys()):
-            client = None
-            try:
-                client = shared_client(cluster_access(endpoint))
-            except CodeStreamError as error:
-                words = "Endpoint %s cannot be watched: %s"
-                logger.warning(words, endpoint.name, error.user_message)
-            self._clusters[endpoint.pk] = _Cluster(
-                name=endpoint.name, updated_at=endpoint.updated_at, client=client
-            )
+        for key in current.keys() - self._clusters.keys():
+            self._clusters[key] = _signed_in(key, current[key])
 
     def _end_streams(self, places: Iterable[Place]) -> None:
         for place in list(places):
@@ -228,10 +224,7 @@ class Watches:
             self._tell(need, self._states[need], states[need])
             self._fresh |= self._board.needing(need)
         self._states = states
-        for place, stream in self._streams.items():
-            if stream.is_refused and place not in self._refused:
-                self._refused[place] = time.monotonic() + REFUSED_SECONDS
-                self._next_plan = 0.0
+        self._note_refusals()
         covered = []
         for task in self._fresh | self._board.told():
             waiting = self._board.waiting(task)
@@ -245,21 +238,32 @@ class Watches:
         self._fresh.clear()
         self._cover(covered)
 
+    def _note_refusals(self) -> None:
+        """Leave alone for a while what may not be watched."""
+        for place, stream in self._streams.items():
+            if stream.is_refused and place not in self._refused:
+                words = "Endpoint %s: %s cannot be watched, its tasks look by themselves: %s"
+                logger.warning(words, self._name(place), place, stream.reason)
+                self._refused[place] = time.monotonic() + REFUSED_SECONDS
+                self._next_plan = 0.0
+
+    def _name(self, place: Place) -> str:
+        cluster = self._clusters.get(place.endpoint)
+        return cluster.name if cluster else str(place.endpoint)
+
     def _state(self, need: Place) -> State:
         place = self._board.served.get(need)
         stream = self._streams.get(place) if place else None
         return stream.state() if stream else State.DOWN
 
     def _tell(self, need: Place, before: State, state: State) -> None:
-        cluster, place = self._clusters.get(need.endpoint), self._board.served.get(need)
+        place = self._board.served.get(need)
         stream = self._streams.get(place) if place else None
-        name = cluster.name if cluster else need.endpoint
-        if state is State.DOWN:
-            reason = stream.reason if stream else "none is possible."
+        if state is State.DOWN and stream is not None and not stream.is_refused:
             words = "Endpoint %s: no watch on %s, its tasks look by themselves: %s"
-            logger.warning(words, name, need, reason)
+            logger.warning(words, self._name(need), need, stream.reason)
         elif state is State.LIVE and before is State.DOWN:
-            logger.info("Endpoint %s: %s is watched again.", name, need)
+            logger.info("Endpoint %s: %s is watched again.", self._name(need), need)
 
     def _is_to_be_woken(self, task: UUID) -> bool:
         waiting, state = self._board.waiting(task), self._board.state_of(task, self._states)
@@ -299,6 +303,18 @@ class Watches:
 
     def _is_lost(self, task: UUID) -> bool:
         return self._board.state_of(task, self._states) is State.DOWN
+
+
+def _signed_in(key: UUID, updated_at: datetime) -> _Cluster:
+    """The endpoint with its client; one that cannot be had does not keep the others from theirs."""
+    name, client = str(key), None
+    try:
+        endpoint = Endpoint.objects.get(pk=key)
+        name = endpoint.name
+        client = shared_client(cluster_access(endpoint))
+    except (CodeStreamError, Endpoint.DoesNotExist) as error:
+        logger.warning("Endpoint %s cannot be watched: %s", name, error)
+    return _Cluster(name=name, updated_at=updated_at, client=client)
 
 
 def _waiting() -> QuerySet[RolloutWatch]:

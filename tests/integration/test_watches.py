@@ -6,6 +6,7 @@ worker.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -98,6 +100,7 @@ def a_workers_watches() -> Iterator[Watches]:
         yield made
     finally:
         made.close()
+        Worker.objects.filter(pk=worker.pk).delete()
 
 
 @pytest.fixture
@@ -144,6 +147,12 @@ def settle(task: TaskRun, watches: Watches) -> None:
     until(rests, watches)
     deadline = time.monotonic() + 0.7
     until(lambda: time.monotonic() > deadline and rests(), watches)
+
+
+def requests(server: KubernetesServer) -> dict[str, int]:
+    with urlopen(f"{server.url}/_control/requests") as answer:
+        counted: dict[str, int] = json.load(answer)
+        return counted
 
 
 def sleep_of(task: TaskRun) -> timedelta:
@@ -245,7 +254,6 @@ def test_whoever_watches_next_finds_what_happened_meanwhile(target: Target) -> N
     task = deploy(target)
     with a_workers_watches() as first:
         settle(task, first)
-    Worker.objects.all().delete()
 
     target.cluster.delete(pods_of(target)[0])
     with a_workers_watches() as second:
@@ -285,7 +293,9 @@ def test_one_of_two_workers_watches_and_the_other_takes_over(target: Target) -> 
         until(lambda: is_woken(task), idle)
 
 
-def test_who_may_not_watch_looks_on(settings: Settings, watches: Watches) -> None:
+def test_who_may_not_watch_looks_on(
+    settings: Settings, watches: Watches, caplog: pytest.LogCaptureFixture
+) -> None:
     with slow_cluster(settings, forbidden=frozenset({"watch pods"})) as (_, target):
         task = deploy(target)
 
@@ -296,6 +306,9 @@ def test_who_may_not_watch_looks_on(settings: Settings, watches: Watches) -> Non
 
         assert not RolloutWatch.objects.get().is_covered
         assert sleep_of(task) < timedelta(seconds=6)
+        told = [each for each in caplog.records if each.levelno >= logging.WARNING]
+        assert len(told) == 1
+        assert "cannot watch resource" in told[0].getMessage()
 
 
 def test_who_may_not_see_pods_is_woken_by_the_object_alone(
@@ -421,6 +434,27 @@ def test_a_delete_is_woken_when_the_object_is_gone(
     server._cluster._seconds = 0
 
     until(lambda: has_completed(task), watches)
+
+
+def test_ten_objects_cost_two_watches_while_they_wait(
+    slow: tuple[KubernetesServer, Target], watches: Watches
+) -> None:
+    server, target = slow
+    head, begin, rest = SOURCE.partition("            apiVersion")
+    each = begin + rest
+    several = "            ---\n".join(
+        each.replace("name: web,", f"name: web-{number},") for number in range(10)
+    )
+    task = deploy(target, head + several)
+    settle(task, watches)
+    before = requests(server)
+
+    deadline = time.monotonic() + 1.5
+    until(lambda: time.monotonic() > deadline, watches)
+
+    assert {each.place.kind for each in watches._streams.values()} == {"Deployment", "Pod"}
+    assert len(task.output["objects"]) == 10
+    assert requests(server) == before
 
 
 def test_closing_ends_every_thread_at_once(target: Target, watches: Watches) -> None:

@@ -26,6 +26,7 @@ from codestream.sandbox.http_server import (
     json_response,
 )
 from endpoints.clients.kubernetes import Change, ClusterAccess, Kubernetes, ObjectRef
+from endpoints.clients.kubernetes_marks import sight
 from endpoints.clients.kubernetes_rollouts import look
 from endpoints.clients.rollout import RolloutState
 
@@ -208,3 +209,23 @@ def test_the_instant_cluster_rolls_out_at_once_or_never(
     assert changes == [Change.CREATED, Change.UNCHANGED]
     assert rollout.state is state
     assert [call.method for call in cluster.calls[:3]] == ["GET", "GET", "PATCH"]
+
+
+def test_the_instant_cluster_is_watched_from_a_list_on(settings: Settings) -> None:
+    with InstantCluster(ready=False) as cluster:
+        settings.OUTGOING_ALLOW = [cluster.place]
+        with Kubernetes(ClusterAccess(url=cluster.url)) as client:
+            client.apply(DEPLOYMENT)
+            version, marks = client.marks("apps/v1", "Deployment", namespace="demo")
+            watch = client.watch(
+                "apps/v1", "Deployment", namespace="demo", since=version, seconds=20
+            )
+            events = iter(watch)
+            client.apply(DEPLOYMENT)
+            told = next(events)
+            watch.close()
+            seen = look(client, WEB).seen
+
+    assert [mark.name for mark in marks] == ["web"]
+    assert (told[0], told[1].name) == ("MODIFIED", "web")
+    assert seen == sight(told[1].version, 0)
