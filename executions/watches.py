@@ -143,8 +143,7 @@ class Watches:
     # What the tasks wait for
 
     def _read_all(self) -> None:
-        rows = _waiting().values_list("pk", "told_at")
-        found = dict(rows.iterator(chunk_size=2000))
+        found = dict(_waiting().values_list("pk", "told_at"))
         for task in self._told_at.keys() - found.keys():
             self._board.drop(task)
             self._woken.pop(task, None)

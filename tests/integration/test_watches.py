@@ -31,6 +31,7 @@ from endpoints.models import Endpoint
 from executions import watch_streams
 from executions.models import RolloutWatch, TaskRun, Worker
 from executions.services import start_execution
+from executions.watch_board import Board
 from executions.watches import Watches
 from executions.worker import drain, living_workers
 from tests.conftest import TOKEN
@@ -353,6 +354,20 @@ def test_a_watch_from_a_forgotten_version_begins_anew(
     slow[0].hang_up()
     until(lambda: next(versions, None) is None, watches)
     monkeypatch.undo()
+    target.cluster.delete(pods_of(target)[0])
+
+    until(lambda: is_woken(task), watches)
+
+
+def test_what_a_watch_does_not_tell_the_next_list_finds(
+    target: Target, watches: Watches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_streams, "WATCH_SECONDS", 2)
+    monkeypatch.setattr(watch_streams, "STANDING_SECONDS", 0.5)
+    task = deploy(target)
+    settle(task, watches)
+    monkeypatch.setattr(Board, "heard", lambda *_: None)
+
     target.cluster.delete(pods_of(target)[0])
 
     until(lambda: is_woken(task), watches)
