@@ -63,10 +63,16 @@ def _is_lost(webhook: DockerWebhook, tag: HubTag) -> bool:
     since = webhook.recover_since
     if since is None or not since < tag.pushed_at < now() - ON_THE_WAY:
         return False
-    known = RegistryEvent.objects.filter(webhook=webhook, tag=tag.name)
-    if known.filter(created_at__gte=tag.pushed_at - ON_THE_WAY).exists():
+    told = RegistryEvent.objects.filter(webhook=webhook, tag=tag.name)
+    told = told.exclude(source=RegistryEvent.Source.RERUN).order_by("-created_at", "-pk")
+    if told.filter(created_at__gte=tag.pushed_at).exists():
         return False
-    return not (tag.digest and known.filter(digest=tag.digest).exists())
+    last = told.exclude(digest="").first() if tag.digest else None
+    if last is not None and last.digest == tag.digest:
+        return False
+    # The clocks may differ, but a delivery with another digest was of another push.
+    early = told.filter(created_at__gte=tag.pushed_at - ON_THE_WAY)
+    return not (early.filter(digest="") if tag.digest else early).exists()
 
 
 def _write_down(webhook: DockerWebhook, image: str, tag: HubTag) -> None:

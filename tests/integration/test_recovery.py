@@ -108,6 +108,48 @@ def test_a_newer_push_of_a_tag_that_is_known_is_found(
     assert [event.verdict for event in found(webhook)] == ["TRIGGERED", "TRIGGERED"]
 
 
+def test_a_push_right_after_one_that_was_told_of_is_found(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    pushed(hub, "latest", ago=HOUR / 4)
+    found(webhook)
+    RegistryEvent.objects.update(source="DELIVERY", created_at=now() - HOUR / 4)
+    pushed(hub, "latest", ago=HOUR / 4 - timedelta(seconds=30))
+
+    assert [event.verdict for event in found(webhook)] == ["TRIGGERED", "TRIGGERED"]
+
+
+def test_a_push_of_what_the_tag_stood_for_before_is_found(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    first = pushed(hub, "latest", ago=3 * HOUR / 4)
+    found(webhook)
+    RegistryEvent.objects.update(created_at=now() - 3 * HOUR / 4)
+    pushed(hub, "latest", ago=HOUR / 2)
+    found(webhook)
+    RegistryEvent.objects.filter(created_at__gt=now() - HOUR / 2).update(
+        created_at=now() - HOUR / 2
+    )
+    pushed(hub, "latest", ago=HOUR / 4)
+    hub.store.add_repository("demo", "web").tags["latest"].digest = first
+
+    assert [event.digest for event in found(webhook)][::2] == [first, first]
+    assert Execution.objects.count() == 3
+
+
+def test_what_a_person_let_run_again_does_not_hide_a_lost_push(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    pushed(hub, "latest", ago=HOUR / 2)
+    (event,) = found(webhook)
+    RegistryEvent.objects.update(created_at=now() - HOUR / 2)
+    pushed(hub, "latest", ago=HOUR / 4)
+    rerun_event(event=event, by=UserFactory.create())
+    drain()
+
+    assert [event.source for event in found(webhook)] == ["RECOVERED", "RERUN", "RECOVERED"]
+
+
 @pytest.mark.parametrize("ago", [timedelta(seconds=10), 2 * HOUR])
 def test_what_may_still_come_and_what_was_before_the_wish_are_left_alone(
     hub: DockerHubServer, webhook: DockerWebhook, ago: timedelta
