@@ -63,6 +63,12 @@ def test_a_push_gives_image_tag_digest_and_time(name: str, moment: datetime) -> 
     assert push.owner == ("" if push.registry == "azure" else "ada")
 
 
+def test_harbor_may_name_the_repository_in_parts() -> None:
+    body = (OURS / "harbor/push-artifact.json").read_bytes()
+
+    assert parse("harbor", body.replace(b"repo_full_name", b"unknown")) == parse("harbor", body)
+
+
 def test_quay_names_every_tag_and_no_digest() -> None:
     pushes = parse_file("quay/push")
 

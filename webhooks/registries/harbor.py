@@ -44,7 +44,8 @@ class Harbor:
             raise ignored(Reason.NO_PUSH, Words(words, {"event": kind}))
         data = read_object(document, "event_data") or read_object(document, "data")
         about = read_object(data, "repository")
-        path = read_text(about, "repo_full_name", longest=LONGEST["image"])
+        names = (read_text(about, name, longest=LONGEST["image"]) for name in ("namespace", "name"))
+        path = read_text(about, "repo_full_name", longest=LONGEST["image"]) or "/".join(names)
         owner = read_text(document, "operator", longest=LONGEST["owner"])
         moment = read_seconds(document.get("occur_at")) or read_moment(document.get("time"))
 
