@@ -108,3 +108,25 @@ def test_a_token_can_be_selected_and_is_copied_by_a_button_only_where_that_works
     expect(shown).to_have_css("user-select", "all")
     expect(page.get_by_role("button", name="Copy API token")).to_have_count(int(has_script))
     context.close()
+
+
+@pytest.mark.parametrize("language", ["en", "it"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_activity_shows_all_its_columns_at_once(
+    product: Running, browser: Browser, signed_in: StorageState, language: str, width: int
+) -> None:
+    product.push("1.2.3")
+    product.ended("1.2.3")
+    context = browser.new_context(
+        base_url=product.url,
+        storage_state=signed_in,
+        locale=language,
+        viewport={"width": width, "height": 900},
+    )
+    page = context.new_page()
+
+    page.goto("/triggers/docker/activity/")
+
+    table = page.locator(".table-wrap")
+    assert table.evaluate("wrap => wrap.scrollWidth - wrap.clientWidth") <= 0
+    context.close()
