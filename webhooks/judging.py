@@ -298,10 +298,11 @@ def _folded(
 
 
 def _runs_in_a_loop(event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed) -> bool:
-    lately = webhook.events.filter(
-        verdict=Verdict.TRIGGERED, created_at__gt=event.created_at - RUNS_WITHIN
-    )
-    return lately.filter(image=push.image, tag=push.tag).count() >= MOST_RUNS
+    """Whether too many runs began lately; those before the last loop was mended do not count."""
+    lately = webhook.events.filter(created_at__gt=event.created_at - RUNS_WITHIN)
+    ends = lately.filter(image=push.image, tag=push.tag, reason_code__in=("triggered", "loop"))
+    newest = ends.order_by("-created_at").values_list("reason_code", flat=True)[:MOST_RUNS]
+    return list(newest).count("triggered") == MOST_RUNS
 
 
 def _execute(

@@ -271,6 +271,19 @@ def test_a_webhook_that_runs_in_a_circle_is_stopped_and_says_so() -> None:
     assert not webhook.stopped_because
 
 
+def test_who_enables_the_webhook_after_a_loop_need_not_wait() -> None:
+    webhook = DockerWebhookFactory.create(settle_seconds=0)
+    for _ in range(MOST_RUNS + 1):
+        deliver(webhook)
+    webhook.refresh_from_db()
+    assert not webhook.enabled
+
+    set_enabled(webhook=webhook, enabled=True, by=UserFactory.create())
+
+    verdicts = [deliver(webhook).verdict for _ in range(MOST_RUNS + 1)]
+    assert verdicts == ["TRIGGERED"] * MOST_RUNS + ["IGNORED"]
+
+
 def test_many_tags_at_once_are_no_circle() -> None:
     webhook = DockerWebhookFactory.create()
 
