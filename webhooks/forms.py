@@ -161,6 +161,7 @@ class WebhookForm(VersionedForm):
             (DockerWebhook.Recovery.RECORD, _("Record only: list them, start nothing")),
             (DockerWebhook.Recovery.ON, _("On: judge them like deliveries")),
         ],
+        initial=DockerWebhook.Recovery.ON,
         help_text=_(
             "Docker Hub sends no delivery again. Codestream looks at its tags from time to time "
             "and finds pushes that it was not told of."
@@ -253,12 +254,15 @@ class WebhookForm(VersionedForm):
         self._check_recovery(cleaned)
         return cleaned
 
-    def _check_recovery(self, cleaned: Mapping[str, Any]) -> None:
+    def _check_recovery(self, cleaned: dict[str, Any]) -> None:
         endpoint = cleaned.get("endpoint")
-        is_wanted = cleaned.get("recovery", DockerWebhook.Recovery.OFF) != (
-            DockerWebhook.Recovery.OFF
-        )
-        if is_wanted and endpoint is not None and not is_docker_hub(endpoint):
+        is_wanted = cleaned.get("recovery") not in (None, DockerWebhook.Recovery.OFF)
+        if not is_wanted or endpoint is None or is_docker_hub(endpoint):
+            return
+        if self.webhook is None:
+            # It is what the form begins with, whatever the endpoint will be.
+            cleaned["recovery"] = DockerWebhook.Recovery.OFF
+        else:
             words = gettext("Only Docker Hub tells when its tags were pushed: choose Off.")
             self.add_error("recovery", words)
 

@@ -55,6 +55,13 @@ class DockerWebhookQuerySet(ProjectOwnedQuerySet["DockerWebhook"]):
         looking = self.filter(enabled=True, look_at__lte=moment)
         return looking.exclude(recovery=DockerWebhook.Recovery.OFF).order_by("look_at")
 
+    def look_soon(self, moment: datetime) -> None:
+        """Let pushes be looked for now and not at the next turn; what a registry asked to wait for
+        longer than a turn is waited for.
+        """
+        turn = Q(look_at__gt=moment, look_at__lte=moment + settings.RECOVERY_EVERY)
+        models.QuerySet.update(self.filter(turn), look_at=moment)
+
     def note_look(self, webhook: DockerWebhook, *, look_at: datetime, message: Words) -> None:
         """Write down what a look came to; nothing that Docker Hub would have to hear of."""
         models.QuerySet.update(self.filter(pk=webhook.pk), look_at=look_at, look_message=message)

@@ -48,7 +48,10 @@ def look_for_pushes(*, webhook: DockerWebhook) -> int:
         DockerWebhook.objects.note_look(webhook, look_at=next_look, message=error.words)
         return 0
     with transaction.atomic():
-        lost = [tag for tag in tags if _is_lost(webhook, tag)]
+        untold = [tag for tag in tags if _is_untold(webhook, tag)]
+        lost = [tag for tag in untold if tag.pushed_at < now() - ON_THE_WAY]
+        if len(lost) < len(untold):
+            next_look = min(next_look, now() + ON_THE_WAY)
         for tag in lost:
             _write_down(webhook, str(place), tag)
         message = Words(
@@ -59,9 +62,10 @@ def look_for_pushes(*, webhook: DockerWebhook) -> int:
     return len(lost)
 
 
-def _is_lost(webhook: DockerWebhook, tag: HubTag) -> bool:
+def _is_untold(webhook: DockerWebhook, tag: HubTag) -> bool:
+    """Whether no delivery has told of the last push of the tag; it may be on its way still."""
     since = webhook.recover_since
-    if since is None or not since < tag.pushed_at < now() - ON_THE_WAY:
+    if since is None or tag.pushed_at <= since:
         return False
     told = RegistryEvent.objects.filter(webhook=webhook, tag=tag.name)
     told = told.exclude(source=RegistryEvent.Source.RERUN).order_by("-created_at", "-pk")

@@ -143,6 +143,7 @@ def _create_webhook(project: Project, by: User) -> None:
             image_pattern="demo/web",
             tag_pattern="",
             api_token="${var.docker-trigger-token}",  # noqa: S106 - a reference, not a secret
+            recovery=DockerWebhook.Recovery.ON,
             token_set_by=by,
         ),
         by=by,

@@ -180,9 +180,15 @@ def test_a_settle_window_of_more_than_an_hour_is_refused(
 
 
 def test_only_docker_hub_can_be_asked_for_lost_pushes(cast: Cast, token: str) -> None:
-    answer = cast.client("member").post(
-        f"{LIST}new/", entered(cast, token, "Harbor", recovery="ON")
-    )
+    client = cast.client("member")
+    sent = entered(cast, token, "Harbor", recovery="ON")
+
+    client.post(f"{LIST}new/", sent)
+
+    made = DockerWebhook.objects.get()
+    assert made.recovery == "OFF"
+    version = client.get(page_of(made, "edit")).context["form"]["version"].value()
+    answer = client.post(page_of(made, "edit"), sent | {"version": version})
 
     assert answer.status_code == 422
     assert "Only Docker Hub tells when its tags were pushed" in answer.text

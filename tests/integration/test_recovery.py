@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from django.utils.translation import override
@@ -12,10 +13,13 @@ from pytest_django.fixtures import Settings
 
 from codestream.core.clock import now
 from codestream.core.templatetags.look import said
+from codestream.core.words import Words
+from codestream.operations.chores import ensure_chores
+from codestream.operations.models import Chore
 from codestream.operations.recovery import LOST_PUSHES
 from codestream.sandbox.dockerhub import DockerHubServer
 from codestream.sandbox.dockerhub_failures import Mode
-from executions.models import Execution
+from executions.models import Execution, Worker
 from executions.worker import drain
 from tests.factories import DockerRegistryFactory, DockerWebhookFactory, UserFactory
 from webhooks import digests
@@ -224,6 +228,39 @@ def test_the_chore_looks_when_it_is_time(
     assert second == "0 repositories looked at, 0 pushes found."
     off.refresh_from_db()
     assert off.recover_since is None
+
+
+def test_the_look_after_a_time_without_a_worker_waits_for_no_turn(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    ensure_chores(using="default")
+    LOST_PUSHES.run(lambda: False)
+    pushed(hub, "1.2.3", ago=HOUR / 2)
+    limited = DockerWebhookFactory.create(recovery="ON")
+    DockerWebhook.objects.note_look(limited, look_at=now() + HOUR, message=Words(""))
+    chore = Chore.objects.filter(name=LOST_PUSHES.name)
+
+    chore.update(last_run_at=now() - timedelta(minutes=1))
+    Worker.objects.create(id=uuid4(), host="a", pid=1, heartbeat_at=now(), threads=1)
+    after_a_start = LOST_PUSHES.run(lambda: False).message
+    chore.update(last_run_at=now())
+    DockerWebhook.objects.note_look(webhook, look_at=now() + HOUR / 10, message=Words(""))
+    later = LOST_PUSHES.run(lambda: False).message
+
+    assert after_a_start == "1 repositories looked at, 1 pushes found."
+    assert later == "0 repositories looked at, 0 pushes found."
+
+
+def test_a_push_that_may_be_on_its_way_still_is_looked_for_again_soon(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    pushed(hub, "1.2.3", ago=timedelta(seconds=10))
+
+    assert found(webhook) == []
+
+    webhook.refresh_from_db()
+    assert webhook.look_at is not None
+    assert webhook.look_at < now() + timedelta(minutes=3)
 
 
 def test_switching_it_off_and_on_begins_anew(webhook: DockerWebhook) -> None:
