@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from codestream.core.http import origin
 from codestream.core.words import Words, gettext_noop
 from endpoints.clients.kubernetes_shared import shared_client
 from endpoints.kinds import cluster_access
 from endpoints.models import EndpointKind
-from executions.runners.base import Outcome, Stopped, TaskContext
+from executions.runners.base import Outcome, Stopped, TaskContext, Wait
 from executions.runners.kubernetes_actions import Action, Step
 from executions.runners.kubernetes_delete import Delete
 from executions.runners.kubernetes_get import Get
@@ -34,7 +36,10 @@ class KubernetesRunner:
     def start(self, context: TaskContext) -> Outcome:
         """Look what is there; nothing is changed before that is safely written."""
         step = _step(context)
-        return ACTIONS[step.task.action].start(step)
+        outcome = ACTIONS[step.task.action].start(step)
+        if not isinstance(outcome, Wait):
+            return outcome
+        return replace(outcome, cursor={**outcome.cursor, "server": step.server})
 
     def poll(self, context: TaskContext) -> Outcome:
         """Do the next thing: send, delete or patch, and then look until all is well."""
@@ -51,5 +56,11 @@ class KubernetesRunner:
 def _step(context: TaskContext) -> Step:
     task = parse(context.input, context.endpoints)
     endpoint = context.find_endpoint(task.endpoint, EndpointKind.KUBERNETES)
-    cluster = shared_client(cluster_access(endpoint))
-    return Step(context=context, task=task, cluster=cluster, endpoint=endpoint.pk)
+    access = cluster_access(endpoint)
+    return Step(
+        context=context,
+        task=task,
+        cluster=shared_client(access),
+        endpoint=endpoint.pk,
+        server=origin(access.url),
+    )

@@ -52,12 +52,13 @@ NOT_READY = "NotReady"
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a task: what it is to do, and with what."""
+    """One step of a task: what it is to do, and with what; ``server`` is where the cluster is."""
 
     context: TaskContext
     task: KubernetesTask
     cluster: Kubernetes
     endpoint: UUID
+    server: str
 
     @cached_property
     def since(self) -> datetime:

@@ -126,6 +126,23 @@ def _past_task(step: Step) -> PastTask:
                 },
             )
         )
+    server = past.cursor.get("server", step.server)  # tasks of earlier releases do not say it
+    if server != step.server:
+        raise TaskFailedError(
+            Words(
+                gettext_noop(
+                    "%(task)s went to the cluster at %(past)s, and endpoint %(endpoint)s leads to "
+                    "%(server)s by now. Nothing was changed. To undo it, give the endpoint its "
+                    "address back."
+                ),
+                {
+                    "task": f"{stage}.{name}",
+                    "past": str(server),
+                    "endpoint": step.task.endpoint,
+                    "server": step.server,
+                },
+            )
+        )
     return past
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connections
+from pytest_django.fixtures import Settings
 
 from codestream.accounts.models import User
+from codestream.core.clock import now
 from codestream.core.errors import Refused
 from codestream.core.work import wake_all
 from codestream.operations.retention import clean
@@ -262,6 +265,26 @@ def test_a_worker_that_is_killed_in_the_middle_puts_the_rest_back_with_the_next_
 def colours(target: Target, manifests: Iterable[Body]) -> set[str]:
     lives = [target.cluster.get(ref_of(each)) for each in manifests]
     return {text_at(live.body, "data", "colour") for live in lives}
+
+
+def test_an_endpoint_that_leads_to_another_cluster_by_now_is_left_alone(
+    target: Target, settings: Settings
+) -> None:
+    red = blue_then_red(target)
+    endpoint = Endpoint.objects.get()
+    with KubernetesServer(token="other") as server:
+        settings.OUTGOING_ALLOW = [*settings.OUTGOING_ALLOW, urlsplit(server.url).netloc]
+        Endpoint.objects.update(
+            properties={"kubernetesURL": server.url, "authType": "token"},
+            credentials={"token": "other"},
+            updated_at=now(),
+        )
+        undone = undo(red)
+
+    assert undone.status == "FAILED"
+    assert f"and endpoint cluster leads to {server.url} by now" in undone.message
+    assert endpoint.properties["kubernetesURL"] in undone.message
+    assert colour(target) == "red"
 
 
 # The pages
