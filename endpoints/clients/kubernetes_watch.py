@@ -50,7 +50,8 @@ class Watch:
 
     def _lines(self) -> Iterator[bytes]:
         rest = b""
-        for piece in self._response.stream(PIECE):
+        # ``stream`` would gather whole pieces where the answer comes without chunks.
+        while piece := self._response.read1(PIECE):
             *lines, rest = (rest + piece).split(b"\n")
             yield from lines
             if len(rest) > LONGEST_LINE:

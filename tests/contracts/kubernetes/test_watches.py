@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import urllib3
 from pytest_django.fixtures import Settings
 
 from codestream.sandbox.kubernetes import KubernetesServer
@@ -188,10 +192,10 @@ class Scripted:
     """An answer that sends what the test says."""
 
     def __init__(self, *pieces: bytes) -> None:
-        self._pieces = pieces
+        self._pieces = iter(pieces)
 
-    def stream(self, _size: int) -> Iterator[bytes]:
-        yield from self._pieces
+    def read1(self, _size: int) -> bytes:
+        return next(self._pieces, b"")
 
     def close(self) -> None:
         pass
@@ -201,13 +205,34 @@ def watch_of(*pieces: bytes) -> Watch:
     return Watch(response=Scripted(*pieces), unreachable=lambda error: Protocol(str(error)))
 
 
+EVENT = {"type": "ADDED", "object": {"metadata": {"name": "web", "resourceVersion": "7"}}}
+LINE = json.dumps(EVENT).encode() + b"\n"
+TOLD = ("ADDED", Mark(namespace="", name="web", version="7"))
+
+
 def test_a_line_may_arrive_in_pieces() -> None:
-    event = {"type": "ADDED", "object": {"metadata": {"name": "web", "resourceVersion": "7"}}}
-    line = json.dumps(event).encode() + b"\n"
+    assert list(watch_of(LINE[:9], LINE[9:] + LINE[:30], LINE[30:])) == [TOLD] * 2
 
-    told = list(watch_of(line[:9], line[9:] + line[:30], line[30:]))
 
-    assert told == [("ADDED", Mark(namespace="", name="web", version="7"))] * 2
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"%x\r\n%s\r\n"),
+        (b"HTTP/1.0 200 OK\r\n\r\n", b""),
+    ],
+    ids=["in chunks", "as an old proxy passes it on"],
+)
+def test_a_line_is_told_as_soon_as_it_is_there(head: bytes, piece: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(10)
+        theirs.sendall(head + (piece % (len(LINE), LINE) if piece else LINE))
+        with closing(HTTPResponse(ours)) as answer:
+            answer.begin()
+            response = urllib3.HTTPResponse(answer, preload_content=False)
+            watch = Watch(response=response, unreachable=lambda error: Protocol(str(error)))
+
+            assert next(iter(watch)) == TOLD
 
 
 @pytest.mark.parametrize("line", [b"<html>\n", b"[]\n", b'{"type": "ADDED"}\n'])
