@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from codestream.core.words import Words, gettext_noop
 from endpoints.clients.image_references import DOCKER_HUB, DOCKER_HUB_NAMES, split_host
 from endpoints.clients.kubernetes_objects import Body, objects_at, text_at
 
@@ -17,7 +18,7 @@ STATUS = re.compile(r"\b(?P<code>401|403|404|429|5\d\d)\b")
 MISSING = re.compile(r"not found|manifest unknown|does not exist", re.IGNORECASE)
 
 
-def pull_words(pod: Body, event: str, secret: Callable[[str], Body]) -> str:
+def pull_words(pod: Body, event: str, secret: Callable[[str], Body]) -> Words:
     """The reason in one clause, empty where nothing is known.
 
     ``event`` is what the kubelet said of the failed pull; ``secret`` gives a Secret by name, empty
@@ -25,13 +26,19 @@ def pull_words(pod: Body, event: str, secret: Callable[[str], Body]) -> str:
     """
     image = _image(pod, event)
     if not event or not image:
-        return ""
+        return Words("")
     host = registry_of(image)
     if DENIED.search(event):
-        return f"{host} answered {_answer(event)} for {image}, {_login_words(pod, host, secret)}"
+        said = {"host": host, "image": image, "login": _login_words(pod, host, secret)}
+        if found := STATUS.search(event):
+            text = gettext_noop("%(host)s answered %(status)s for %(image)s, %(login)s")
+            return Words(text, {**said, "status": found["code"]})
+        return Words(gettext_noop("%(host)s denied access to %(image)s, %(login)s"), said)
     if MISSING.search(event):
-        return f"{host} does not have {image}"
-    return event
+        return Words(
+            gettext_noop("%(host)s does not have %(image)s"), {"host": host, "image": image}
+        )
+    return Words.plain(event)
 
 
 def registry_of(image: str) -> str:
@@ -54,23 +61,20 @@ def _host(address: str) -> str:
     return DOCKER_HUB if host in DOCKER_HUB_NAMES else host
 
 
-def _login_words(pod: Body, host: str, secret: Callable[[str], Body]) -> str:
+def _login_words(pod: Body, host: str, secret: Callable[[str], Body]) -> Words:
     names = [text_at(each, "name") for each in objects_at(pod, "spec", "imagePullSecrets")]
     if not names:
-        return "and the pod names no imagePullSecret"
+        return Words(gettext_noop("and the pod names no imagePullSecret"))
     secrets = {name: secret(name) for name in names}
-    missing = sorted(name for name, body in secrets.items() if not body)
-    if missing:
-        return f"and the imagePullSecret {', '.join(missing)} is not there or may not be read"
+    if missing := sorted(name for name, body in secrets.items() if not body):
+        text = gettext_noop("and the imagePullSecret %(names)s is not there or may not be read")
+        return Words(text, {"names": ", ".join(missing)})
     fitting = sorted(name for name, body in secrets.items() if host in hosts_of(body))
     if not fitting:
-        return f"and no imagePullSecret names that host ({', '.join(sorted(names))})"
-    return f"and does not accept the login of imagePullSecret {', '.join(fitting)}"
-
-
-def _answer(event: str) -> str:
-    found = STATUS.search(event)
-    return found["code"] if found else "that access is denied"
+        text = gettext_noop("and no imagePullSecret names that host (%(names)s)")
+        return Words(text, {"names": ", ".join(sorted(names))})
+    text = gettext_noop("and does not accept the login of imagePullSecret %(names)s")
+    return Words(text, {"names": ", ".join(fitting)})
 
 
 def _image(pod: Body, event: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.base import ClientError
 from endpoints.clients.image_pulls import pull_words
 from endpoints.clients.kubernetes import Kubernetes
@@ -45,7 +46,7 @@ class PodLog:
 class Diagnosis:
     """Why a rollout does not get on, in one sentence, and what that was read from."""
 
-    message: str
+    message: Words
     events: tuple[str, ...] = ()
     logs: tuple[PodLog, ...] = ()
     reason: str = ""
@@ -62,9 +63,9 @@ def diagnose(cluster: Kubernetes, rollout: Rollout) -> Diagnosis:
         events += _events(cluster, namespace, "Pod", pod.name)
     events.sort(key=_time)
     logs = [log for pod in ailing for log in _logs(cluster, namespace, pod)]
-    words = _words(cluster, rollout, ailing[0], events, logs) if ailing else rollout.message
+    words = _words(cluster, rollout, ailing[0], events, logs) if ailing else None
     return Diagnosis(
-        message=words,
+        message=words or Words.plain(rollout.message),
         reason=rollout.reason or (ailing[0].reason if ailing else ""),
         events=tuple(map(_line, events[-MOST_EVENTS:])),
         logs=tuple(logs),
@@ -77,23 +78,26 @@ def _words(
     pod: PodState,
     events: Sequence[Body],
     logs: Sequence[PodLog],
-) -> str:
+) -> Words:
     """What is known beyond the rollout's own message."""
+    known = Words.plain(rollout.message)
     if pod.reason in PULLING:
         why = pull_words(
             _body(cluster, rollout.ref.namespace, pod.name),
             _newest(events, pod.name, PULL_FAILED),
             lambda name: _body(cluster, rollout.ref.namespace, name, kind="Secret"),
         )
-        return f"{rollout.message}: {why}" if why else rollout.message
+        return joined(filter(None, (known, why)), by=": ")
     last = [line for log in logs if log.pod == pod.name for line in log.lines][-TOLD_LINES:]
     if pod.reason == CRASHING and last:
-        return f"{rollout.message}; last lines: {' / '.join(last)}"
-    probe = _newest(events, pod.name, PROBE_FAILED)
+        told = Words(gettext_noop("last lines: %(lines)s"), {"lines": " / ".join(last)})
+        return joined([known, told], by="; ")
     if not pod.reason and pod.phase == "Running":
-        told = probe or "no probe has succeeded yet"
-        return f"{rollout.message}; pod {pod.name} runs and is not ready: {told}"
-    return rollout.message
+        probe = _newest(events, pod.name, PROBE_FAILED)
+        why = Words.plain(probe or gettext_noop("no probe has succeeded yet"))
+        text = gettext_noop("pod %(name)s runs and is not ready: %(reason)s")
+        return joined([known, Words(text, {"name": pod.name, "reason": why})], by="; ")
+    return known
 
 
 def _events(cluster: Kubernetes, namespace: str, kind: str, name: str) -> list[Body]:

@@ -13,7 +13,8 @@ from uuid import UUID
 from codestream.core.clock import now
 from codestream.core.crypto import decrypt, encrypt
 from codestream.core.json_types import Json, JsonObject
-from codestream.core.words import joined
+from codestream.core.redact import redact_words
+from codestream.core.words import Words, joined
 from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_diagnosis import diagnose
 from endpoints.clients.kubernetes_objects import ObjectRef
@@ -48,6 +49,8 @@ PATIENCE = timedelta(seconds=15)
 UNASKED = timedelta(hours=1)
 """How long a task sleeps that a watch wakes when there is something to see."""
 NOT_READY = "NotReady"
+OWN = frozenset({"asked", "words"})
+"""What a finding has for the next look alone, and not for readers."""
 
 
 @dataclass(frozen=True)
@@ -133,19 +136,21 @@ def follow(step: Step) -> Outcome:
     objects = cast(Json, reports)
     output: JsonObject = {"objects": objects}
     if findings:
-        output["failures"] = list(findings.values())
+        output["failures"] = [
+            {name: told for name, told in found.items() if name not in OWN}
+            for found in cast("list[JsonObject]", list(findings.values()))
+        ]
     broken = next((each for each in rollouts if each.state is RolloutState.FAILED), None)
     if broken is not None:
-        found = cast(JsonObject, findings[_key(broken)])
-        message = joined([str(broken.ref), cast(str, found["message"])], by=": ")
+        message = joined([str(broken.ref), _said(findings[_key(broken)])], by=": ")
         raise TaskFailedError(message, output=_ended(step, output))
     going = next((each for each in rollouts if each.state is RolloutState.PROGRESSING), None)
     if going is None:
         return Done(message=summary(reports), output=_ended(step, output))
-    told = cast(JsonObject, findings.get(_key(going), {})).get("message", going.message)
+    told = _said(findings[_key(going)]) if _key(going) in findings else going.message
     return wait(
         step,
-        message=joined([str(going.ref), cast(str, told)], by=": "),
+        message=joined([str(going.ref), told], by=": "),
         cursor={**cursor, "objects": objects, "findings": findings},
         output=output,
         sights=[_sight(each) for each in rollouts if each.state is RolloutState.PROGRESSING],
@@ -212,11 +217,18 @@ def _findings(step: Step, rollouts: Sequence[Rollout]) -> JsonObject:
         if not reason:
             continue
         known = cast(JsonObject, before.get(_key(rollout), {}))
-        if known.get("asked") != reason:
-            found = failure_of(rollout.ref, diagnose(step.cluster, rollout), step.secrets)
-            known = {**found, "asked": reason}
+        if known.get("asked") != reason or "words" not in known:
+            diagnosis = diagnose(step.cluster, rollout)
+            words = redact_words(diagnosis.message, step.secrets).as_json()
+            found = failure_of(rollout.ref, diagnosis, step.secrets)
+            known = {**found, "asked": reason, "words": words}
         findings[_key(rollout)] = known
     return findings
+
+
+def _said(finding: Json) -> Words:
+    """Its sentence, in every language."""
+    return Words.from_json(cast(JsonObject, cast(JsonObject, finding)["words"]))
 
 
 def _trouble(rollout: Rollout, *, is_patient: bool) -> str:

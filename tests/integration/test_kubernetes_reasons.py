@@ -78,6 +78,25 @@ def test_a_broken_image_is_named_with_the_registrys_answer(target: Target) -> No
     assert any("Failed to pull image" in event for event in failure["events"])
 
 
+def test_the_reason_is_said_in_the_language_of_the_reader(target: Target) -> None:
+    missing = deploy(target, task("Send", "APPLY", deployment(target.namespace, "demo/missing")))
+    sick = begin(target, task("Send", "APPLY", deployment(target.namespace, "demo/sick:1")))
+    waiting = until_said(sick, "runs and is not ready")
+    later = until_said(sick, "runs and is not ready")
+
+    def translate(text: str) -> str:
+        words = {"does not have": "non ha", "runs and is not ready": "gira e non è pronto"}
+        return next((text.replace(*each) for each in words.items() if each[0] in text), text)
+
+    assert "docker.io non ha demo/missing" in task_of(missing).words.said(translate)
+    assert "docker.io non ha demo/missing" in missing.words.said(translate)
+    assert "gira e non è pronto" in waiting.words.said(translate)
+    assert "gira e non è pronto" in later.words.said(translate)
+    assert not {"asked", "words"} & set(later.output["failures"][0])
+    cancel_execution(execution=sick, by=UserFactory())
+    drive(sick)
+
+
 def test_a_private_registry_asks_for_the_pull_secret_and_takes_it(target: Target) -> None:
     private = deployment(target.namespace, "demo/private-shop:1.0")
     refused = deploy(target, task("Send", "APPLY", private))
