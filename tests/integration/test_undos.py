@@ -74,6 +74,17 @@ def test_one_press_puts_every_object_back_and_both_stories_say_who(target: Targe
     assert "-  colour: red\n+  colour: blue" in report["diff"]
 
 
+def test_what_others_have_changed_in_the_object_since_is_put_back_too(target: Target) -> None:
+    red = blue_then_red(target)
+    ref = ref_of(config_map(target.namespace))
+    target.cluster.patch(ref, {"data": {"size": "large"}})
+
+    undone = undo(red)
+
+    assert target.cluster.get(ref).body["data"] == {"colour": "blue"}
+    assert "-  size: large" in objects(undone)[0]["diff"]
+
+
 def test_what_failed_or_was_canceled_can_be_undone_too(target: Target) -> None:
     manifests = (config_map(target.namespace), deployment(target.namespace, typo=1))
     failed = deploy(target, task("Send", "APPLY", *manifests))
@@ -322,6 +333,7 @@ def test_the_dialog_says_object_by_object_what_will_happen(
         assert target.namespace in text
         assert "gets back the fields that it had before" in text
         assert "+  colour: red" in text
+        assert "What others have changed in these objects since is put back as well" in text
     assert dialog.lstrip().startswith("<dialog")
 
 
