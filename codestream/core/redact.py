@@ -17,7 +17,8 @@ from codestream.core.json_types import Json
 from codestream.core.words import Value, Words
 
 MASK = "********"
-
+SECRET_FIELDS = frozenset({"data", "stringdata"})
+"""The fields of a Secret that hold its values, in lower case: a typo gives nothing away."""
 SHORTEST = 4
 """Secrets shorter than this are not searched for: hiding them would only shred the text."""
 
@@ -99,9 +100,9 @@ def redact_object(value: Json) -> Json:
         return [redact_object(item) for item in value]
     if not isinstance(value, dict):
         return value
-    hidden = ("data", "stringData") if value.get("kind") == "Secret" else ()
+    hidden = SECRET_FIELDS if value.get("kind") == "Secret" else frozenset()
     return {
-        key: _masked(item) if key in hidden else redact_object(item)
+        key: _masked(item) if key.lower() in hidden else redact_object(item)
         for key, item in value.items()
         if key not in ("managedFields", "kubectl.kubernetes.io/last-applied-configuration")
     }

@@ -44,6 +44,9 @@ UNASKED = "failed calling webhook"
 QUOTA = "exceeded quota"
 TERMINATING = "because it is being terminated"
 CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]*)"')
+# Servers quote what stands around a value that they cannot read: perhaps the half of a secret,
+# which nobody can tell from any other text.
+QUOTED = re.compile(r"(, )?error found in #\d+ byte of .*", re.DOTALL)
 LONGEST_WAIT = timedelta(hours=1)
 LONGEST_MESSAGE = 2000
 # What a Status never leaves out, and a page of something in front of the cluster never has.
@@ -82,7 +85,8 @@ def error_of(
     ``retry_after`` is the header of that name: whole seconds, capped at an hour.
     """
     told = _status_object(body)
-    message = redact_text(text_at(told, "message"), secrets)[:LONGEST_MESSAGE]
+    unquoted = QUOTED.sub("", text_at(told, "message"))
+    message = redact_text(unquoted, secrets)[:LONGEST_MESSAGE]
     answered = Words(gettext_noop("The cluster answered %(status)s."), {"status": status})
     what = _sentence(message) if message else answered
     if status in (429, 503) and retry_after.isdecimal():

@@ -5,12 +5,13 @@ Pure: no wire, no Django. What a rollout's state means is left to ``rollout``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
 from codestream.core.json_types import Json
+from codestream.core.redact import SECRET_FIELDS
 
 Body: TypeAlias = Mapping[str, Json]
 
@@ -146,12 +147,20 @@ def is_same_content(before: Body, after: Body) -> bool:
 
 
 def secret_values(manifest: Body) -> tuple[str, ...]:
-    """Every value of a Secret, as text; none for other kinds."""
+    """Every value of a Secret, as text, also where it should be none; none for other kinds."""
     if manifest.get("kind") != "Secret":
         return ()
-    groups = (manifest.get("data"), manifest.get("stringData"))
-    maps = [group for group in groups if isinstance(group, dict)]
-    return tuple(str(item) for group in maps for item in group.values())
+    groups = (value for name, value in manifest.items() if name.lower() in SECRET_FIELDS)
+    return tuple(text for group in groups for text in _texts(group))
+
+
+def _texts(value: Json) -> Iterator[str]:
+    """Every single value in this one, as text."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+    elif value not in (None, ""):
+        yield str(value)
 
 
 def restorable(body: Body) -> dict[str, Json]:

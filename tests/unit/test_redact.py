@@ -117,6 +117,12 @@ def test_the_values_of_a_secret_are_hidden_also_inside_a_list() -> None:
     }
 
 
+def test_a_typo_in_the_name_of_the_field_gives_no_value_of_a_secret_away() -> None:
+    shown = redact_object({"kind": "Secret", "stringdata": {"pin": "plain"}})
+
+    assert shown == {"kind": "Secret", "stringdata": {"pin": MASK}}
+
+
 def test_a_config_map_stays_readable() -> None:
     config: Json = {"kind": "ConfigMap", "data": {"colour": "blue"}}
     assert redact_object(config) == config

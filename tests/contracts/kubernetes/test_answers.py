@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from codestream.core.json_types import JsonObject
 from endpoints.clients.base import (
     Blocked,
     ClientError,
@@ -21,6 +22,7 @@ from endpoints.clients.base import (
 )
 from endpoints.clients.kubernetes_access import ClusterAccess, pem
 from endpoints.clients.kubernetes_errors import error_of
+from endpoints.clients.kubernetes_objects import secret_values
 
 
 def status_body(message: str) -> bytes:
@@ -66,6 +68,27 @@ def test_a_typo_that_the_server_calls_its_own_fault_is_not_tried_again(message: 
 def test_a_page_from_something_in_front_of_the_cluster_is_told_apart() -> None:
     assert isinstance(error_of(403, b"<html>Access denied</html>"), Blocked)
     assert isinstance(error_of(502, b"<html>Bad gateway</html>"), ServerFault)
+
+
+def test_half_a_secret_that_the_server_quotes_is_left_out_of_the_message() -> None:
+    told = (
+        'Secret in version "v1" cannot be handled as a Secret: v1.Secret.Data: decode base64: '
+        "illegal base64 data at input byte 7, error found in #10 byte of "
+        '...|4-plain!!"}}|..., bigger context ...|"data": {"pw": "hunter4-plain!!"}}|...'
+    )
+
+    error = error_of(400, status_body(told), secrets=("hunter4-plain!!",))
+
+    assert error.user_message.endswith("at input byte 7. Correct the manifest.")
+    assert "plain" not in error.user_message
+
+
+@pytest.mark.parametrize("name", ["data", "stringData", "stringdata"])
+def test_every_value_of_a_secret_is_known_also_where_it_should_be_none(name: str) -> None:
+    values: JsonObject = {"pin": 7123, "list": ["one", {"more": "two"}], "empty": ""}
+
+    assert secret_values({"kind": "Secret", name: values}) == ("7123", "one", "two")
+    assert secret_values({"kind": "ConfigMap", name: values}) == ()
 
 
 def test_the_secrets_that_were_sent_are_masked_in_the_message() -> None:
