@@ -97,6 +97,9 @@ def _in_words(
 ) -> Words:
     changed = sum(item["change"] in CHANGES for item in reports)
     numbers = {"changed": changed, "number": len(reports)}
+    if reason is None and changed == len(reports):
+        text = gettext_noop("%(changed)s of %(number)s objects changed and left as they are.")
+        return Words(text, numbers)
     if reason is None:
         return Words(
             gettext_noop(

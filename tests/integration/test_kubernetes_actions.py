@@ -454,6 +454,16 @@ def test_a_cancel_in_the_middle_says_of_every_object_whether_it_was_changed(
     assert target.cluster.find(web_of(target)) is None
 
 
+def test_a_cancel_after_everything_was_sent_speaks_of_no_others(target: Target) -> None:
+    sick = deployment(target.namespace, "demo/sick:1")
+
+    execution = canceled_in_the_middle(target, task("Send", "APPLY", sick))
+
+    assert task_of(execution).message == (
+        "Canceled by canceling-ann. 1 of 1 objects changed and left as they are."
+    )
+
+
 def test_what_a_dead_worker_had_sent_before_the_cancel_is_found_in_the_cluster(
     stand_in: KubernetesServer, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
