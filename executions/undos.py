@@ -28,6 +28,27 @@ PUT_BACK = {
     Change.DELETED.value: gettext_noop("is created anew"),
 }
 """What becomes of an object, by what the task has done with it."""
+MORE_THAN_ITSELF = {
+    ("Namespace", Change.CREATED.value): gettext_noop(
+        "is deleted with everything in it, also what others have put there, unless somebody has "
+        "sent it again since"
+    ),
+    ("Namespace", Change.DELETED.value): gettext_noop("is created anew, without what was in it"),
+    ("CustomResourceDefinition", Change.CREATED.value): gettext_noop(
+        "is deleted with every object of its kind, unless somebody has sent it again since"
+    ),
+    ("CustomResourceDefinition", Change.DELETED.value): gettext_noop(
+        "is created anew, without the objects of its kind"
+    ),
+    ("PersistentVolumeClaim", Change.CREATED.value): gettext_noop(
+        "is deleted, and its data too unless its volume is retained; not so where somebody has "
+        "sent it again since"
+    ),
+    ("PersistentVolumeClaim", Change.DELETED.value): gettext_noop(
+        "is created anew, without its data"
+    ),
+}
+"""The same of kinds that others live in, by kind and change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +56,7 @@ class PutBack:
     """One object that an undo puts back; ``taken_back`` is what the task had changed in it."""
 
     ref: str
+    kind: str
     namespace: str
     change: str
     taken_back: str
@@ -42,7 +64,7 @@ class PutBack:
     @property
     def words(self) -> str:
         """What becomes of it."""
-        return _(PUT_BACK[self.change])
+        return _(MORE_THAN_ITSELF.get((self.kind, self.change), PUT_BACK[self.change]))
 
 
 def put_back_by(task: TaskRun) -> list[PutBack]:
@@ -53,6 +75,7 @@ def put_back_by(task: TaskRun) -> list[PutBack]:
     return [
         PutBack(
             ref=each["ref"],
+            kind=each["kind"],
             namespace=each["namespace"],
             change=each["change"],
             taken_back=each.get("diff", ""),

@@ -337,6 +337,27 @@ def test_the_dialog_says_object_by_object_what_will_happen(
     assert dialog.lstrip().startswith("<dialog")
 
 
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ("APPLY", "is deleted with everything in it, also what others have put there"),
+        ("DELETE", "is created anew, without what was in it"),
+    ],
+)
+def test_it_says_so_where_a_namespace_takes_others_with_it(
+    target: Target, action: str, said: str
+) -> None:
+    name = f"{target.namespace}-other"
+    namespace: Body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    if action == "DELETE":
+        target.cluster.create(namespace)
+
+    (told,) = put_back_by(task_of(deploy(target, task("Send", action, dict(namespace)))))
+
+    assert said in told.words
+    target.cluster.delete(ref_of(namespace))
+
+
 def test_the_button_is_for_those_who_may_run_the_pipeline(
     shop: tuple[Cast, Target, Execution],
 ) -> None:
