@@ -36,6 +36,7 @@ DRIVEN = (
     "stories",
     "try_it",
     "schedules",
+    "side_by_side",
     "two_windows",
     "mirror_drift",
     "mirror_failures",

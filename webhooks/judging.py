@@ -153,6 +153,9 @@ def _pinned(
 def _start(
     event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed, judgement: Judgement
 ) -> Judgement:
+    # Locked before anything is compared: two deliveries whose machines have different clocks may be
+    # judged side by side, and both must not be the next push of their tag.
+    pipeline = lock_pipeline(webhook.pipeline_id) or webhook.pipeline
     current = None
     if event.source != RegistryEvent.Source.RERUN:
         current = _CURRENT.first(webhook.pk, push.image, push.tag)
@@ -186,7 +189,7 @@ def _start(
     note_use(token=token)
     words = Words(gettext_noop("Runs as %(user)s."), {"user": token.owner.username})
     judgement = _passed(judgement, StepName.API_TOKEN, words)
-    return _execute(event, webhook, push, judgement, token, current=current, made=made)
+    return _execute(event, webhook, pipeline, push, judgement, token, current=current, made=made)
 
 
 _CURRENT = Prepared(
@@ -308,6 +311,7 @@ def _runs_in_a_loop(event: RegistryEvent, webhook: DockerWebhook, push: ImagePus
 def _execute(
     event: RegistryEvent,
     webhook: DockerWebhook,
+    pipeline: Pipeline,
     push: ImagePushed,
     judgement: Judgement,
     token: ApiToken,
@@ -315,7 +319,6 @@ def _execute(
     current: Push | None,
     made: ImagePush | None,
 ) -> Judgement:
-    pipeline = lock_pipeline(webhook.pipeline_id) or webhook.pipeline
     injected = inject_docker(_declared(pipeline), _parts(push, _name_of(webhook, push)))
     given = {str(name): str(value) for name, value in webhook.inputs.items()}
     if event.source == RegistryEvent.Source.RERUN:

@@ -1,0 +1,65 @@
+"""Two deliveries of one webhook judged at the same time, interleaved at every SQL statement.
+
+They are judged one after another where all machines have the same time; the delivery that a machine
+with a slow clock wrote down comes to stand before one that is being judged already.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from functools import partial
+from itertools import count
+
+import pytest
+
+from codestream.core.work import Claim, claim, kind_named
+from executions.models import Execution, Worker
+from tests.factories import DockerWebhookFactory
+from tests.integration.test_one_run import later, payload
+from tests.interleaving import interleave
+from webhooks.judging import judge_event
+from webhooks.models import DockerWebhook, Push, RegistryEvent
+from webhooks.services import receive_event
+
+pytestmark = pytest.mark.usefixtures("parallel_database")
+
+
+def taken(event: RegistryEvent) -> Claim:
+    kind = kind_named("event")
+    assert kind is not None
+    found = claim(kind, event.pk, owner=uuid.uuid4(), alive=Worker.objects.none().values("pk"))
+    assert found is not None
+    return found
+
+
+def delivered(webhook: DockerWebhook, tag: str, *, clock_behind: timedelta) -> Claim:
+    """A delivery that a worker has begun to judge, written down by a machine with this clock."""
+    event = receive_event(webhook=webhook, body=payload(tag), headers={}, remote_addr=None)
+    later(event, seconds=clock_behind.total_seconds())
+    return taken(event)
+
+
+@pytest.mark.parametrize(
+    ("settle_seconds", "verdicts"), [(10, ["DUPLICATE", "TRIGGERED"]), (0, ["TRIGGERED"] * 2)]
+)
+def test_both_get_their_verdict_and_one_push_is_the_last(
+    settle_seconds: int, verdicts: list[str]
+) -> None:
+    webhook = DockerWebhookFactory.create(settle_seconds=settle_seconds)
+    for before in count():
+        tag = f"1.{before}"
+        first = delivered(webhook, tag, clock_behind=timedelta(0))
+        second = delivered(webhook, tag, clock_behind=timedelta(seconds=2))
+
+        reached = interleave(
+            partial(judge_event, first), partial(judge_event, second), before=before
+        )
+
+        runs = verdicts.count("TRIGGERED")
+        assert sorted(webhook.events.filter(tag=tag).values_list("verdict", flat=True)) == verdicts
+        assert Execution.objects.filter(comments__endswith=f":{tag}").count() == runs
+        assert Push.objects.current().filter(tag=tag).get().sequence == runs
+        if not reached:
+            assert before > 3, "the first judgement did next to nothing"
+            return
