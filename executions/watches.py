@@ -26,7 +26,7 @@ from django.db.models import QuerySet
 from codestream import RELEASE
 from codestream.core.clock import database_now
 from codestream.core.errors import CodeStreamError
-from codestream.core.work import announce, wake_all
+from codestream.core.work import announce, wake, wake_all
 from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_shared import shared_client
 from endpoints.kinds import cluster_access
@@ -133,6 +133,8 @@ class Watches:
     def _begin_anew(self) -> None:
         connection.close()
         self._next_whole = 0.0
+        # Whoever was about to be woken or covered when it failed has not been.
+        self._fresh |= self._board.tasks()
         self._closed.wait(AGAIN_SECONDS)
 
     def _rest(self) -> None:
@@ -144,11 +146,21 @@ class Watches:
 
     def _read_all(self) -> None:
         found = dict(_waiting().values_list("pk", "told_at"))
-        for task in self._told_at.keys() - found.keys():
+        gone = list(self._told_at.keys() - found.keys())
+        for task in gone:
             self._board.drop(task)
             self._woken.pop(task, None)
+        self._wake_forsaken(gone)
         self._take(found)
         self._told_at = found
+
+    def _wake_forsaken(self, gone: list[UUID]) -> None:
+        """Wake those whose watch went with its endpoint, in the middle of a long sleep."""
+        for first in range(0, len(gone), CHUNK):
+            chunk = TaskRun.objects.filter(pk__in=gone[first : first + CHUNK])
+            asleep = chunk.filter(status=Status.RUNNING, rollout_watch__isnull=True)
+            for task in asleep.values_list("pk", flat=True):
+                wake(TaskRun, task)
 
     def _read_new(self, now: float) -> None:
         since = timedelta(seconds=now - self._last_read) + OVERLAP
@@ -159,9 +171,11 @@ class Watches:
 
     def _take(self, found: dict[UUID, datetime]) -> None:
         """Read what is new among the rows."""
-        new = [task for task, told in found.items() if self._told_at.get(task) != told]
-        for first in range(0, len(new), CHUNK):
-            rows = RolloutWatch.objects.filter(pk__in=new[first : first + CHUNK])
+        self._read([task for task, told in found.items() if self._told_at.get(task) != told])
+
+    def _read(self, tasks: list[UUID]) -> None:
+        for first in range(0, len(tasks), CHUNK):
+            rows = RolloutWatch.objects.filter(pk__in=tasks[first : first + CHUNK])
             for row in rows.values_list("pk", "endpoint_id", "sights", "is_covered"):
                 task, endpoint, sights, is_covered = row
                 seen = tuple(Sight(*each) for each in sights)
@@ -221,7 +235,8 @@ class Watches:
         changed = {need for need, state in states.items() if state is not self._states[need]}
         for need in changed:
             self._tell(need, self._states[need], states[need])
-            self._fresh |= self._board.needing(need)
+        # Another worker may have covered its tasks, or taken that back, since they were read.
+        self._read(list(set().union(*map(self._board.needing, changed))))
         self._states = states
         self._note_refusals()
         covered = []
@@ -287,14 +302,21 @@ class Watches:
         chosen = [task for task in chosen if self._is_to_be_woken(task)]
         if not chosen:
             return
-        lost = [task for task in chosen if self._is_lost(task)]
+        rows = TaskRun.objects.filter(pk__in=chosen)
         with transaction.atomic():
+            # The task's row first, as its steps do, and none that somebody holds: who holds one of
+            # these may wait for another.
+            free = set(
+                rows.select_for_update(no_key=True, skip_locked=True).values_list("pk", flat=True)
+            )
+            lost = [task for task in free if self._is_lost(task)]
             if lost:
                 RolloutWatch.objects.filter(pk__in=lost).update(is_covered=False)
-            wake_all(TaskRun.objects.filter(pk__in=chosen, status=Status.RUNNING))
-            for task in chosen:
+            wake_all(TaskRun.objects.filter(pk__in=free, status=Status.RUNNING))
+            for task in free:
                 announce(TaskRun, task)
-        for task in chosen:
+        self._queue |= dict.fromkeys(task for task in chosen if task not in free)
+        for task in free:
             self._woken[task] = now
         for task in lost:
             if waiting := self._board.waiting(task):

@@ -12,13 +12,15 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
+from django.db import OperationalError, connection, connections
+from django.db.models import QuerySet
 from pytest_django.fixtures import Settings
 
 from codestream import RELEASE
@@ -294,6 +296,72 @@ def test_one_of_two_workers_watches_and_the_other_takes_over(target: Target) -> 
         until(lambda: is_woken(task), idle)
 
 
+def test_who_takes_over_and_cannot_watch_wakes_what_another_had_covered(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_streams, "GRACE_SECONDS", 1.0)
+    with a_workers_watches() as one, a_workers_watches() as another:
+        with slow_cluster(settings) as (_, target):
+            task = deploy(target)
+            until(lambda: one._streams or another._streams, one, another)
+            watching, idle = sorted((one, another), key=lambda each: not each._streams)
+            settle(task, watching)
+            told_at = now()
+            RolloutWatch.objects.update(is_covered=False, told_at=told_at)
+            until(lambda: idle._told_at[task.pk] == told_at, idle)
+            RolloutWatch.objects.update(is_covered=True)
+
+        watching.close()
+        Worker.objects.filter(pk=watching._worker).delete()
+
+        until(lambda: is_woken(task), idle)
+    assert not RolloutWatch.objects.get().is_covered
+
+
+def test_a_wake_that_the_database_refused_is_made_up_for(
+    target: Target, watches: Watches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = deploy(target)
+    settle(task, watches)
+    web = ObjectRef(api_version="apps/v1", kind="Deployment", name="web", namespace="default")
+    refused = []
+
+    def refuse(rows: QuerySet[TaskRun]) -> int:
+        refused.append(rows)
+        raise OperationalError("the database is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("executions.watches.wake_all", refuse)
+        broken.setattr("executions.watches.AGAIN_SECONDS", 0.0)
+        target.cluster.patch(web, {"metadata": {"annotations": {"note": "changed"}}})
+        deadline = time.monotonic() + 1.0
+        while time.monotonic() < deadline or not refused:
+            with suppress(OperationalError):
+                watches.look()
+        watches._begin_anew()
+
+    until(lambda: is_woken(task), watches)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="rows are not locked elsewhere")
+def test_a_task_that_somebody_holds_is_woken_when_it_is_free_and_nobody_waits_for_it(
+    target: Target, watches: Watches
+) -> None:
+    task = deploy(target)
+    settle(task, watches)
+    with closing(connections.create_connection("default")) as other, other.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT 1 FROM executions_taskrun WHERE id = %s FOR UPDATE", [task.pk])
+
+        target.cluster.delete(pods_of(target)[0])
+        until(lambda: task.pk in watches._queue, watches)
+        watches.look()
+        assert not is_woken(task)
+
+        cursor.execute("ROLLBACK")
+        until(lambda: is_woken(task), watches)
+
+
 def test_who_may_not_watch_looks_on(
     settings: Settings, watches: Watches, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -423,6 +491,22 @@ def test_an_endpoint_that_is_deleted_is_watched_no_more(target: Target, watches:
 
     until(lambda: not watches._streams, watches)
     assert not RolloutWatch.objects.exists()
+
+
+def test_a_task_whose_endpoint_is_deleted_does_not_sleep_on(
+    target: Target, watches: Watches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executions.watches.WHOLE_SECONDS", 0.2)
+    task = deploy(target)
+    settle(task, watches)
+
+    Endpoint.objects.filter(name="cluster").delete()
+    until(lambda: is_woken(task), watches)
+    drain()
+
+    task.refresh_from_db()
+    assert task.status == "FAILED"
+    assert "no endpoint" in task.message
 
 
 def test_nothing_is_watched_when_nobody_waits_any_more(
