@@ -6,9 +6,9 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import InterfaceError, connection, connections
 
-from codestream.core.backends.procrastinate import ProcrastinateBackend, gathered
+from codestream.core.backends.procrastinate import ProcrastinateBackend, defer, gathered
 from codestream.core.hints import attend
 from tests.running import until
 
@@ -38,3 +38,17 @@ def test_every_hint_becomes_a_job() -> None:
 
     until(lambda: len(keys_of_jobs()) == 3)
     assert keys_of_jobs() == ["0", "1", "2"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_is_gone_loses_hints_and_not_their_sender(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def closed() -> None:
+        raise InterfaceError("the connection is closed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(connections["default"], "cursor", closed)
+        defer([{"path": "", "args": []}] * 2)
+
+    assert "2 hints were lost (the connection is closed)" in caplog.text

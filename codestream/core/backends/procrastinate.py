@@ -16,7 +16,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from django.db import DatabaseError, connection, transaction
+from django.db import Error as AnyDatabaseError
+from django.db import connection, transaction
 from django.utils.module_loading import import_string
 from django_tasks.base import Task
 from procrastinate import App
@@ -93,7 +94,7 @@ def defer(hints: list[Hint]) -> None:
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL synchronous_commit TO OFF")
             call.batch_defer(*hints)
-    except (ProcrastinateException, DatabaseError) as error:
+    except (ProcrastinateException, AnyDatabaseError) as error:
         logger.warning("%s hints were lost (%s); a sweep will find the rows.", len(hints), error)
     finally:
         connection.close()
