@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Expression, QuerySet, UUIDField
+from django.db.transaction import TransactionManagementError
 
 Row = TypeVar("Row")
 
@@ -61,9 +62,13 @@ class _Composed:
         self._sql, self._params = self._compiler.as_sql()
         columns = [column for column, *_ in self._compiler.select]
         self._converters = self._compiler.get_converters(columns)
+        self._is_locking = queryset.query.select_for_update
 
     def ask(self, values: tuple[object, ...]) -> list[Any]:
         database = connections[DEFAULT_DB_ALIAS]
+        if self._is_locking and not database.in_atomic_block:
+            # Django looks at this when it composes; a lock would be gone as soon as it is taken.
+            raise TransactionManagementError("A row cannot be locked outside of a transaction.")
         params = tuple(
             _adapted(values[each.place], database) if isinstance(each, _Given) else each
             for each in self._params

@@ -6,8 +6,9 @@ import uuid
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import QuerySet
+from django.db.transaction import TransactionManagementError
 from pytest_django import DjangoAssertNumQueries
 
 from codestream.core import clock
@@ -82,3 +83,13 @@ def test_the_present_is_that_of_the_asking(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(clock, "now", lambda: tomorrow + timedelta(seconds=1))
 
     assert (before, question.all()) == ([], [event])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_is_locked_in_a_transaction_only(webhooks: list[DockerWebhook]) -> None:
+    question = Prepared(lambda key: DockerWebhook.objects.select_for_update().filter(pk=key))
+    with transaction.atomic():
+        assert question.first(webhooks[0].pk) == webhooks[0]
+
+    with pytest.raises(TransactionManagementError):
+        question.first(webhooks[0].pk)
