@@ -230,8 +230,11 @@ def _command_line(pid: int) -> str:
 
 
 def _free_ports(number: int) -> int:
-    """Find a port whose followers are free as well."""
-    for port in range(20000 + os.getpid() % 5000 * number, 60000, number):
+    """Find a port whose followers are free as well, below those that the kernel gives to clients:
+    one of them may take a port in the moment in which nobody listens there.
+    """
+    first, last = 20000, 32768 - number
+    for port in range(first + os.getpid() * number % (last - first), last, number):
         try:
             for offset in range(number):
                 with socket.socket() as probe:
