@@ -19,6 +19,7 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
@@ -62,7 +63,7 @@ class Child:
                 user=self.user or None,
                 group=self.user or None,
                 extra_groups=[] if self.user else None,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads here
+                preexec_fn=partial(_die_with, os.getpid()),  # noqa: PLW1509 - no threads here
             )
         self.started = time.monotonic()
 
@@ -347,9 +348,12 @@ def _greeting(host: str, port: int, environment: dict[str, str], stand_ins: bool
     return "\n".join(["", *lines, f"Logs are in         {environment['DATA_DIR']}/logs", ""])
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
+    """Have the kernel end this child with its parent, which may be gone by now."""
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def _say(text: str) -> None:

@@ -1,8 +1,15 @@
-"""What `make run` refuses to start, and in which words."""
+"""What `make run` refuses to start, and in which words; and that no child outlives it."""
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import pytest
 
 from codestream import supervisor
 
@@ -32,3 +39,20 @@ def test_the_web_server_does_not_take_the_port_of_a_stand_in() -> None:
 
     assert "PORT=8001" in supervisor._conflict(places)
     assert supervisor._conflict([("127.0.0.1", 8000), *places[1:]]) == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel does not end children")
+@pytest.mark.parametrize(("parent", "ran"), [(os.getpid, "yes"), (os.getppid, "")])
+def test_a_child_whose_parent_has_died_meanwhile_does_not_begin(
+    parent: Callable[[], int], ran: str
+) -> None:
+    child = subprocess.run(
+        [sys.executable, "-c", "print('yes', end='')"],
+        preexec_fn=partial(supervisor._die_with, parent()),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert child.stdout == ran
+    assert (child.returncode == 0) == bool(ran)
