@@ -52,6 +52,7 @@ def test_a_variable_that_is_needed_keeps_its_name(cast: Cast, variable: Variable
     DockerWebhookFactory(project=cast.project, name="push", api_token="${var.hub-token}")
     entered = {"type": "SECRET", "name": "renamed", "value": "", "description": "of the robot"}
     client, url = cast.client("member"), f"/variables/{variable.pk}/"
+    entered["version"] = client.get(url).context["form"]["version"].value()
 
     renamed = client.post(url, entered)
     described = client.post(url, entered | {"name": "hub-token"})
