@@ -1,24 +1,18 @@
-"""Django's backend for SQLite, whose threads write one after another.
-
-SQLite lets one writer in at a time; who comes while it is busy sleeps and tries again, longer each
-time. Threads of one process need not sleep: they take turns. Between processes SQLite decides, as
-it does when a turn does not come in time.
-"""
+"""Django's backend for SQLite, whose threads and processes write one after another (``turns``)."""
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from django.db.backends.sqlite3 import base
 
+from codestream.core.sqlite.turns import Turns
+
 BEGIN = "BEGIN"
 WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
-_turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-"""One for each file: who holds it may write."""
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -70,17 +64,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self._has_turn:
             return False
         seconds = float(self.settings_dict["OPTIONS"].get("timeout", 5))
-        self._has_turn = self._lock.acquire(timeout=seconds)
+        self._has_turn = self._turns.take(seconds)
         return self._has_turn
 
     def _give_turn(self) -> None:
         if self._has_turn:
             self._has_turn = False
-            self._lock.release()
+            self._turns.give()
 
     @property
-    def _lock(self) -> threading.Lock:
-        return _turns[str(self.settings_dict["NAME"])]
+    def _turns(self) -> Turns:
+        """The queue of the file; all that is only in memory has one."""
+        return _turns_of("" if self.is_in_memory_db() else str(self.settings_dict["NAME"]))
 
 
 class Cursor(base.SQLiteCursorWrapper):
@@ -97,3 +92,6 @@ class Cursor(base.SQLiteCursorWrapper):
     def executemany(self, query: str, param_list: Any) -> Any:
         with self.wrapper.turn():
             return super().executemany(query, param_list)
+
+
+_turns_of = lru_cache(Turns)
