@@ -13,10 +13,11 @@ import socket
 import threading
 import time
 import uuid
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from django.db import Error as AnyDatabaseError
 from django.db import InterfaceError, InternalError, OperationalError, connection, transaction
@@ -53,6 +54,8 @@ DEAD_AFTER = timedelta(seconds=3)
 SWEEP_SECONDS = 0.5
 GRACE_SECONDS = 0.7
 PAUSE = timedelta(seconds=1)
+AHEAD = 8
+"""So many rows for each thread are taken note of in one sweep."""
 LONGEST_LINE = 20
 """After so many rows of one line, others get their turn."""
 CLOCK_JUMP_SECONDS = 2.0
@@ -71,6 +74,7 @@ class WorkerLoop:
         self._lock = threading.Lock()
         self._busy: dict[Key, Claim | None] = {}
         self._again: set[Key] = set()
+        self._backlog: deque[Key] = deque()
         self._heart = _Heart(self.id, threads)
         self._watches = Watches(self.id, alive=living_workers)
 
@@ -103,21 +107,27 @@ class WorkerLoop:
 
     def attend(self, kind: str, pk: uuid.UUID) -> None:
         """Claim the row, if it still wants attention, and do its step, in this thread."""
-        known = kind_named(kind)
-        if known is not None and self._occupy((kind, pk)):
-            self._work_line(known, pk)
+        if kind_named(kind) is not None and self._occupy((kind, pk)):
+            self._work_on((kind, pk))
 
     def offer(self, kind: str, pk: uuid.UUID) -> bool:
-        """Take the row for a thread of this worker; False when none is free."""
-        known, key = kind_named(kind), (kind, pk)
+        """Take the row for a thread of this worker, at once or as soon as one is free; False when
+        too much waits for that already.
+        """
+        key = (kind, pk)
         with self._lock:
             if key in self._busy:
                 self._again.add(key)
                 return True
-            if known is None or self._stopping.is_set() or len(self._busy) >= self._threads:
+            if kind_named(kind) is None or self._stopping.is_set():
                 return False
+            if len(self._busy) >= self._threads:
+                has_room = len(self._backlog) < self._threads
+                if has_room:
+                    self._backlog.append(key)
+                return has_room
             self._busy[key] = None
-        self._pool.submit(self._work_line, known, pk)
+        self._pool.submit(self._work_on, key)
         return True
 
     def sweep(self) -> int:
@@ -128,9 +138,12 @@ class WorkerLoop:
         found = [
             (since, kind.name, pk)
             for kind in registered()
-            for since, pk in _due(kind, self._threads).all()
+            for since, pk in _due(kind, AHEAD * self._threads).all()
         ]
-        return sum(self.offer(kind, pk) for _since, kind, pk in sorted(found)[:free])
+        keys = [(kind, pk) for _since, kind, pk in sorted(found)]
+        with self._lock:
+            self._backlog = deque(keys[free:])
+        return sum(self.offer(*key) for key in keys[:free])
 
     def _sweep_safely(self) -> None:
         try:
@@ -147,6 +160,24 @@ class WorkerLoop:
             self._busy[key] = None
             return True
 
+    def _work_on(self, key: Key) -> None:
+        """Work the row, which is occupied already, and then what else is due."""
+        following: Key | None = key
+        while following is not None:
+            name, pk = following
+            self._work_line(cast(WorkKind, kind_named(name)), pk)
+            following = self._next()
+
+    def _next(self) -> Key | None:
+        """Occupy the row of the backlog that is due longest."""
+        with self._lock:
+            while self._backlog and not self._stopping.is_set():
+                key = self._backlog.popleft()
+                if key not in self._busy:
+                    self._busy[key] = None
+                    return key
+        return None
+
     def _work_line(self, kind: WorkKind, pk: uuid.UUID) -> None:
         """Work the row, and those behind it whose turn it is then; the key is occupied already."""
         following: uuid.UUID | None = pk
@@ -161,7 +192,7 @@ class WorkerLoop:
         """Work one row and return the next of its line; whatever goes wrong ends here."""
         key = (kind.name, pk)
         try:
-            taken = claim(kind, pk, owner=self.id, alive=living_workers())
+            taken = claim(kind, pk, owner=self.id, alive=living_workers)
             if taken is None:
                 return None
             if self._stopping.is_set():
@@ -349,16 +380,22 @@ def living_workers() -> QuerySet[Worker, Any]:
 @lru_cache
 def _due(kind: WorkKind, most: int) -> Prepared[tuple[datetime, uuid.UUID]]:
     """The question what of this kind is due, oldest first."""
-    return Prepared(lambda: due_rows(kind, alive=living_workers())[:most])
+    return Prepared(lambda: due_rows(kind, alive=living_workers)[:most])
+
+
+def no_workers() -> QuerySet[Worker, Any]:
+    """Ask for none, where what anybody holds may be taken."""
+    return Worker.objects.none().values("pk")
 
 
 def drain(*, most: int = 200) -> int:
     """Do everything that is due, here and now, in this thread; for commands and tests."""
-    owner, nobody, done = uuid.uuid4(), Worker.objects.none().values("pk"), 0
+    owner, done = uuid.uuid4(), 0
     for _ in range(most):
-        work = [(kind, pk) for kind in registered() for _, pk in due(kind, alive=nobody, limit=9)]
+        found = {kind: due(kind, alive=no_workers, limit=9) for kind in registered()}
+        work = [(kind, pk) for kind, rows in found.items() for _since, pk in rows]
         for kind, pk in work:
-            taken = claim(kind, pk, owner=owner, alive=nobody)
+            taken = claim(kind, pk, owner=owner, alive=no_workers)
             if taken is not None:
                 kind.step(taken)
                 done += 1

@@ -27,6 +27,9 @@ from codestream.core.rows import update
 LEASE = timedelta(seconds=30)
 """How long a claim lasts unless it is renewed; longer than any single I/O time-out of a step."""
 
+Living = Callable[[], models.QuerySet[Any]]
+"""Asks for the keys of the workers that live."""
+
 
 class LeaseLostError(CodeStreamError):
     """Another worker has taken the row over; whatever was about to be written is void."""
@@ -145,22 +148,20 @@ def announce(model: type[Claimable], pk: uuid.UUID) -> None:
         hints.give(kind.name, pk)
 
 
-def due(kind: WorkKind, *, alive: models.QuerySet[Any], limit: int) -> list[tuple[datetime, Any]]:
+def due(kind: WorkKind, *, alive: Living, limit: int) -> list[tuple[datetime, Any]]:
     """Return ``(wake_at, key)`` of rows that want attention and that no living worker holds,
-    oldest first. ``alive`` asks for the keys of the workers that live.
+    oldest first.
     """
     return list(due_rows(kind, alive=alive)[:limit])
 
 
-def due_rows(kind: WorkKind, *, alive: models.QuerySet[Any]) -> models.QuerySet[Any, Any]:
+def due_rows(kind: WorkKind, *, alive: Living) -> models.QuerySet[Any, Any]:
     """Ask for the same without a limit."""
     rows = kind.model._default_manager.filter(claimable(alive), kind.turn())
     return rows.order_by("wake_at").values_list("wake_at", "pk")
 
 
-def claim(
-    kind: WorkKind, pk: uuid.UUID, *, owner: uuid.UUID, alive: models.QuerySet[Any]
-) -> Claim | None:
+def claim(kind: WorkKind, pk: uuid.UUID, *, owner: uuid.UUID, alive: Living) -> Claim | None:
     """Take the row under a lease; None when it does not want attention, or somebody was faster.
 
     Compare and set: the epoch that was looked at is the one that is replaced, and its worker, if
@@ -247,7 +248,7 @@ def let_go(claim: Claim, *, wake_at: datetime | None) -> None:
         announce(claim.model, claim.pk)
 
 
-def claimable(alive: models.QuerySet[Any]) -> Q:
+def claimable(alive: Living) -> Q:
     """Wants attention, and is free, run out, held by a worker that is gone, or held beyond any
     lease (a clock was set back).
     """
@@ -256,14 +257,14 @@ def claimable(alive: models.QuerySet[Any]) -> Q:
         Q(lease_until=None)
         | Q(lease_until__lt=moment)
         | Q(lease_until__gt=database_now(plus=2 * LEASE))
-        | ~Q(lease_owner__in=alive)
+        | ~Q(lease_owner__in=alive())
     )
 
 
-def _may_be_claimed(row: Any, alive: models.QuerySet[Any]) -> bool:
+def _may_be_claimed(row: Any, alive: Living) -> bool:
     """Say the same of one row, read at ``row.moment`` by the database's clock."""
     if row.wake_at is None or row.wake_at > row.moment:
         return False
     if row.lease_until is None or not row.moment <= row.lease_until <= row.moment + 2 * LEASE:
         return True
-    return not alive.filter(pk=row.lease_owner).exists()
+    return not alive().filter(pk=row.lease_owner).exists()

@@ -47,13 +47,13 @@ class DatabaseCollector(Collector):
 
 def due_count(kind: WorkKind) -> int:
     """Count rows of this kind that no living worker holds although they are due, up to a limit."""
-    rows = kind.model._default_manager.filter(claimable(living_workers())).order_by()
+    rows = kind.model._default_manager.filter(claimable(living_workers)).order_by()
     return rows.values("pk")[:MOST_COUNTED].count()
 
 
 def oldest_due(kind: WorkKind) -> datetime | None:
     """Return since when the first row in line has waited to be taken; None when none waits."""
-    return next((since for since, _pk in due(kind, alive=living_workers(), limit=1)), None)
+    return next((since for since, _pk in due(kind, alive=living_workers, limit=1)), None)
 
 
 def hooks_by_state() -> dict[str, int]:

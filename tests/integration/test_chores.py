@@ -13,8 +13,7 @@ from codestream.core.work import kind_named
 from codestream.operations import chores
 from codestream.operations.chores import Outcome, PeriodicWork, ensure_chores
 from codestream.operations.models import Chore
-from executions.models import Worker
-from executions.worker import drain
+from executions.worker import drain, no_workers
 
 pytestmark = pytest.mark.django_db
 
@@ -60,8 +59,7 @@ def test_a_chore_that_has_more_to_do_comes_back_at_once(sweeping: list[Outcome])
 def test_a_chore_that_failed_says_so_and_is_tried_again(sweeping: list[Outcome]) -> None:
     kind = kind_named("chore")
     assert kind is not None
-    nobody = Worker.objects.none().values("pk")
-    taken = work.claim(kind, Chore.objects.get().pk, owner=uuid.uuid4(), alive=nobody)
+    taken = work.claim(kind, Chore.objects.get().pk, owner=uuid.uuid4(), alive=no_workers)
     assert taken is not None
 
     kind.fail(taken, "Internal error (KeyError).")

@@ -74,13 +74,13 @@ def waiting_task() -> TaskRun:
 def take(task: TaskRun, owner: uuid.UUID) -> Claim | None:
     kind = kind_named("task")
     assert kind is not None
-    return claim(kind, task.pk, owner=owner, alive=living_workers())
+    return claim(kind, task.pk, owner=owner, alive=living_workers)
 
 
 def is_due(task: TaskRun) -> bool:
     kind = kind_named("task")
     assert kind is not None
-    return task.pk in [pk for _, pk in due(kind, alive=living_workers(), limit=9)]
+    return task.pk in [pk for _, pk in due(kind, alive=living_workers, limit=9)]
 
 
 @JUMPS

@@ -11,7 +11,7 @@ from codestream.core.errors import Refused
 from codestream.core.work import Claim, finishing
 from codestream.projects.models import Membership, Project
 from executions import rollbacks
-from executions.models import Execution, Worker
+from executions.models import Execution
 from executions.restricted import may_use_restricted
 from executions.runners.base import Done, TaskFailedError
 from executions.services import (
@@ -21,7 +21,7 @@ from executions.services import (
     start_execution,
 )
 from executions.tasks import fail_task
-from executions.worker import drain
+from executions.worker import drain, no_workers
 from pipelines.models import Pipeline
 from tests.factories import (
     MembershipFactory,
@@ -159,9 +159,9 @@ def test_a_worker_killed_before_it_noted_the_rollback_starts_no_second_one(
 
 def claim_of(execution: Execution, name: str) -> Claim:
     """Claim a task like a worker that is going to die."""
-    kind, nobody = work.kind_named("task"), Worker.objects.none().values("pk")
+    kind = work.kind_named("task")
     assert kind is not None
-    taken = work.claim(kind, task_of(execution, name).pk, owner=uuid.uuid4(), alive=nobody)
+    taken = work.claim(kind, task_of(execution, name).pk, owner=uuid.uuid4(), alive=no_workers)
     assert taken is not None
     return taken
 

@@ -80,7 +80,7 @@ def work(task: TaskRun) -> None:
 def take(task: TaskRun) -> Claim | None:
     kind = kind_named("task")
     assert kind is not None
-    return claim(kind, task.pk, owner=ME, alive=Worker.objects.values("pk"))
+    return claim(kind, task.pk, owner=ME, alive=lambda: Worker.objects.values("pk"))
 
 
 def step(taken: Claim) -> None:

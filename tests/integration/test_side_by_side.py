@@ -14,7 +14,8 @@ from itertools import count
 import pytest
 
 from codestream.core.work import Claim, claim, kind_named
-from executions.models import Execution, Worker
+from executions.models import Execution
+from executions.worker import no_workers
 from tests.factories import DockerWebhookFactory
 from tests.integration.test_one_run import later, payload
 from tests.interleaving import interleave
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("parallel_database")
 def taken(event: RegistryEvent) -> Claim:
     kind = kind_named("event")
     assert kind is not None
-    found = claim(kind, event.pk, owner=uuid.uuid4(), alive=Worker.objects.none().values("pk"))
+    found = claim(kind, event.pk, owner=uuid.uuid4(), alive=no_workers)
     assert found is not None
     return found
 

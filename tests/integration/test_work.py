@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.models import QuerySet
 
 from codestream.core import work
 from codestream.core.clock import now
 from codestream.core.work import (
     Claim,
     LeaseLostError,
+    Living,
     WorkKind,
     claim,
     due,
@@ -28,11 +28,10 @@ from webhooks.models import RegistryEvent
 pytestmark = pytest.mark.django_db
 KIND = WorkKind(name="event", model=RegistryEvent, step=print, fail=print)
 ME, OTHER = uuid.uuid4(), uuid.uuid4()
-Living = QuerySet[Worker, Any]
 
 
 def living(*workers: uuid.UUID) -> Living:
-    return Worker.objects.filter(pk__in=workers).values("pk")
+    return lambda: Worker.objects.filter(pk__in=workers).values("pk")
 
 
 def due_keys(alive: Living) -> list[uuid.UUID]:

@@ -16,6 +16,7 @@ from codestream.core.work import Claim, WorkKind
 from executions import worker
 from executions.models import Worker
 from executions.worker import WorkerLoop, living_workers
+from tests.running import until
 from webhooks.models import RegistryEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -112,6 +113,49 @@ def test_a_worker_that_is_asked_to_end_begins_no_step(
     assert not Worker.objects.exists()
 
 
+def test_a_thread_goes_on_with_what_is_due_without_another_sweep(
+    kinds: dict[str, WorkKind],
+) -> None:
+    seen: list[uuid.UUID] = []
+    loop = WorkerLoop(threads=1)
+
+    def step(taken: Claim) -> None:
+        with work.finishing(taken, wake_at=None):
+            seen.append(taken.pk)
+
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    rows = [event() for _ in range(5)]
+
+    assert loop.sweep() == 1
+    until(lambda: len(seen) == 5)
+
+    assert seen == [row.pk for row in rows]
+    loop.stop()
+
+
+def test_a_worker_that_is_busy_takes_no_more_hints_than_it_has_threads(
+    kinds: dict[str, WorkKind],
+) -> None:
+    seen: list[uuid.UUID] = []
+    free = threading.Event()
+    loop = WorkerLoop(threads=1)
+
+    def step(taken: Claim) -> None:
+        assert free.wait(20)
+        with work.finishing(taken, wake_at=None):
+            seen.append(taken.pk)
+
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    at_work, noted, left = event(), event(), event()
+
+    assert [loop.offer("event", row.pk) for row in (at_work, noted, left)] == [True, True, False]
+    free.set()
+    until(lambda: len(seen) == 2)
+
+    assert seen == [at_work.pk, noted.pk]
+    loop.stop()
+
+
 def test_only_workers_whose_heart_beats_are_alive() -> None:
     beating, silent = uuid.uuid4(), uuid.uuid4()
     Worker.objects.create(id=beating, host="a", pid=1, heartbeat_at=now())
@@ -126,7 +170,7 @@ def test_the_heart_does_not_wait_for_a_row_that_a_step_has_locked(
 ) -> None:
     kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=print, fail=print)
     me, waiting = uuid.uuid4(), event()
-    taken = work.claim(kinds["event"], waiting.pk, owner=me, alive=living_workers())
+    taken = work.claim(kinds["event"], waiting.pk, owner=me, alive=living_workers)
     RegistryEvent.objects.update(lease_until=now() + timedelta(seconds=5))
     locked, beaten = threading.Event(), threading.Event()
 
