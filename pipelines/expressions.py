@@ -98,6 +98,8 @@ class Template:
 
 def parse_template(text: str) -> Template:
     """Read a text with expressions; ``$${KEY}`` is not one and stays. Raises ExpressionError."""
+    if "${" not in text:
+        return Template((text,) if text else ())
     parts: list[str | Reference] = []
     position = 0
     for opening in _OPENING.finditer(text):

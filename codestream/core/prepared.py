@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from copy import copy
 from inspect import signature
-from typing import Any, Generic, TypeVar
+from operator import itemgetter
+from typing import Any, Generic, TypeVar, cast
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Expression, QuerySet, UUIDField
+from django.db.models.query import (
+    FlatValuesListIterable,
+    ValuesListIterable,
+    get_related_populators,
+)
 from django.db.transaction import TransactionManagementError
 
 Row = TypeVar("Row")
@@ -52,16 +57,16 @@ class _Given(Expression):
 
 
 class _Composed:
-    """The text of a question, and Django's own reader of the rows that answer it."""
+    """The text of a question, and how Django makes objects or values of the rows that answer it."""
 
     def __init__(self, question: Callable[..., QuerySet[Any, Any]]) -> None:
         places = range(len(signature(question).parameters))
         queryset = question(*map(_Given, places))
-        self._reader: Any = queryset._iterable_class  # noqa: SLF001 - it has no other name
-        self._compiler = queryset.query.get_compiler(connection=connection)
-        self._sql, self._params = self._compiler.as_sql()
-        columns = [column for column, *_ in self._compiler.select]
-        self._converters = self._compiler.get_converters(columns)
+        compiler = queryset.query.get_compiler(connection=connection)
+        self._sql, self._params = compiler.as_sql()
+        converters = compiler.get_converters([column for column, *_ in compiler.select])
+        self._converters = list(converters.items())
+        self._read = _reader(queryset, compiler)
         self._is_locking = queryset.query.select_for_update
 
     def ask(self, values: tuple[object, ...]) -> list[Any]:
@@ -73,28 +78,41 @@ class _Composed:
             _adapted(values[each.place], database) if isinstance(each, _Given) else each
             for each in self._params
         )
-        compiler: Any = copy(self._compiler)
-        compiler.connection = database
-        compiler.as_sql = lambda: (self._sql, params)
-        compiler.get_converters = lambda _columns: self._converters
-        return list(self._reader(_Asked(compiler)))
+        with database.cursor() as cursor:
+            cursor.execute(self._sql, cast(Any, params))
+            rows = cursor.fetchall()
+        return [self._read(self._converted(row, database)) for row in rows]
+
+    def _converted(self, row: tuple[Any, ...], database: Any) -> list[Any]:
+        found = list(row)
+        for place, (converters, expression) in self._converters:
+            for convert in converters:
+                found[place] = convert(found[place], expression, database)
+        return found
 
 
-class _Asked:
-    """As much of a queryset, and of its query, as Django needs to read rows."""
+def _reader(queryset: Any, compiler: Any) -> Callable[[list[Any]], Any]:
+    """What makes of a row that which the queryset would hold."""
+    if queryset._iterable_class is FlatValuesListIterable:  # noqa: SLF001 - it has no other name
+        return itemgetter(0)
+    if queryset._iterable_class is ValuesListIterable:  # noqa: SLF001
+        return tuple
+    info, select = compiler.klass_info, compiler.select
+    model, columns = info["model"], info["select_fields"]
+    own = slice(columns[0], columns[-1] + 1)
+    names = [column.target.attname for column, *_ in select[own]]
+    related = cast(Any, get_related_populators)(info, select, DEFAULT_DB_ALIAS)
+    annotations = list((compiler.annotation_col_map or {}).items())
 
-    db = DEFAULT_DB_ALIAS
-    _known_related_objects: dict[Any, Any] = {}
+    def read(row: list[Any]) -> Any:
+        found = model.from_db(DEFAULT_DB_ALIAS, names, row[own])
+        for each in related:
+            each.populate(row, found)
+        for name, place in annotations:
+            setattr(found, name, row[place])
+        return found
 
-    def __init__(self, compiler: Any) -> None:
-        self._compiler = compiler
-
-    @property
-    def query(self) -> _Asked:
-        return self
-
-    def get_compiler(self, using: str) -> Any:
-        return self._compiler
+    return read
 
 
 kept: dict[Prepared[Any], _Composed] = {}

@@ -6,12 +6,25 @@ Values go through the fields of the models; no name comes from outside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from types import NoneType
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import AutoField, Model
+from django.db.models import (
+    AutoField,
+    BooleanField,
+    CharField,
+    DateTimeField,
+    Field,
+    ForeignKey,
+    Model,
+    PositiveBigIntegerField,
+    PositiveIntegerField,
+    TextField,
+    UUIDField,
+)
 
 
 def insert(*rows: Model) -> None:
@@ -20,11 +33,10 @@ def insert(*rows: Model) -> None:
     """
     if not rows:
         return
-    database, model = connections[DEFAULT_DB_ALIAS], type(rows[0])
-    fields = [each for each in model._meta.local_concrete_fields if not isinstance(each, AutoField)]
-    size = database.ops.bulk_batch_size(fields, list(rows)) or len(rows)
+    database, table = connections[DEFAULT_DB_ALIAS], _table(type(rows[0]))
+    size = database.ops.bulk_batch_size(table.fields, list(rows)) or len(rows)
     for first in range(0, len(rows), size):
-        _insert(database, fields, rows[first : first + size])
+        _insert(database, table, rows[first : first + size])
     for row in rows:
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
@@ -53,16 +65,45 @@ def update(model: type[Model], where: Mapping[str, object], **columns: object) -
         return int(cursor.rowcount)
 
 
-def _insert(database: Any, fields: Sequence[Any], rows: Sequence[Model]) -> None:
+def _insert(database: Any, table: _Table, rows: Sequence[Model]) -> None:
     groups, params = [], []
     for row in rows:
-        written = [_written(database, field, field.pre_save(row, True)) for field in fields]
-        groups.append(f"({', '.join(text for text, _ in written)})")
-        params += [param for _, more in written for param in more]
-    columns, table = ", ".join(f'"{field.column}"' for field in fields), rows[0]._meta.db_table
-    text = f'INSERT INTO "{table}" ({columns}) VALUES {", ".join(groups)}'  # noqa: S608
+        texts = []
+        for field, name, set_before in table.columns:
+            value = set_before(row, True) if set_before else getattr(row, name)
+            text, more = _written(database, field, value)
+            texts.append(text)
+            params += more
+        groups.append(f"({', '.join(texts)})")
     with database.cursor() as cursor:
-        cursor.execute(text, params)
+        cursor.execute(table.insert + ", ".join(groups), params)
+
+
+class _Table:
+    """What is the same for every row of a model: its fields, and how an INSERT begins."""
+
+    def __init__(self, model: type[Model]) -> None:
+        known = model._meta.local_concrete_fields
+        self.fields = [each for each in known if not isinstance(each, AutoField)]
+        self.columns = [(each, each.attname, _set_before(each)) for each in self.fields]
+        names = ", ".join(f'"{each.column}"' for each in self.fields)
+        self.insert = f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES '  # noqa: S608
+
+
+_table = lru_cache(_Table)
+
+
+def _set_before(field: Any) -> Callable[[Model, bool], Any] | None:
+    """What sets a field such as the time of the change; most do nothing but read it."""
+    return None if type(field).pre_save is Field.pre_save else field.pre_save
+
+
+_AS_THEY_ARE: Mapping[type, tuple[type, ...]] = {
+    **dict.fromkeys((CharField, TextField), (str,)),
+    **dict.fromkeys((PositiveBigIntegerField, PositiveIntegerField), (int,)),
+    **dict.fromkeys((BooleanField, DateTimeField, ForeignKey, UUIDField), (NoneType,)),
+}
+"""Values that a database takes without any preparation; of these very fields, not of their kin."""
 
 
 @lru_cache
@@ -72,6 +113,8 @@ def _fields(model: type[Model]) -> Mapping[str, Any]:
 
 def _written(database: Any, field: Any, value: Any) -> tuple[str, list[Any]]:
     """The value of a column, or what only the database can say, such as its present time."""
+    if type(value) in _AS_THEY_ARE.get(type(field), ()):
+        return "%s", [value]
     if not hasattr(value, "as_sql"):
         return "%s", [field.get_db_prep_save(value, database)]
     query = field.model._base_manager.all().query
