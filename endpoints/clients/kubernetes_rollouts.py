@@ -52,7 +52,8 @@ def look(cluster: Kubernetes, ref: ObjectRef) -> Rollout:
 
 def look_at_all(cluster: Kubernetes, refs: Sequence[ObjectRef]) -> tuple[Rollout, ...]:
     """Look once at the rollout of each object; one that is gone has failed."""
-    bodies = {ref: each.body for ref, each in fetch_all(cluster, refs).items()}
+    found = fetch_all(cluster, refs)
+    bodies = {ref: each.body for ref, each in found.items()}
     seen = {ref: judge(bodies[ref]) if ref in bodies else _gone(ref) for ref in refs}
     unfinished = [
         body
@@ -60,20 +61,20 @@ def look_at_all(cluster: Kubernetes, refs: Sequence[ObjectRef]) -> tuple[Rollout
         if has_pods(body) and _is_told_apart(body) and seen[ref].state != RolloutState.READY
     ]
     workers = {
-        namespace: _workers(cluster, namespace, found)
-        for namespace, found in _by_namespace(unfinished).items()
+        namespace: _workers(cluster, namespace, owners)
+        for namespace, owners in _by_namespace(unfinished).items()
     }
     for ref, body in bodies.items():
         marks = []
         if body in unfinished:
-            found = workers[text_at(body, "metadata", "namespace")]
-            pods = _new_pods(body, found)
+            near = workers[text_at(body, "metadata", "namespace")]
+            pods = _new_pods(body, near)
             seen[ref] = with_pods(seen[ref], [pod_state(pod) for pod in pods])
             own = (text_at(body, "kind"), text_at(body, "metadata", "name"))
-            marks = [mark for mark in map(mark_of, found.pods) if mark.workload == own]
+            marks = [mark for mark in map(mark_of, near.pods) if mark.workload == own]
         version = text_at(body, "metadata", "resourceVersion")
         digest = digest_of(marks) if has_pods(body) else None
-        seen[ref] = replace(seen[ref], seen=sight(version, digest))
+        seen[ref] = replace(seen[ref], seen=sight(version, digest), live=found[ref])
     return tuple(seen[ref] for ref in refs)
 
 

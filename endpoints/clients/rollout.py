@@ -9,12 +9,13 @@ Fetching the bodies is left to the client, waiting and looking again to the runn
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.kubernetes_objects import (
     Body,
+    LiveObject,
     ObjectRef,
     condition,
     int_at,
@@ -44,7 +45,7 @@ class Rollout:
     """One look at a rollout: the four counters are numbers of pods.
 
     ``seen`` tells this sight of the object and its pods from any other
-    (``kubernetes_marks.sight``).
+    (``kubernetes_marks.sight``); ``live`` is the object as it was read, None where it is gone.
     """
 
     ref: ObjectRef
@@ -57,6 +58,7 @@ class Rollout:
     reason: str = ""
     pods: tuple[PodState, ...] = ()
     seen: str = ""
+    live: LiveObject | None = field(default=None, compare=False, repr=False)
 
 
 def judge(body: Body) -> Rollout:

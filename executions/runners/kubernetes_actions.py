@@ -18,7 +18,7 @@ from codestream.core.words import Words, joined
 from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_diagnosis import diagnose
 from endpoints.clients.kubernetes_objects import ObjectRef
-from endpoints.clients.kubernetes_rollouts import look_at_all
+from endpoints.clients.kubernetes_rollouts import fetch_all, look_at_all
 from endpoints.clients.rollout import Rollout, RolloutState
 from executions.runners.base import (
     Done,
@@ -143,10 +143,10 @@ def follow(step: Step) -> Outcome:
     broken = next((each for each in rollouts if each.state is RolloutState.FAILED), None)
     if broken is not None:
         message = joined([str(broken.ref), _said(findings[_key(broken)])], by=": ")
-        raise TaskFailedError(message, output=_ended(step, output))
+        raise TaskFailedError(message, output=_ended(step, output, rollouts))
     going = next((each for each in rollouts if each.state is RolloutState.PROGRESSING), None)
     if going is None:
-        return Done(message=summary(reports), output=_ended(step, output))
+        return Done(message=summary(reports), output=_ended(step, output, rollouts))
     told = _said(findings[_key(going)]) if _key(going) in findings else going.message
     return wait(
         step,
@@ -200,10 +200,14 @@ def failed(
     return TaskFailedError(message, output=output)
 
 
-def _ended(step: Step, output: JsonObject) -> JsonObject:
-    """The output with the objects as the cluster holds them at the end."""
+def _ended(step: Step, output: JsonObject, rollouts: Sequence[Rollout]) -> JsonObject:
+    """The output with the objects as the cluster holds them at the end: as they were looked at just
+    now, or else before.
+    """
     reports = cast("list[JsonObject]", output["objects"])
-    response = response_of(step.cluster, [ref_in(item) for item in reports], step.secrets)
+    objects = {rollout.ref: rollout.live for rollout in rollouts}
+    objects |= fetch_all(step.cluster, {ref_in(item) for item in reports} - objects.keys())
+    response = response_of(filter(None, objects.values()), step.secrets)
     told = [f"{item['ref']}: {item['message']}" for item in reports if item["state"] == FAILED]
     return {**output, "response": {**response, "failures": cast(Json, told)}}
 

@@ -1,22 +1,26 @@
 """What a Kubernetes task tells of its objects: one report each, the differences, the answer.
 
-Pure but for the fetching in ``response_of``. Nothing secret is in what it gives: values of
-Secrets are stars, and so is every secret of the run wherever it turns up.
+Pure. Nothing secret is in what it gives: values of Secrets are stars, and so is every secret of the
+run wherever it turns up.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import cast
 
 from codestream.core.json_types import Json, JsonObject
 from codestream.core.redact import MASK, redact_object, redact_text
 from codestream.core.words import Words, gettext_noop
-from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_diagnosis import Diagnosis
-from endpoints.clients.kubernetes_objects import CLUSTER_WRITTEN, Body, Change, ObjectRef
-from endpoints.clients.kubernetes_rollouts import fetch_all
+from endpoints.clients.kubernetes_objects import (
+    CLUSTER_WRITTEN,
+    Body,
+    Change,
+    LiveObject,
+    ObjectRef,
+)
 from endpoints.clients.rollout import Rollout, RolloutState
 from executions.runners.base import TaskContext
 from pipelines.manifests import dump
@@ -128,12 +132,10 @@ def difference(before: Body, after: Body, secrets: Collection[str]) -> str:
     return redact_text("\n".join(lines), secrets)[:LONGEST_DIFF]
 
 
-def response_of(
-    cluster: Kubernetes, refs: Sequence[ObjectRef], secrets: Collection[str]
-) -> JsonObject:
+def response_of(objects: Iterable[LiveObject], secrets: Collection[str]) -> JsonObject:
     """``<plural>.<name>`` for each object, as the cluster holds it."""
     response: JsonObject = {}
-    for live in fetch_all(cluster, refs).values():
+    for live in objects:
         plural = camel_plural(live.ref.kind, live.resource)
         group = cast(JsonObject, response.setdefault(plural, {}))
         group[live.ref.name] = without_secrets(redact_object(dict(live.body)), secrets)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
+from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import Json, JsonObject
 from codestream.core.redact import redact_object, redact_words
@@ -21,7 +22,7 @@ from endpoints.clients.kubernetes_objects import (
     ref_of,
     text_at,
 )
-from executions.runners.base import Outcome, TaskContext
+from executions.runners.base import Outcome, TaskContext, Wait
 from executions.runners.kubernetes_actions import Step, failed, follow, next_step, seal, unseal
 from executions.runners.kubernetes_reports import (
     EXECUTION_ANNOTATION,
@@ -89,7 +90,19 @@ def _send_all(step: Step, reports: list[JsonObject]) -> Outcome:
         told = report(live.ref, change=change.value, state=SENT, message=message)
         reports[at] = {**told, "diff": diff}
     message = _told(gettext_noop("%(number)s objects sent, waiting for the rollout"), reports)
-    return next_step({**cursor, "next": len(reports)}, reports, message)
+    return _look_at_once(step, next_step({**cursor, "next": len(reports)}, reports, message))
+
+
+def _look_at_once(step: Step, sent: Wait) -> Outcome:
+    """Look at the rollout in the step that has sent the objects: they are sent again, and that
+    changes nothing, should nobody be there any more to write down that they are sent.
+    """
+    try:
+        return follow(replace(step, context=replace(step.context, cursor=sent.cursor)))
+    except CodeStreamError as error:
+        if not error.retryable:
+            raise
+        return replace(sent, message=error.words, until=now() + AGAIN)
 
 
 def _told(text: str, objects: Sequence[object]) -> Words:
