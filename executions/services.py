@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from codestream.accounts.models import User
 from codestream.core.clock import now
 from codestream.core.errors import Refused
+from codestream.core.prepared import Prepared
 from codestream.core.rows import update
 from codestream.core.words import Words, gettext_noop
 from executions.definitions import definition_of
@@ -44,17 +46,9 @@ def start_execution(
     the pipeline is disabled or deleted, and DefinitionError when its source can no longer be read.
     """
     with transaction.atomic():
-        locked_pipeline = lock_pipeline(pipeline.pk)
-        if locked_pipeline is None:
-            raise Refused(Words(gettext_noop("The pipeline is deleted.")))
-        revision = _revision_to_run(locked_pipeline)
-        definition = definition_of(revision)
-        execution = Execution(
-            project_id=locked_pipeline.project_id,
-            pipeline=locked_pipeline,
-            pipeline_name=locked_pipeline.name,
-            revision_id=revision,
-            inputs=_inputs(definition, inputs),
+        return start_locked(
+            lock_pipeline(pipeline.pk),
+            inputs,
             run_as=run_as,
             triggered_by=triggered_by,
             source=source,
@@ -63,14 +57,33 @@ def start_execution(
             rerun_of=rerun_of,
             parent=parent,
         )
-        try:
-            with transaction.atomic():
-                create_execution(execution, definition, locked_pipeline)
-        except IntegrityError:
-            if started := _started_before(start_key):
-                return started
-            raise
-        return execution
+
+
+def start_locked(
+    pipeline: Pipeline | None, inputs: Mapping[str, str], *, start_key: str | None, **columns: Any
+) -> Execution:
+    """Do the same with the answer of ``lock_pipeline``; Refused leaves the transaction whole.
+
+    ``columns`` are those of the execution that say who wants it, and why. A ``start_key`` belongs
+    to one pipeline, so nobody else can use it meanwhile.
+    """
+    if pipeline is None:
+        raise Refused(Words(gettext_noop("The pipeline is deleted.")))
+    revision = _revision_to_run(pipeline)
+    definition = definition_of(revision)
+    execution = Execution(
+        project_id=pipeline.project_id,
+        pipeline=pipeline,
+        pipeline_name=pipeline.name,
+        revision_id=revision,
+        inputs=_inputs(definition, inputs),
+        start_key=start_key,
+        **columns,
+    )
+    if start_key is not None and (started := _STARTED.first(start_key)):
+        return started
+    create_execution(execution, definition, pipeline)
+    return execution
 
 
 def cancel_execution(*, execution: Execution, by: User, reason: str = "") -> None:
@@ -247,5 +260,4 @@ def _in_groups(stage: Stage) -> Iterator[tuple[int, Task]]:
     return ((group, task) for group, tasks in enumerate(stage.groups) for task in tasks)
 
 
-def _started_before(start_key: str | None) -> Execution | None:
-    return Execution.objects.filter(start_key=start_key).first() if start_key else None
+_STARTED = Prepared(lambda key: Execution.objects.filter(start_key=key).order_by())

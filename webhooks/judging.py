@@ -28,7 +28,7 @@ from endpoints.kinds import repository_of
 from executions.definitions import definition_of, revision_number
 from executions.models import Execution, ImagePush
 from executions.run import lock_pipeline, name_of
-from executions.services import start_execution
+from executions.services import start_locked
 from pipelines.docker_parameters import inject_docker
 from pipelines.models import Pipeline
 from webhooks.digests import find_digest
@@ -155,7 +155,7 @@ def _start(
 ) -> Judgement:
     # Locked before anything is compared: two deliveries whose machines have different clocks may be
     # judged side by side, and both must not be the next push of their tag.
-    pipeline = lock_pipeline(webhook.pipeline_id) or webhook.pipeline
+    pipeline = lock_pipeline(webhook.pipeline_id)
     current = None
     if event.source != RegistryEvent.Source.RERUN:
         current = _CURRENT.first(webhook.pk, push.image, push.tag)
@@ -311,7 +311,7 @@ def _runs_in_a_loop(event: RegistryEvent, webhook: DockerWebhook, push: ImagePus
 def _execute(
     event: RegistryEvent,
     webhook: DockerWebhook,
-    pipeline: Pipeline,
+    pipeline: Pipeline | None,
     push: ImagePushed,
     judgement: Judgement,
     token: ApiToken,
@@ -326,9 +326,9 @@ def _execute(
     else:
         pushed = _next_push(webhook, push, current, made)
     try:
-        execution = start_execution(
-            pipeline=pipeline,
-            inputs={**given, **injected},
+        execution = start_locked(
+            pipeline,
+            {**given, **injected},
             run_as=token.owner,
             triggered_by=token.owner.username,
             source=Execution.Source.PUSH,
@@ -375,8 +375,8 @@ _SOURCES = {
 }
 
 
-def _declared(pipeline: Pipeline) -> list[str]:
-    revision = pipeline.current_revision_id
+def _declared(pipeline: Pipeline | None) -> list[str]:
+    revision = pipeline.current_revision_id if pipeline is not None else None
     return [item.name for item in definition_of(revision).inputs] if revision else []
 
 
