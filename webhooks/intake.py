@@ -5,7 +5,7 @@ before the answer; a worker judges what was written down.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -20,11 +20,12 @@ from codestream.core.crypto import fingerprint
 from codestream.core.log_context import logging_about
 from codestream.core.prepared import Prepared
 from codestream.core.redact import redact_headers
+from endpoints.server_types import server_type_named
 from webhooks.models import DockerWebhook, ListenerSecret
 from webhooks.proof import Proof, is_proven, proof_of
-from webhooks.readers import reader_for
+from webhooks.readers import reader_for, registry_kind_of
 from webhooks.registries.base import Malformed, Reason
-from webhooks.services import count_refusal, receive_events, reject_event
+from webhooks.services import Addressee, count_refusal, receive_events, reject_event
 
 MAX_BODY = 1024 * 1024
 DRAIN = 4 * MAX_BODY
@@ -35,6 +36,7 @@ hold back all that come after it, so they are answered 200 whatever they sent.
 """
 NOT_PROVEN = "The secureToken is missing or wrong."
 logger = logging.getLogger(__name__)
+_Key: TypeAlias = tuple[str, UUID, str, UUID, str, dict[str, Any]]
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -65,39 +67,41 @@ class RegistryWebhookListener(APIView):
 
     def post(self, request: Request, listener_id: UUID | None = None) -> Response:
         proof = proof_of(request.query_params.get("secureToken", ""), request.headers)
-        secrets = _secrets_of(listener_id) if listener_id else _secrets_by(proof.token)
-        if not secrets or not (proof.needs_body or _is_proven(proof, secrets)):
+        keys = _keys_of(listener_id) if listener_id else _keys_by(proof.token)
+        secrets = [secret for secret, *_ in keys]
+        if not secrets or not (proof.needs_body or is_proven(proof, secrets)):
             return _refuse_stranger(request, listener_id, proof)
-        webhook = secrets[0].webhook
+        to = _addressee(keys[0])
         try:
             body = _read(request)
         except OSError:
             words = "The body broke off or is not encoded as announced."
-            return _refuse(request, 400, "unreadable", words, webhook)
+            return _refuse(request, 400, "unreadable", words, to.webhook)
         if body is None:
-            return _refuse(request, 413, "too_large", "The body is larger than 1 MiB.", webhook)
-        if proof.needs_body and not _is_proven(proof, secrets, body=body):
-            return _refuse(request, 403, "wrong_token", NOT_PROVEN, webhook)
-        return _accept(webhook, body, request)
+            return _refuse(request, 413, "too_large", "The body is larger than 1 MiB.", to.webhook)
+        if proof.needs_body and not is_proven(proof, secrets, body=body):
+            return _refuse(request, 403, "wrong_token", NOT_PROVEN, to.webhook)
+        return _accept(to, body, request)
 
 
 def _refuse_stranger(request: Request, listener_id: UUID | None, proof: Proof) -> Response:
     """Answer what does not carry the secret of a webhook."""
-    webhook = DockerWebhook.objects.filter(listener_id=listener_id).first() if listener_id else None
+    known = DockerWebhook.objects.filter(listener_id=listener_id) if listener_id else None
+    webhook = known.values_list("pk", flat=True).first() if known is not None else None
     if webhook is None and listener_id:
         return _refuse(request, 404, "unknown_uuid", "There is no webhook at this address.")
     reason = "missing_token" if proof.is_missing else "wrong_token"
     return _refuse(request, 403, reason, NOT_PROVEN, webhook)
 
 
-def _accept(webhook: DockerWebhook, body: bytes, request: Request) -> Response:
+def _accept(to: Addressee, body: bytes, request: Request) -> Response:
     headers = redact_headers({**request.headers})
     address = _address(request)
-    parsed = reader_for(webhook.registry_kind).parse(body, headers)
+    parsed = reader_for(to.registry).parse(body, headers)
     first = parsed[0]
     if isinstance(first, Malformed) and first.reason_code is Reason.NOT_JSON:
         event = reject_event(
-            webhook=webhook,
+            to=to,
             body=body,
             headers=headers,
             remote_addr=address,
@@ -105,45 +109,48 @@ def _accept(webhook: DockerWebhook, body: bytes, request: Request) -> Response:
             message=first.reason,
         )
         with logging_about(event=str(event.pk)):
-            logger.info("A delivery for %s from %s is no JSON.", webhook, address)
+            logger.info("A delivery for %s from %s is no JSON.", to.name, address)
         answer = {"id": str(event.pk), "verdict": event.verdict, "message": event.message}
-        return Response(answer, status=400 if webhook.registry_kind in TRIES_ONCE else 200)
+        return Response(answer, status=400 if to.registry in TRIES_ONCE else 200)
     events = receive_events(
-        webhook=webhook, body=body, headers=headers, remote_addr=address, parts=len(parsed)
+        to=to, body=body, headers=headers, remote_addr=address, parts=len(parsed)
     )
     for event in events:
         with logging_about(event=str(event.pk)):
-            logger.info("A delivery for %s from %s is written down.", webhook, address)
+            logger.info("A delivery for %s from %s is written down.", to.name, address)
     answer = {"id": str(events[0].pk), "verdict": events[0].verdict}
     return Response(answer if len(events) == 1 else {**answer, "ids": [str(e.pk) for e in events]})
 
 
-def _is_proven(proof: Proof, secrets: list[ListenerSecret], *, body: bytes = b"") -> bool:
-    return is_proven(proof, [row.secret for row in secrets], body=body)
-
-
-def _secrets_of(listener_id: UUID) -> list[ListenerSecret]:
+def _keys_of(listener_id: UUID) -> list[_Key]:
     """Find the secrets of which a delivery to this webhook must carry one."""
     return _BY_ADDRESS.all(UUID(str(listener_id)))
 
 
-def _secrets_by(token: str) -> list[ListenerSecret]:
+def _keys_by(token: str) -> list[_Key]:
     """Find the webhook by the keyed hash of its token: the manual's address names no webhook."""
     return _BY_TOKEN.all(fingerprint(token))
 
 
-def _secrets() -> QuerySet[ListenerSecret]:
-    """The secrets that are accepted, with as much of their webhook as a delivery is stored with.
+def _keys() -> QuerySet[ListenerSecret, _Key]:
+    """The secrets that are accepted, each with as much of its webhook as a delivery needs.
 
     One that was replaced is accepted for as long as its hook is there.
     """
-    webhook = ("webhook__name", "webhook__project__name", "webhook__endpoint__properties")
-    secrets = ListenerSecret.objects.select_related("webhook__project", "webhook__endpoint")
-    return secrets.only("secret", *webhook)
+    project = ("webhook__project", "webhook__project__name", "webhook__endpoint__properties")
+    return ListenerSecret.objects.values_list("secret", "webhook", "webhook__name", *project)
 
 
-_BY_ADDRESS = Prepared(lambda listener: _secrets().filter(webhook__listener_id=listener))
-_BY_TOKEN = Prepared(lambda lookup: _secrets().filter(lookup=lookup))
+_BY_ADDRESS = Prepared(lambda listener: _keys().filter(webhook__listener_id=listener))
+_BY_TOKEN = Prepared(lambda lookup: _keys().filter(lookup=lookup))
+
+
+def _addressee(key: _Key) -> Addressee:
+    _secret, webhook, name, project, project_name, properties = key
+    registry = registry_kind_of(server_type_named(properties.get("serverType")))
+    return Addressee(
+        webhook=webhook, name=name, project=project, project_name=project_name, registry=registry
+    )
 
 
 def _address(request: Request) -> str | None:
@@ -171,7 +178,7 @@ def _refuse(
     status: int,
     reason: str,
     message: str,
-    webhook: DockerWebhook | None = None,
+    webhook: UUID | None = None,
 ) -> Response:
     """Count the attempt, and answer."""
     count_refusal(remote_addr=_address(request), reason=reason, webhook=webhook)

@@ -20,7 +20,7 @@ from endpoints.clients.base import ClientError
 from endpoints.clients.dockerhub import HubTag
 from endpoints.kinds import docker_hub, repository_of
 from webhooks.models import DockerWebhook, RegistryEvent
-from webhooks.services import new_event
+from webhooks.services import Addressee, new_event
 
 ON_THE_WAY = timedelta(minutes=2)
 """How long a delivery may take, and how far Docker Hub's clock may be from ours."""
@@ -80,7 +80,7 @@ def _is_untold(webhook: DockerWebhook, tag: HubTag) -> bool:
 
 
 def _write_down(webhook: DockerWebhook, image: str, tag: HubTag) -> None:
-    event = new_event(webhook, _body(image, tag))
+    event = new_event(Addressee.of(webhook), _body(image, tag))
     event.source, event.wake_at = RegistryEvent.Source.RECOVERED, database_now()
     # Known before it is judged, so that the next look does not find it again.
     event.tag, event.digest = tag.name, tag.digest

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -114,24 +116,47 @@ def variable_of_token(webhook: DockerWebhook) -> str:
     return found[1] if found else ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressee:
+    """A webhook as far as its deliveries are written down with it; ``registry`` says who sends."""
+
+    webhook: UUID
+    name: str
+    project: UUID
+    project_name: str
+    registry: str
+
+    @classmethod
+    def of(cls, webhook: DockerWebhook) -> Self:
+        """Take it from a webhook that is at hand."""
+        return cls(
+            webhook=webhook.pk,
+            name=webhook.name,
+            project=webhook.project_id,
+            project_name=webhook.project.name,
+            registry=webhook.registry_kind,
+        )
+
+
 def receive_event(
     *, webhook: DockerWebhook, body: bytes, headers: Mapping[str, str], remote_addr: str | None
 ) -> RegistryEvent:
     """Write the delivery of one push down; a worker judges it."""
-    (event,) = receive_events(webhook=webhook, body=body, headers=headers, remote_addr=remote_addr)
+    to = Addressee.of(webhook)
+    (event,) = receive_events(to=to, body=body, headers=headers, remote_addr=remote_addr)
     return event
 
 
 def receive_events(
     *,
-    webhook: DockerWebhook,
+    to: Addressee,
     body: bytes,
     headers: Mapping[str, str],
     remote_addr: str | None,
     parts: int = 1,
 ) -> list[RegistryEvent]:
     """Write a delivery down, as one row for each of the pushes that it tells of."""
-    events = [new_event(webhook, body, headers, remote_addr) for _ in range(parts)]
+    events = [new_event(to, body, headers, remote_addr) for _ in range(parts)]
     for part, event in enumerate(events):
         event.part, event.wake_at = part, database_now()
     insert(*events)
@@ -142,7 +167,7 @@ def receive_events(
 
 def reject_event(
     *,
-    webhook: DockerWebhook,
+    to: Addressee,
     body: bytes,
     headers: Mapping[str, str],
     remote_addr: str | None,
@@ -150,7 +175,7 @@ def reject_event(
     message: Words,
 ) -> RegistryEvent:
     """Write down a delivery that cannot even be read, with its verdict."""
-    event = new_event(webhook, body, headers, remote_addr)
+    event = new_event(to, body, headers, remote_addr)
     event.verdict, event.reason_code = Verdict.REJECTED, reason_code
     event.say(message)
     step = Step(name=StepName.BODY, outcome=StepOutcome.FAILED, detail=message)
@@ -170,7 +195,8 @@ def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
         raise Refused(_("The webhook of this delivery is deleted."))
     if not event.image:
         raise Refused(_("This delivery names no image that could run again."))
-    again = new_event(event.webhook, bytes(event.body), event.headers, event.remote_addr)
+    to = Addressee.of(event.webhook)
+    again = new_event(to, bytes(event.body), event.headers, event.remote_addr)
     again.source, again.registry = RegistryEvent.Source.RERUN, event.registry
     again.part, again.rerun_of, again.rerun_by = event.part, event, by.username
     again.wake_at = database_now()
@@ -180,31 +206,29 @@ def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
 
 
 def new_event(
-    webhook: DockerWebhook,
+    to: Addressee,
     body: bytes,
     headers: Mapping[str, str] = MappingProxyType({}),
     remote_addr: str | None = None,
 ) -> RegistryEvent:
     """A delivery to the webhook, not written down yet."""
     return RegistryEvent(
-        webhook=webhook,
-        webhook_name=webhook.name,
-        project=webhook.project,
-        project_name=webhook.project.name,
-        registry=webhook.registry_kind,
+        webhook_id=to.webhook,
+        webhook_name=to.name,
+        project_id=to.project,
+        project_name=to.project_name,
+        registry=to.registry,
         body=body,
         headers=dict(headers),
         remote_addr=remote_addr,
     )
 
 
-def count_refusal(
-    *, remote_addr: str | None, reason: str, webhook: DockerWebhook | None = None
-) -> None:
+def count_refusal(*, remote_addr: str | None, reason: str, webhook: UUID | None = None) -> None:
     """Count an attempt without a valid token; no body is kept, and the number of rows is capped."""
     minute = now().replace(second=0, microsecond=0)
     key: dict[str, Any] = {"remote_addr": remote_addr, "reason": reason, "minute": minute}
-    key["webhook"] = webhook
+    key["webhook_id"] = webhook
     if RefusedDelivery.objects.filter(**key).update(count=F("count") + 1):
         return
     if RefusedDelivery.objects.filter(minute=minute).count() < MOST_REFUSALS_A_MINUTE:

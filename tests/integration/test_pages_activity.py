@@ -252,11 +252,11 @@ def test_what_was_refused_is_told_with_the_step_that_decided(
     cast: Cast, webhook: DockerWebhook
 ) -> None:
     for _ in range(3):
-        count_refusal(remote_addr="203.0.113.9", reason="wrong_token", webhook=webhook)
+        count_refusal(remote_addr="203.0.113.9", reason="wrong_token", webhook=webhook.pk)
     other = DockerWebhookFactory.create(name="other", project=cast.project)
-    count_refusal(remote_addr="203.0.113.9", reason="wrong_token", webhook=other)
+    count_refusal(remote_addr="203.0.113.9", reason="wrong_token", webhook=other.pk)
 
-    count_refusal(remote_addr="203.0.113.9", reason="too_large", webhook=webhook)
+    count_refusal(remote_addr="203.0.113.9", reason="too_large", webhook=webhook.pk)
 
     html = get(cast, ACTIVITY, "viewer")
 
@@ -269,7 +269,7 @@ def test_what_was_refused_is_told_with_the_step_that_decided(
 
 
 def test_what_was_refused_long_ago_is_not_told(cast: Cast, webhook: DockerWebhook) -> None:
-    count_refusal(remote_addr="203.0.113.9", reason="wrong_token", webhook=webhook)
+    count_refusal(remote_addr="203.0.113.9", reason="wrong_token", webhook=webhook.pk)
     RefusedDelivery.objects.update(created_at=now() - timedelta(days=2))
 
     assert "203.0.113.9" not in get(cast, ACTIVITY)
