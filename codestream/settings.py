@@ -192,6 +192,9 @@ else:
         # nobody waits for the lock of another for longer.
         "options": "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=15000",
         "pool": _pool,
+        # A statement that comes again and again is planned once a connection.
+        "server_side_binding": True,
+        "prepare_threshold": 3,
         **_given,
     }
     HINTS = "codestream.core.backends.procrastinate.ProcrastinateBackend"

@@ -31,6 +31,8 @@ POLL_SECONDS = 5.0
 AGAIN_SECONDS = 1.0
 GATHER_SECONDS = 0.005
 """The first hint after a rest goes at once; what comes right behind it waits for so long."""
+REST = 4
+"""While hints keep coming, the sender rests so many times as long as it took to send some."""
 MOST_AT_ONCE = 500
 Hint = dict[str, Any]
 logger = logging.getLogger(__name__)
@@ -68,8 +70,10 @@ class ProcrastinateBackend(Carrier):
 
     def _send_on(self) -> None:
         while True:
-            defer(gathered(self._hints))
-            time.sleep(GATHER_SECONDS)
+            hints = gathered(self._hints)
+            began = time.monotonic()
+            defer(hints)
+            time.sleep(max(GATHER_SECONDS, REST * (time.monotonic() - began)))
 
     def listen(self, stopping: threading.Event, *, threads: int) -> Waiting:
         """Fetch jobs in a thread of their own, for as long as this worker runs."""
