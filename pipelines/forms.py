@@ -9,13 +9,14 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from codestream.accounts.models import User
+from codestream.core.versions import VersionedForm
 from codestream.projects.forms import ProjectField
 from pipelines.models import Pipeline
 
 LONGEST_SOURCE = 256 * 1024
 
 
-class PipelineForm(forms.Form):
+class PipelineForm(VersionedForm):
     """The text of a pipeline, and for a new one its project. The text is judged by the service."""
 
     project = ProjectField()
@@ -35,8 +36,12 @@ class PipelineForm(forms.Form):
         pipeline: Pipeline | None = None,
         project: str = "",
         source: str = "",
+        version: str = "",
     ) -> None:
-        super().__init__(data, initial={"project": project, "source": source})
+        """``version`` is what an earlier page of the form carried."""
+        shown = {"project": project, "source": source, "version": version}
+        super().__init__(data, initial=shown)
+        self.watch(pipeline)
         field = self.fields["project"]
         if pipeline is not None:
             del self.fields["project"]

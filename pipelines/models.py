@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from codestream.accounts.models import User
 from codestream.core.models import Entity
 from codestream.projects.models import Project, ProjectOwnedQuerySet
 
@@ -62,6 +63,11 @@ class Pipeline(Entity):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def edited_by(self) -> User | None:
+        """Who wrote the current revision."""
+        return self.current_revision.author if self.current_revision else None
 
 
 class PipelineRevision(Entity):

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 
 from codestream.accounts.models import User
 from codestream.core.errors import Refused
+from codestream.core.versions import require_unchanged
 from codestream.projects.models import Project
 from pipelines import task_kinds
 from pipelines.definition import PipelineDefinition, parse
@@ -35,13 +36,14 @@ def save_pipeline(
     text that is already the current revision makes no new one. A new pipeline takes its state
     from the text, an existing one keeps its own.
 
-    Raises DefinitionError with every problem, and Refused when the name is taken.
+    Raises DefinitionError with every problem, Refused when the name is taken, and
+    ChangedMeanwhileError.
     """
     definition = parse(source, task_kinds=task_kinds.known())
     state = Pipeline.State(definition.state)
     try:
         with transaction.atomic():
-            row = _locked(pipeline) if pipeline else Pipeline(project=project, state=state)
+            row = _unchanged(pipeline) if pipeline else Pipeline(project=project, state=state)
             return _save(row, definition, source, author)
     except IntegrityError as error:
         raise Refused(
@@ -98,6 +100,11 @@ def delete_pipelines(project: Project) -> None:
 def _locked(pipeline: Pipeline) -> Pipeline:
     """Read the row again under a lock, so that revision numbers have no gap and no double."""
     return Pipeline.objects.select_for_update().get(pk=pipeline.pk)
+
+
+def _unchanged(pipeline: Pipeline) -> Pipeline:
+    require_unchanged(pipeline)
+    return _locked(pipeline)
 
 
 def _save(

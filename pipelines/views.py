@@ -17,6 +17,7 @@ from codestream.accounts.models import User
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
 from codestream.core.pages import form_status, page, submitted
+from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action, can, require
 from pipelines import services, task_kinds
@@ -137,6 +138,7 @@ def _form(request: SignedInRequest, source: str, pipeline: Pipeline | None) -> P
         pipeline=pipeline,
         project=request.POST.get("project", ""),
         source=request.POST.get("source", source),
+        version=request.POST.get("version", ""),
     )
 
 
@@ -153,12 +155,15 @@ def _editor(
             return redirect("pipelines:detail", _saved(request, form, pipeline).pk)
     except DefinitionError as error:
         problems = error.problems
+    except ChangedMeanwhileError as refusal:
+        form.show_change(refusal)
     except Refused as refusal:
         form.add_error("source", refusal.user_message)
     context = {
         "nav": "pipelines",
         "form": form,
         "pipeline": pipeline,
+        "stored": _stored(pipeline) if pipeline and form.is_outdated else None,
         "problems": problems,
         "valid": validates and not problems,
     }
@@ -176,6 +181,11 @@ def _saved(request: SignedInRequest, form: PipelineForm, pipeline: Pipeline | No
     )
     messages.success(request, _("Pipeline %(name)s saved.") % {"name": saved.name})
     return saved
+
+
+def _stored(pipeline: Pipeline) -> PipelineRevision | None:
+    """The text as it stands now, which may be newer than the pipeline at hand."""
+    return pipeline.revisions.first()
 
 
 def _visible(request: SignedInRequest, pk: UUID) -> Pipeline:

@@ -39,6 +39,8 @@ class VersionedForm(forms.Form):
     """
 
     version = forms.CharField(required=False, widget=forms.HiddenInput())
+    is_outdated = False
+    """Whether it was refused because of what somebody else saved."""
 
     def watch(self, row: Timestamped | None) -> None:
         """Remember as which ``row`` stands now, unless an earlier page of the form did; a new row
@@ -62,6 +64,7 @@ class VersionedForm(forms.Form):
     def show_change(self, refusal: ChangedMeanwhileError) -> None:
         """Come back with everything that was entered, over the row as it stands now."""
         self.add_error(None, refusal.user_message)
+        self.is_outdated = True
         entered = cast("QueryDict", self.data).copy()
         entered["version"] = refusal.version
         self.data = entered

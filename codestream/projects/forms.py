@@ -94,11 +94,18 @@ class ProjectField(forms.ModelChoiceField):  # type: ignore[type-arg]
         self.queryset = projects_allowing(user, Action.WRITE)
 
 
-class ProjectForm(forms.Form):
+class ProjectForm(VersionedForm):
     """A project, new or stored."""
 
     name = forms.CharField(label=_("Name"), max_length=100)
     description = forms.CharField(label=_("Description"), max_length=500, required=False)
+
+    def __init__(
+        self, data: Mapping[str, Any] | None = None, *, project: Project | None = None
+    ) -> None:
+        stored = {"name": project.name, "description": project.description} if project else {}
+        super().__init__(data, initial=stored)
+        self.watch(project)
 
 
 class MemberForm(forms.Form):

@@ -27,8 +27,12 @@ def create_project(*, name: str, description: str, creator: User) -> Project:
     return project
 
 
+@transaction.atomic
 def update_project(*, project: Project, name: str, description: str) -> None:
-    """Give a project another name or description. Raises Refused when the name is taken."""
+    """Give a project another name or description. Raises Refused when the name is taken, and
+    ChangedMeanwhileError.
+    """
+    require_unchanged(project)
     project.name, project.description = name, description
     try:
         with transaction.atomic():

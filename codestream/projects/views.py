@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
 from codestream.core.pages import form_status, page, submitted
+from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects import services
 from codestream.projects.belongings import needing
 from codestream.projects.forms import MemberForm, ProjectForm, RoleForm
@@ -72,20 +73,15 @@ def detail(request: SignedInRequest, pk: UUID) -> HttpResponse:
 def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Give a project another name or description."""
     project = _administered(request, pk)
-    stored = {"name": project.name, "description": project.description}
-    form = ProjectForm(submitted(request), initial=stored)
-    if form.is_valid():
-        try:
-            services.update_project(project=project, **form.cleaned_data)
-            messages.success(request, _("Project %(name)s saved.") % {"name": project.name})
-            return redirect("projects:detail", pk)
-        except Refused as refusal:
-            form.add_error("name", refusal.user_message)
+    stored_name = project.name
+    form = ProjectForm(submitted(request), project=project)
+    if form.is_valid() and _saved(request, form, project):
+        return redirect("projects:detail", pk)
     context = {
         "nav": "projects",
         "form": form,
         "project": project,
-        "title": stored["name"],
+        "title": stored_name,
         "needing": needing(project),
     }
     return page(request, "projects/edit.html", context, status=form_status(form))
@@ -160,6 +156,19 @@ def _administered(request: SignedInRequest, pk: UUID) -> Project:
     project = _visible(request, pk)
     require(request.user, Action.ADMINISTER, project)
     return project
+
+
+def _saved(request: SignedInRequest, form: ProjectForm, project: Project) -> bool:
+    try:
+        services.update_project(project=project, **form.cleaned_data)
+    except ChangedMeanwhileError as refusal:
+        form.show_change(refusal)
+        return False
+    except Refused as refusal:
+        form.add_error("name", refusal.user_message)
+        return False
+    messages.success(request, _("Project %(name)s saved.") % {"name": project.name})
+    return True
 
 
 def _detail_page(

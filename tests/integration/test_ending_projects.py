@@ -27,7 +27,7 @@ from tests.factories import (
     UserFactory,
     VariableFactory,
 )
-from tests.integration.cast import Cast, get
+from tests.integration.cast import Cast, get, opened
 from webhooks.models import DockerWebhook, RegistryEvent, RemoteHook
 from webhooks.services import delete_webhook
 
@@ -43,8 +43,9 @@ def chief(db: None) -> User:
 
 def test_a_project_gets_another_name_and_description(cast: Cast) -> None:
     url = f"/projects/{cast.project.pk}/edit/"
+    entered = {"name": "Store", "description": "Sells"} | opened(cast.project)
 
-    answer = cast.client("owner").post(url, {"name": "Store", "description": "Sells"}, follow=True)
+    answer = cast.client("owner").post(url, entered, follow=True)
 
     cast.project.refresh_from_db()
     assert (cast.project.name, cast.project.description) == ("Store", "Sells")
@@ -56,8 +57,9 @@ def test_a_project_gets_another_name_and_description(cast: Cast) -> None:
 def test_the_name_of_another_project_is_refused_and_nothing_changed(cast: Cast) -> None:
     ProjectFactory(name="Taken")
     url = f"/projects/{cast.project.pk}/edit/"
+    entered = {"name": "TAKEN", "description": "Sells"} | opened(cast.project)
 
-    answer = cast.client("owner").post(url, {"name": "TAKEN", "description": "Sells"})
+    answer = cast.client("owner").post(url, entered)
 
     assert answer.status_code == 422
     assert "Another project has this name." in answer.text

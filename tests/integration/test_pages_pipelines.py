@@ -8,7 +8,7 @@ from pipelines.definition import DefinitionError
 from pipelines.models import Pipeline, PipelineRevision
 from pipelines.starter import STARTER
 from tests.factories import PIPELINE_SOURCE, DockerWebhookFactory, PipelineFactory
-from tests.integration.cast import Cast, statuses
+from tests.integration.cast import Cast, opened, statuses
 
 SOURCE = PIPELINE_SOURCE.format(name="deploy-web")
 BROKEN = SOURCE.replace("stageOrder: [Deploy]", "stageOrder: [Deplyo]")
@@ -57,7 +57,9 @@ def test_what_a_new_pipeline_begins_with_can_be_saved(cast: Cast) -> None:
 
 def test_saving_the_same_text_makes_no_revision(cast: Cast, pipeline: Pipeline) -> None:
     for source in (SOURCE, SOURCE + "# a note\n", SOURCE + "# a note\n"):
-        services.save_pipeline(project=cast.project, source=source, author=None, pipeline=pipeline)
+        pipeline = services.save_pipeline(
+            project=cast.project, source=source, author=None, pipeline=pipeline
+        )
 
     assert list(pipeline.revisions.values_list("number", flat=True)) == [2, 1]
 
@@ -65,7 +67,8 @@ def test_saving_the_same_text_makes_no_revision(cast: Cast, pipeline: Pipeline) 
 def test_a_pipeline_keeps_its_state_when_its_text_changes(cast: Cast, pipeline: Pipeline) -> None:
     cast.client("member").post(f"/pipelines/{pipeline.pk}/state/", {"state": "DISABLED"})
 
-    cast.client("member").post(f"/pipelines/{pipeline.pk}/edit/", {"source": SOURCE + "#\n"})
+    entered = {"source": SOURCE + "#\n"} | opened(pipeline)
+    cast.client("member").post(f"/pipelines/{pipeline.pk}/edit/", entered)
 
     pipeline.refresh_from_db()
     assert pipeline.state == Pipeline.State.DISABLED
@@ -73,7 +76,8 @@ def test_a_pipeline_keeps_its_state_when_its_text_changes(cast: Cast, pipeline: 
 
 
 def test_every_problem_is_shown_with_its_line(cast: Cast, pipeline: Pipeline) -> None:
-    answer = cast.client("member").post(f"/pipelines/{pipeline.pk}/edit/", {"source": BROKEN})
+    entered = {"source": BROKEN} | opened(pipeline)
+    answer = cast.client("member").post(f"/pipelines/{pipeline.pk}/edit/", entered)
 
     assert answer.status_code == 422
     assert "Line 7" in answer.text
