@@ -177,11 +177,18 @@ class DockerWebhook(Entity):
             return super().delete(*args, **kwargs)
 
     def _begin_to_look(self) -> None:
-        """Pushes of before somebody wished so are not looked for."""
+        """Pushes of before somebody wished so, or enabled it again, are not looked for. A wait that
+        the registry asked for goes on.
+        """
         if self.recovery == self.Recovery.OFF:
             self.recover_since = self.look_at = None
-        elif self.recover_since is None:
-            self.recover_since = self.look_at = now()
+        elif self.recover_since is None or self._is_enabled_again():
+            self.recover_since = now()
+            self.look_at = self.look_at or self.recover_since
+
+    def _is_enabled_again(self) -> bool:
+        stored = DockerWebhook.objects.filter(pk=self.pk, enabled=False)
+        return self.enabled and stored.exists()
 
     @property
     def registry_kind(self) -> str:

@@ -34,6 +34,7 @@ from webhooks.models import (
 
 VARIABLE = re.compile(r"\$\{var\.([A-Za-z0-9_-]+)\}")
 MOST_REFUSALS_A_MINUTE = 1000
+_SWITCH = ("enabled", "stopped_because", "updated_at")
 
 
 class SecretTakenError(Refused):
@@ -84,16 +85,18 @@ def reveal_url(*, webhook: DockerWebhook, by: User, remote_addr: str | None) -> 
 
 
 def set_enabled(*, webhook: DockerWebhook, enabled: bool, by: User) -> None:
-    """Switch the webhook on or off. Off: pushes are written down and start nothing."""
+    """Switch the webhook on or off. Off: pushes are written down and start nothing, and those that
+    come without a delivery are not looked for, not even when it is on again.
+    """
     webhook.enabled, webhook.stopped_because = enabled, ""
     webhook.edited_by = by
-    webhook.save(update_fields=["enabled", "stopped_because", "edited_by", "updated_at"])
+    webhook.save(update_fields=[*_SWITCH, "recover_since", "look_at", "edited_by"])
 
 
 def stop_webhook(*, webhook: DockerWebhook, because: Words) -> None:
     """Switch the webhook off without anybody's wish, and say why on its card."""
     webhook.enabled, webhook.stopped_because = False, because
-    webhook.save(update_fields=["enabled", "stopped_because", "updated_at"])
+    webhook.save(update_fields=_SWITCH)
 
 
 def delete_webhook(*, webhook: DockerWebhook) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -21,11 +21,17 @@ from codestream.sandbox.dockerhub import DockerHubServer
 from codestream.sandbox.dockerhub_failures import Mode
 from executions.models import Execution, Worker
 from executions.worker import drain
-from tests.factories import DockerRegistryFactory, DockerWebhookFactory, UserFactory
+from tests.factories import (
+    DockerRegistryFactory,
+    DockerWebhookFactory,
+    MembershipFactory,
+    UserFactory,
+)
+from tests.integration.cast import Cast, get
 from webhooks import digests
 from webhooks.models import DockerWebhook, RegistryEvent
 from webhooks.recovery import look_for_pushes
-from webhooks.services import receive_event, rerun_event
+from webhooks.services import receive_event, rerun_event, set_enabled, stop_webhook
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -261,6 +267,74 @@ def test_a_push_that_may_be_on_its_way_still_is_looked_for_again_soon(
     webhook.refresh_from_db()
     assert webhook.look_at is not None
     assert webhook.look_at < now() + timedelta(minutes=3)
+
+
+def switch_by_service(webhook: DockerWebhook, *, enabled: bool) -> None:
+    set_enabled(webhook=webhook, enabled=enabled, by=UserFactory.create())
+
+
+def switch_by_saving(webhook: DockerWebhook, *, enabled: bool) -> None:
+    webhook.enabled = enabled
+    webhook.save()
+
+
+@pytest.mark.parametrize("switch", [switch_by_service, switch_by_saving])
+def test_what_was_pushed_before_it_was_enabled_again_is_not_looked_for(
+    hub: DockerHubServer, webhook: DockerWebhook, switch: Callable[..., None]
+) -> None:
+    pushed(hub, "1.2.3", ago=HOUR / 2)
+
+    switch(webhook, enabled=False)
+    switch(webhook, enabled=True)
+
+    assert found(webhook) == []
+
+
+def test_a_loop_that_was_mended_begins_to_look_anew(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    pushed(hub, "1.2.3", ago=HOUR / 2)
+
+    stop_webhook(webhook=webhook, because=Words("a loop"))
+    switch_by_service(webhook, enabled=True)
+
+    assert found(webhook) == []
+
+
+def test_enabling_what_is_enabled_forgets_no_push(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    pushed(hub, "1.2.3", ago=HOUR / 2)
+
+    switch_by_service(webhook, enabled=True)
+
+    assert len(found(webhook)) == 1
+
+
+def test_enabling_shortens_no_wait_that_docker_hub_asked_for(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    switch_by_service(webhook, enabled=False)
+    DockerWebhook.objects.note_look(webhook, look_at=now() + HOUR, message=Words(""))
+    webhook.refresh_from_db()
+
+    switch_by_service(webhook, enabled=True)
+
+    webhook.refresh_from_db()
+    assert webhook.look_at is not None
+    assert webhook.look_at > now()
+
+
+def test_the_card_of_a_disabled_one_says_that_nothing_is_looked_for(
+    cast: Cast, webhook: DockerWebhook
+) -> None:
+    webhook.enabled = False
+    webhook.save()
+    MembershipFactory.create(project=webhook.project, user=cast.users["viewer"])
+
+    page = get(cast, "/triggers/docker/webhooks/", "viewer")
+
+    assert "pushes made meanwhile are not looked for later either" in page
 
 
 def test_switching_it_off_and_on_begins_anew(webhook: DockerWebhook) -> None:
