@@ -204,7 +204,10 @@ class Kubernetes:
         metadata = changes.get("metadata")
         given = metadata if isinstance(metadata, dict) else {}
         locked = {**given, "resourceVersion": version} if version else given
-        body = {**changes, "metadata": locked} if locked else dict(changes)
+        # With its kind, by which a refusal knows what it must not quote.
+        body: dict[str, Json] = {"apiVersion": ref.api_version, "kind": ref.kind, **changes}
+        if locked:
+            body["metadata"] = locked
         path = resource.path(ref.namespace, ref.name)
         query = {"fieldManager": FIELD_MANAGER}
         answer = self._call("PATCH", path, query, body=body, content_type=MERGE_BODY)

@@ -57,6 +57,18 @@ def test_a_fault_of_the_server_is_worth_another_try(
     assert cluster.apply(config_map("default")).change is Change.CREATED
 
 
+def test_a_value_of_a_secret_that_a_refused_patch_quotes_is_not_told(
+    stand_in: KubernetesServer, cluster: Kubernetes
+) -> None:
+    ref = cluster.apply(pull_secret("default", json.dumps({"auths": {}}))).object.ref
+    fail(stand_in, verb="patch", resource="secrets", webhook="strict", denial="hunter22 is weak")
+
+    with pytest.raises(Invalid) as refused:
+        cluster.patch(ref, {"stringData": {"password": "hunter22"}})
+
+    assert "******** is weak" in refused.value.user_message
+
+
 def test_a_connection_that_breaks_is_unreachable_and_not_repeated(
     stand_in: KubernetesServer, cluster: Kubernetes
 ) -> None:
