@@ -15,6 +15,7 @@ from codestream.api.lists import answer_list, micros
 from codestream.core.json_types import Json
 from codestream.projects.access import projects_seen
 from executions.models import Execution, StageRun, TaskRun
+from executions.telling import told
 
 
 @api_view(["GET"])
@@ -86,7 +87,7 @@ def _task(row: Execution, stage: StageRun, task: TaskRun) -> dict[str, Json]:
         "status": task.status,
         "statusMessage": task.message,
         "input": task.input,
-        "output": task.output,
+        "output": told(task.output),
         "pushes": [{"image": str(each), "digest": each.digest} for each in task.image_pushes.all()],
         "_startTime": micros(task.started_at),
         "_endTime": micros(task.finished_at),

@@ -17,6 +17,7 @@ from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.kubernetes_objects import Change
 from executions.models import Execution, ExecutionEvent, ImagePush, StageRun, TaskRun
 from executions.states import TERMINAL, Status
+from executions.telling import told, words_of
 
 SEGMENTS: Mapping[str, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.QUEUED, Status.NOT_STARTED}),
@@ -91,7 +92,7 @@ class Failure:
     """Why an object does not get on: the sentence, and what it was read from."""
 
     ref: str
-    message: str
+    message: Words
     events: tuple[str, ...]
     logs: tuple[Log, ...]
 
@@ -111,7 +112,7 @@ class ObjectRow:
     ref: str
     change: str
     status: str
-    message: str
+    message: Words
     desired: int
     updated: int
     ready: int
@@ -183,8 +184,8 @@ class TaskPanel:
 
     @property
     def output(self) -> str:
-        """All of its output as JSON, empty where there is none."""
-        return _text(self.task.output) if self.task.output else ""
+        """All of its output as JSON, as programs get it; empty where there is none."""
+        return _text(told(self.task.output)) if self.task.output else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,7 +277,7 @@ def _object_row(reported: JsonObject) -> ObjectRow:
         ref=str(reported.get("ref", "")),
         change=_change(str(reported.get("change", ""))),
         status=_OBJECT_STATES.get(state, state),
-        message=str(reported.get("message", "")),
+        message=words_of(reported),
         desired=_number(reported.get("desired")),
         updated=_number(reported.get("updated")),
         ready=_number(reported.get("ready")),
@@ -302,17 +303,17 @@ def _pod_row(reported: JsonObject) -> PodRow:
     )
 
 
-def _failure(told: JsonObject) -> Failure:
+def _failure(reported: JsonObject) -> Failure:
     return Failure(
-        ref=str(told.get("ref", "")),
-        message=str(told.get("message", "")),
-        events=tuple(str(each) for each in _list(told.get("events"))),
+        ref=str(reported.get("ref", "")),
+        message=words_of(reported),
+        events=tuple(str(each) for each in _list(reported.get("events"))),
         logs=tuple(
             Log(
                 source=f"{each.get('pod', '')} / {each.get('container', '')}",
                 text="\n".join(str(line) for line in _list(each.get("lines"))),
             )
-            for each in _objects(told.get("logs"))
+            for each in _objects(reported.get("logs"))
         ),
     )
 

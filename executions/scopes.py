@@ -15,6 +15,7 @@ from codestream.core.redact import MASK
 from codestream.projects.models import Variable
 from executions.models import Execution, TaskRun
 from executions.restricted import may_use_restricted, variable_named
+from executions.telling import told
 from pipelines.scope import RecordedScope, TaskRecord
 
 K = TypeVar("K")
@@ -119,7 +120,7 @@ def _tasks(execution: Execution) -> Iterable[TaskRun]:
 def _records(tasks: Iterable[TaskRun]) -> dict[tuple[str, str], TaskRecord]:
     return {
         (row.stage_run.name, row.name): TaskRecord(
-            status=row.status, input=_object(row.input), output=_object(row.output)
+            status=row.status, input=_object(row.input), output=told(_object(row.output))
         )
         for row in tasks
     }

@@ -290,7 +290,7 @@ def judge_claim(body: Body) -> Rollout:
     if phase == "Lost":
         message = _about(ref, gettext_noop("%(ref)s has lost its volume"))
         return Rollout(ref=ref, state=RolloutState.FAILED, reason="Lost", message=message)
-    return _going(ref, "no volume is bound to it yet")
+    return _going(ref, Words(gettext_noop("no volume is bound to it yet")))
 
 
 def judge_service(body: Body) -> Rollout:
@@ -298,7 +298,8 @@ def judge_service(body: Body) -> Rollout:
     ref = ref_of(body)
     waits = text_at(body, "spec", "type") == "LoadBalancer"
     if waits and not objects_at(body, "status", "loadBalancer", "ingress"):
-        return _going(ref, "no load balancer has given it an address yet")
+        words = Words(gettext_noop("no load balancer has given it an address yet"))
+        return _going(ref, words)
     return _exists(ref)
 
 
@@ -321,7 +322,7 @@ def judge_definition(body: Body) -> Rollout:
             state=RolloutState.READY,
             message=_about(ref, gettext_noop("%(ref)s is established")),
         )
-    return _going(ref, "its kind is not served yet")
+    return _going(ref, Words(gettext_noop("its kind is not served yet")))
 
 
 def judge_conditions(body: Body) -> Rollout:

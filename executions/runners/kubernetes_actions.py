@@ -13,8 +13,7 @@ from uuid import UUID
 from codestream.core.clock import now
 from codestream.core.crypto import decrypt, encrypt
 from codestream.core.json_types import Json, JsonObject
-from codestream.core.redact import redact_words
-from codestream.core.words import Words, joined
+from codestream.core.words import joined
 from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_diagnosis import diagnose
 from endpoints.clients.kubernetes_objects import ObjectRef
@@ -40,6 +39,7 @@ from executions.runners.kubernetes_reports import (
     summary,
     with_rollout,
 )
+from executions.telling import words_of
 from pipelines.kubernetes_task import KubernetesTask
 
 FIRST_LOOKS = timedelta(seconds=30)
@@ -49,7 +49,7 @@ PATIENCE = timedelta(seconds=15)
 UNASKED = timedelta(hours=1)
 """How long a task sleeps that a watch wakes when there is something to see."""
 NOT_READY = "NotReady"
-OWN = frozenset({"asked", "words"})
+ASKED = "asked"
 """What a finding has for the next look alone, and not for readers."""
 
 
@@ -137,17 +137,19 @@ def follow(step: Step) -> Outcome:
     output: JsonObject = {"objects": objects}
     if findings:
         output["failures"] = [
-            {name: told for name, told in found.items() if name not in OWN}
+            {name: told for name, told in found.items() if name != ASKED}
             for found in cast("list[JsonObject]", list(findings.values()))
         ]
     broken = next((each for each in rollouts if each.state is RolloutState.FAILED), None)
     if broken is not None:
-        message = joined([str(broken.ref), _said(findings[_key(broken)])], by=": ")
+        found = cast(JsonObject, findings[_key(broken)])
+        message = joined([str(broken.ref), words_of(found)], by=": ")
         raise TaskFailedError(message, output=_ended(step, output, rollouts))
     going = next((each for each in rollouts if each.state is RolloutState.PROGRESSING), None)
     if going is None:
         return Done(message=summary(reports), output=_ended(step, output, rollouts))
-    told = _said(findings[_key(going)]) if _key(going) in findings else going.message
+    finding = cast("JsonObject | None", findings.get(_key(going)))
+    told = words_of(finding) if finding else going.message
     return wait(
         step,
         message=joined([str(going.ref), told], by=": "),
@@ -221,18 +223,11 @@ def _findings(step: Step, rollouts: Sequence[Rollout]) -> JsonObject:
         if not reason:
             continue
         known = cast(JsonObject, before.get(_key(rollout), {}))
-        if known.get("asked") != reason or "words" not in known:
+        if known.get(ASKED) != reason:
             diagnosis = diagnose(step.cluster, rollout)
-            words = redact_words(diagnosis.message, step.secrets).as_json()
-            found = failure_of(rollout.ref, diagnosis, step.secrets)
-            known = {**found, "asked": reason, "words": words}
+            known = {**failure_of(rollout.ref, diagnosis, step.secrets), ASKED: reason}
         findings[_key(rollout)] = known
     return findings
-
-
-def _said(finding: Json) -> Words:
-    """Its sentence, in every language."""
-    return Words.from_json(cast(JsonObject, cast(JsonObject, finding)["words"]))
 
 
 def _trouble(rollout: Rollout, *, is_patient: bool) -> str:

@@ -23,9 +23,20 @@ from executions.runners.kubernetes_reports import (
     reports_in,
     summary,
 )
+from executions.telling import telling, words_of
 from pipelines.manifests import in_order, render
 
-GONE: JsonObject = {"state": READY, "change": Change.DELETED.value, "message": "is gone"}
+GONE: JsonObject = {
+    "state": READY,
+    "change": Change.DELETED.value,
+    **telling(Words(gettext_noop("is gone"))),
+}
+NOT_THERE: JsonObject = {
+    "state": READY,
+    "change": Change.UNCHANGED.value,
+    **telling(Words(gettext_noop("was not there"))),
+}
+BEING_DELETED = Words(gettext_noop("is being deleted"))
 
 
 class Delete:
@@ -42,11 +53,12 @@ class Delete:
             before.append(dict(live.body) if live else {})
             told = report(live.ref if live else ref)
             if live is None:
-                told |= {"state": READY, "change": "UNCHANGED", "message": "was not there"}
+                told |= NOT_THERE
             reports.append({**told, "uid": uid_of(live)})
         shown: JsonObject = {"action": step.task.action.value, "endpoint": step.task.endpoint}
         cursor: JsonObject = {"deleted": False, "before": seal(before)}
-        return next_step(cursor, reports, f"{len(refs)} objects to delete", shown=shown)
+        message = Words(gettext_noop("%(number)s objects to delete"), {"number": len(refs)})
+        return next_step(cursor, reports, message, shown=shown)
 
     def go_on(self, step: Step) -> Outcome:
         """Delete what is there; then look what is still left of it."""
@@ -67,9 +79,10 @@ def _delete_all(step: Step, reports: list[JsonObject]) -> Outcome:
         except CodeStreamError as error:
             if error.retryable:
                 raise
-            item.update({"state": FAILED, "message": error.user_message})
-            words = joined([str(item["ref"]), error.words], by=": ")
-            failure: JsonObject = {"ref": item["ref"], "message": error.user_message}
+            message = error.words
+            item.update({"state": FAILED, **telling(message)})
+            words = joined([str(item["ref"]), message], by=": ")
+            failure: JsonObject = {"ref": item["ref"], **telling(message)}
             raise failed(reports, words, [failure]) from error
         item["state"] = RolloutState.PROGRESSING.value
     cursor: JsonObject = {**step.context.cursor, "deleted": True}
@@ -95,7 +108,7 @@ def mark_gone(step: Step, items: list[JsonObject]) -> list[Sight]:
         if live is None or uid_of(live) != item["uid"]:
             item.update(GONE)
         else:
-            item["message"] = _what_holds(live)
+            item.update(telling(_what_holds(live)))
             seen = sight(text_at(live.body, "metadata", "resourceVersion"))
             sights.append(sight_of(live.ref, seen))
     return sights
@@ -108,7 +121,7 @@ def wait_for_end(
     objects = cast(Json, reports)
     return wait(
         step,
-        message=joined([str(waiting["ref"]), cast(str, waiting["message"])], by=": "),
+        message=joined([str(waiting["ref"]), words_of(waiting)], by=": "),
         cursor={**step.context.cursor, "objects": objects},
         output={"objects": objects},
         sights=sights,
@@ -120,8 +133,9 @@ def uid_of(live: LiveObject | None) -> str:
     return text_at(live.body, "metadata", "uid") if live else ""
 
 
-def _what_holds(live: LiveObject) -> str:
+def _what_holds(live: LiveObject) -> Words:
     finalizers = value_at(live.body, "metadata", "finalizers")
     if isinstance(finalizers, list) and finalizers:
-        return f"waits for its finalizers: {', '.join(map(str, finalizers))}"
-    return "is being deleted"
+        names = ", ".join(map(str, finalizers))
+        return Words(gettext_noop("waits for its finalizers: %(names)s"), {"names": names})
+    return BEING_DELETED

@@ -19,6 +19,8 @@ from executions.runners.kubernetes_reports import (
 from pipelines.expressions import evaluate
 from pipelines.manifests import Manifest, render
 
+_EXISTS = Words(gettext_noop("exists"))
+
 
 class Get:
     """Reads objects; there is nothing to wait for."""
@@ -31,7 +33,7 @@ class Get:
             plural = camel_plural(live.ref.kind, live.resource)
             group = cast(JsonObject, response.setdefault(plural, {}))
             group[live.ref.name] = without_secrets(redact_object(dict(live.body)), step.secrets)
-        reports = [report(live.ref, state=READY, message="exists") for live in found]
+        reports = [report(live.ref, state=READY, message=_EXISTS) for live in found]
         return Done(
             message=Words(gettext_noop("%(number)s objects found"), {"number": len(found)}),
             output={"objects": cast(Json, reports), "response": response},

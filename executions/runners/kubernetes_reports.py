@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import cast
 
 from codestream.core.json_types import Json, JsonObject
-from codestream.core.redact import MASK, redact_object, redact_text
+from codestream.core.redact import MASK, redact_object, redact_text, redact_words
 from codestream.core.words import Words, gettext_noop
 from endpoints.clients.kubernetes_diagnosis import Diagnosis
 from endpoints.clients.kubernetes_objects import (
@@ -23,6 +23,7 @@ from endpoints.clients.kubernetes_objects import (
 )
 from endpoints.clients.rollout import Rollout, RolloutState
 from executions.runners.base import TaskContext
+from executions.telling import telling, words_of
 from pipelines.manifests import dump
 
 NOT_SENT = "NOT_STARTED"
@@ -50,7 +51,7 @@ def report(
         "namespace": ref.namespace,
         "change": change,
         "state": state,
-        "message": message,
+        **telling(message),
     }
 
 
@@ -74,7 +75,7 @@ def with_rollout(item: JsonObject, rollout: Rollout) -> JsonObject:
     return {
         **item,
         "state": rollout.state.value,
-        "message": rollout.message or str(item["message"]),
+        **telling(rollout.message or words_of(item)),
         "desired": rollout.desired,
         "updated": rollout.updated,
         "ready": rollout.ready,
@@ -92,14 +93,14 @@ def failure_of(ref: ObjectRef, diagnosis: Diagnosis, secrets: Collection[str]) -
         "ref": str(ref),
         "namespace": ref.namespace,
         "reason": diagnosis.reason,
-        "message": diagnosis.message,
         "events": list(diagnosis.events),
         "logs": [
             {"pod": log.pod, "container": log.container, "lines": list(log.lines)}
             for log in diagnosis.logs
         ],
     }
-    return cast(JsonObject, without_secrets(failure, secrets))
+    kept = cast(JsonObject, without_secrets(failure, secrets))
+    return {**kept, **telling(redact_words(diagnosis.message, secrets))}
 
 
 def secrets_of(context: TaskContext) -> frozenset[str]:

@@ -34,11 +34,13 @@ from executions.runners.kubernetes_reports import (
     report,
     reports_in,
 )
+from executions.telling import telling
 from pipelines.kubernetes_task import KubernetesAction
 from pipelines.manifests import Manifest, dump, in_order, render
 
 AGAIN = timedelta(seconds=1)
 MOST_PUSHES = 100
+_LEFT_ALONE = Words(gettext_noop("exists already, left alone"))
 
 
 class Send:
@@ -80,10 +82,10 @@ def _send_all(step: Step, reports: list[JsonObject]) -> Outcome:
                 place: JsonObject = {**cursor, "next": at}
                 return next_step(place, reports, error.words, pause=AGAIN)
             message = redact_words(error.words, step.secrets)
-            reports[at] |= {"state": FAILED, "message": message}
-            failure = {"ref": reports[at]["ref"], "message": message}
+            reports[at] |= {"state": FAILED, **telling(message)}
+            failure: JsonObject = {"ref": reports[at]["ref"], **telling(message)}
             words = joined([str(reports[at]["ref"]), message], by=": ")
-            raise failed(reports, words, [cast(Json, failure)]) from error
+            raise failed(reports, words, [failure]) from error
         diff = difference(before[at], live.body, step.secrets)
         if change is Change.CONFIGURED and not diff:
             change = Change.UNCHANGED  # but for the marks of who sent it
@@ -126,10 +128,13 @@ def _send(step: Step, body: JsonObject, before: JsonObject) -> tuple[LiveObject,
     if found.annotation(TASK_ANNOTATION) == step.context.task_id:
         return found, Change.CREATED, ""
     if step.task.continue_on_conflict:
-        return found, Change.UNCHANGED, "exists already, left alone"
+        return found, Change.UNCHANGED, _LEFT_ALONE
     raise Conflict(
-        f"{found.ref} exists already and was not created by this task.",
-        advice="Use the action Apply, or switch on Continue on conflict.",
+        Words(
+            gettext_noop("%(ref)s exists already and was not created by this task."),
+            {"ref": str(found.ref)},
+        ),
+        advice=gettext_noop("Use the action Apply, or switch on Continue on conflict."),
     )
 
 
@@ -143,10 +148,11 @@ def pushes_in(bodies: Sequence[Body]) -> tuple[ImageReference, ...]:
         try:
             found += map(parse_image_reference, declared.replace(",", " ").split())
             if len(found) > MOST_PUSHES:
-                raise Invalid(f"A task can push {MOST_PUSHES} images at most.", advice="")
+                words = gettext_noop("A task can push %(number)s images at most.")
+                raise Invalid(Words(words, {"number": MOST_PUSHES}), advice="")
         except Invalid as error:
             where = f"{ref_of(body)}: {PUSHES_ANNOTATION}"
-            raise Invalid(f"{where}: {error.user_message}", advice="") from error
+            raise Invalid(joined([where, error.words], by=": "), advice="") from error
     return tuple(found)
 
 
@@ -156,8 +162,15 @@ def _check_kinds(step: Step, bodies: Sequence[JsonObject]) -> None:
         ref = ref_of(body)
         if not step.cluster.knows(ref) and not _is_among(bodies, ref):
             raise Invalid(
-                f"{ref}: the cluster does not know kind {ref.kind} of {ref.api_version}.",
-                advice="Correct the manifest, or install what defines the kind first.",
+                Words(
+                    gettext_noop(
+                        "%(ref)s: the cluster does not know kind %(kind)s of %(version)s."
+                    ),
+                    {"ref": str(ref), "kind": ref.kind, "version": ref.api_version},
+                ),
+                advice=gettext_noop(
+                    "Correct the manifest, or install what defines the kind first."
+                ),
             )
 
 

@@ -26,9 +26,14 @@ from executions.runners.kubernetes_reports import (
     ref_in,
     reports_in,
 )
+from executions.telling import telling
 from pipelines.kubernetes_task import KubernetesAction
 
 CHANGES = frozenset({Change.CREATED.value, Change.CONFIGURED.value, Change.DELETED.value})
+_NOT_KNOWN = Words(gettext_noop("not known whether it was changed"))
+_NOT_TOUCHED = Words(gettext_noop("was not touched"))
+_DELETED = Words(gettext_noop("was deleted before the cancel"))
+_SENT = Words(gettext_noop("was sent before the cancel"))
 
 
 def left_behind(step: Step) -> Stopped:
@@ -45,7 +50,7 @@ def left_behind(step: Step) -> Stopped:
         except CodeStreamError as error:
             reason = error.words
         if reason:
-            item["message"] = "not known whether it was changed"
+            item.update(telling(_NOT_KNOWN))
             unknown.append(item)
     return Stopped(
         message=_in_words(reports, unknown, reason),
@@ -58,7 +63,7 @@ def _settled(step: Step, item: JsonObject, before: JsonObject) -> JsonObject:
     ref = ref_in(item)
     live = step.cluster.find(ref) if step.cluster.knows(ref) else None
     if not _was_changed(step, item, before, live):
-        return {**item, "message": "was not touched"}
+        return {**item, **telling(_NOT_TOUCHED)}
     body = dict(live.body) if live else {}
     told: JsonObject = {**item, "diff": difference(before, body, step.secrets)}
     if _is_going(item, live):
@@ -66,11 +71,10 @@ def _settled(step: Step, item: JsonObject, before: JsonObject) -> JsonObject:
             **told,
             "state": RolloutState.PROGRESSING.value,
             "change": Change.DELETED.value,
-            "message": "was deleted before the cancel",
+            **telling(_DELETED),
         }
     change = Change.CONFIGURED if before else Change.CREATED
-    message = "was sent before the cancel"
-    return {**told, "state": SENT, "change": change.value, "message": message}
+    return {**told, "state": SENT, "change": change.value, **telling(_SENT)}
 
 
 def _was_changed(step: Step, item: JsonObject, before: JsonObject, live: LiveObject | None) -> bool:

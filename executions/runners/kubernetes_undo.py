@@ -24,7 +24,7 @@ from endpoints.clients.revisions import merge_changes
 from endpoints.clients.rollout import RolloutState
 from executions.runners.base import Outcome, PastTask, TaskFailedError
 from executions.runners.kubernetes_actions import Step, failed, follow, next_step, seal, unseal
-from executions.runners.kubernetes_delete import mark_gone, uid_of, wait_for_end
+from executions.runners.kubernetes_delete import BEING_DELETED, mark_gone, uid_of, wait_for_end
 from executions.runners.kubernetes_reports import (
     FAILED,
     NOT_SENT,
@@ -36,8 +36,15 @@ from executions.runners.kubernetes_reports import (
     report,
     reports_in,
 )
+from executions.telling import telling, words_of
 from pipelines.expressions import evaluate
 from pipelines.kubernetes_task import KIND
+
+_GONE_ALREADY = Words(gettext_noop("is gone already"))
+_SENT_AGAIN = Words(gettext_noop("left alone: somebody else has sent it again since"))
+_ANEW = Words(gettext_noop("created anew"))
+_AS_IT_WAS = Words(gettext_noop("is as it was"))
+_PUT_BACK = Words(gettext_noop("fields put back"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +95,9 @@ class Undo:
             "endpoint": step.task.endpoint,
             "undone": past.id,
         }
-        return next_step(cursor, reports, f"{len(reports)} objects to be put back", shown=shown)
+        text = gettext_noop("%(number)s objects to be put back")
+        message = Words(text, {"number": len(reports)})
+        return next_step(cursor, reports, message, shown=shown)
 
     def go_on(self, step: Step) -> Outcome:
         """Put back what is left; then wait for what goes, and for the rollouts."""
@@ -106,7 +115,7 @@ class Undo:
 def _past_task(step: Step) -> PastTask:
     undone = step.task.undone
     if undone is None:
-        raise TaskFailedError("The task does not say what is to be undone.")
+        raise TaskFailedError(Words(gettext_noop("The task does not say what is to be undone.")))
     scope = step.context.scope
     stage, _, name = evaluate(undone.task, scope).partition(".")
     past = step.context.find_task(evaluate(undone.execution, scope), stage, name)
@@ -158,13 +167,13 @@ def _put_back_all(step: Step, reports: list[JsonObject]) -> Outcome:
             if error.retryable:
                 return next_step({**cursor, "next": at}, reports, error.words)
             message = redact_words(error.words, step.secrets)
-            reports[at].update({"state": FAILED, "message": message})
+            reports[at].update({"state": FAILED, **telling(message)})
     broken = [item for item in reports if item["state"] == FAILED]
     if broken:
-        told = [joined([str(item["ref"]), cast(str, item["message"])], by=": ") for item in broken]
+        told = [joined([str(item["ref"]), words_of(item)], by=": ") for item in broken]
         text = gettext_noop("Not everything could be put back: %(objects)s")
         words = Words(text, {"objects": joined(told, by="; ")})
-        failures = [{"ref": item["ref"], "message": item["message"]} for item in broken]
+        failures = [{"ref": item["ref"], **telling(words_of(item))} for item in broken]
         raise failed(reports, words, failures)
     text = gettext_noop("%(number)s objects put back, waiting for the rollout")
     message = Words(text, {"number": len(reports)})
@@ -177,27 +186,30 @@ def _put_back(step: Step, item: JsonObject, past: JsonObject) -> JsonObject:
     live = step.cluster.find(ref) if step.cluster.knows(ref) else None
     if not past:
         if live is None:
-            return {**item, "state": READY, "change": "UNCHANGED", "message": "is gone already"}
+            return {**item, **_left(_GONE_ALREADY)}
         if live.annotation(TASK_ANNOTATION) != step.context.cursor["undone"]:
-            message = "left alone: somebody else has sent it again since"
-            return {**item, "state": READY, "change": "UNCHANGED", "message": message}
+            return {**item, **_left(_SENT_AGAIN)}
         step.cluster.delete(ref, uid=uid_of(live))
         state, change = RolloutState.PROGRESSING.value, Change.DELETED.value
-        told = {**item, "state": state, "change": change, "message": "is being deleted"}
+        told = {**item, "state": state, "change": change, **telling(BEING_DELETED)}
         return {**told, "uid": uid_of(live), "diff": difference(live.body, {}, step.secrets)}
     if live is None:
         after, change = step.cluster.create(creatable(past)), Change.CREATED
-        told = report(ref, change=change.value, state=SENT, message="created anew")
+        told = report(ref, change=change.value, state=SENT, message=_ANEW)
         return {**told, "diff": difference({}, after.body, step.secrets)}
     changes = merge_changes(cast(Json, restorable(live.body)), cast(Json, restorable(past)))
     if not changes:
-        return report(ref, change="UNCHANGED", state=SENT, message="is as it was")
+        return report(ref, change="UNCHANGED", state=SENT, message=_AS_IT_WAS)
     after = step.cluster.patch(ref, changes)
     diff = difference(live.body, after.body, step.secrets)
     if not diff:  # but for the marks of who sent it
-        return report(ref, change="UNCHANGED", state=SENT, message="is as it was")
-    told = report(ref, change=Change.CONFIGURED.value, state=SENT, message="fields put back")
+        return report(ref, change="UNCHANGED", state=SENT, message=_AS_IT_WAS)
+    told = report(ref, change=Change.CONFIGURED.value, state=SENT, message=_PUT_BACK)
     return {**told, "diff": diff}
+
+
+def _left(message: Words) -> JsonObject:
+    return {"state": READY, "change": Change.UNCHANGED.value, **telling(message)}
 
 
 def _is_going(item: JsonObject) -> bool:

@@ -215,6 +215,34 @@ def test_a_delete_ends_when_everything_is_gone(target: Target) -> None:
     assert target.cluster.find(web_of(target)) is None
 
 
+def test_what_is_said_of_each_object_is_kept_for_every_language(target: Target) -> None:
+    manifest = config_map(target.namespace)
+    sent = deploy(target, task("Send", "APPLY", manifest))
+    read = deploy(target, task("Read", "GET", manifest))
+    undone = deploy_again(sent, undo(sent, "Send"))
+    gone = deploy(target, task("Remove", "DELETE", manifest))
+
+    kept = [objects(each)[0]["words"]["text"] for each in (sent, read, undone, gone)]
+
+    assert kept == ["%(ref)s exists", "exists", "is gone", "was not there"]
+
+
+def test_a_later_task_can_use_the_english_of_an_object_and_not_its_template(
+    target: Target,
+) -> None:
+    sent = task("Send", "APPLY", config_map(target.namespace))
+    texts = [f"${{Deploy.Send.output.objects[0].{name}}}" for name in ("message", "words.text")]
+    told, hidden = (config_map(target.namespace, "copy", said=text) for text in texts)
+
+    good = deploy(target, sent, task("Tell", "APPLY", told))
+    bad = deploy(target, sent, task("Tell", "APPLY", hidden))
+
+    copy = target.cluster.get(ref_of(told)).body
+    assert (good.status, bad.status) == ("COMPLETED", "FAILED")
+    assert copy["data"] == {"said": "configmap/settings exists"}
+    assert "words" in bad.message
+
+
 def rollback(target: Target, revision: str = "n-1") -> str:
     where = {"resourceType": "deployment", "resourceName": "web", "namespace": target.namespace}
     return task("Back", "ROLLBACK", **where, revision=revision)

@@ -7,10 +7,13 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from codestream.accounts.models import ServiceRole
+from codestream.accounts.services import issue_token
 from codestream.core.clock import now
+from codestream.core.words import Words
 from executions.models import Execution
 from executions.presentation import SEGMENTS, message_of
 from executions.states import Status
+from executions.telling import telling
 from pipelines.models import Pipeline
 from tests.factories import (
     PIPELINE_SOURCE,
@@ -207,6 +210,30 @@ def test_the_page_says_why_a_rollout_fails_and_what_was_changed(
     assert "no such host\n&lt;b&gt;bye&lt;/b&gt;" in html
     assert "+image: 2" in html
     assert '<th scope="row" data-label="Pod"><code>web-1</code></th>' in html
+
+
+def test_what_is_said_of_an_object_is_read_in_italian_and_told_to_programs_in_english(
+    cast: Cast, pipeline: Pipeline
+) -> None:
+    ready = telling(Words("%(ref)s is rolled out", {"ref": "deployment/web"}))
+    reason = telling(Words("it is not ready: %(reason)s", {"reason": "Sick"}))
+    output = {
+        "objects": [{"ref": "deployment/web", **ready}],
+        "failures": [{"ref": "deployment/web", **reason}],
+    }
+    execution = ExecutionFactory.create(pipeline=pipeline, output=output)
+
+    html = get(cast, address(execution), **{"Accept-Language": "it"})
+    headers = {"Authorization": f"Bearer {issue_token(owner=cast.users['viewer'], name='x')[1]}"}
+    answer = cast.client("").get(f"/codestream/api/executions/{execution.pk}", headers=headers)
+
+    assert '<td data-label="Messaggio">deployment/web è distribuito</td>' in html
+    assert "<p>non è pronto: Sick</p>" in html
+    (task,) = answer.json()["stages"]["Deploy"]["tasks"].values()
+    assert task["output"] == {
+        "objects": [{"ref": "deployment/web", "message": "deployment/web is rolled out"}],
+        "failures": [{"ref": "deployment/web", "message": "it is not ready: Sick"}],
+    }
 
 
 def test_a_message_of_the_cluster_cannot_bring_markup(cast: Cast, pipeline: Pipeline) -> None:
