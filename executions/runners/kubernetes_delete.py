@@ -7,6 +7,7 @@ from typing import cast
 
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import Json, JsonObject
+from codestream.core.redact import redact_words
 from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.base import Conflict
 from endpoints.clients.kubernetes_marks import sight
@@ -79,7 +80,7 @@ def _delete_all(step: Step, reports: list[JsonObject]) -> Outcome:
         except CodeStreamError as error:
             if error.retryable:
                 raise
-            message = error.words
+            message = redact_words(error.words, step.secrets)
             item.update({"state": FAILED, **telling(message)})
             words = joined([str(item["ref"]), message], by=": ")
             failure: JsonObject = {"ref": item["ref"], **telling(message)}

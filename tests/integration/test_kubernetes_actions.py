@@ -243,6 +243,21 @@ def test_a_later_task_can_use_the_english_of_an_object_and_not_its_template(
     assert "words" in bad.message
 
 
+def test_why_a_delete_is_refused_holds_no_secret(
+    stand_in: KubernetesServer, target: Target
+) -> None:
+    deploy(target, task("Send", "APPLY", config_map(target.namespace)))
+    fail(stand_in, verb="delete", resource="configmaps", webhook="keep", denial="not hunter22")
+
+    execution = deploy(
+        target, task("Remove", "DELETE", config_map(target.namespace)), password="hunter22"
+    )
+
+    row = task_of(execution)
+    assert "denied the request: not ********" in row.message
+    assert "hunter22" not in json.dumps([row.output, row.message_words])
+
+
 def rollback(target: Target, revision: str = "n-1") -> str:
     where = {"resourceType": "deployment", "resourceName": "web", "namespace": target.namespace}
     return task("Back", "ROLLBACK", **where, revision=revision)
