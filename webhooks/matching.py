@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -104,7 +104,7 @@ class Filter:
 
     ``registry_kind`` is the ``Registry.name`` of its endpoint and ``endpoint_image`` the
     endpoint's repository as ``namespace/name``; case matters in neither. An empty pattern
-    lets anything pass.
+    lets anything pass. ``registry_names`` say what people call the registries.
     """
 
     enabled: bool
@@ -112,6 +112,11 @@ class Filter:
     endpoint_image: str
     image_pattern: str = ""
     tag_pattern: str = ""
+    registry_names: Mapping[str, str] = field(default_factory=dict)
+
+    def called(self, registry: str) -> str:
+        """What people call the registry."""
+        return self.registry_names.get(registry.casefold(), registry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,15 +176,13 @@ def _enabled(_push: ImagePushed, filter_: Filter) -> _Finding:
 
 
 def _registry(push: ImagePushed, filter_: Filter) -> _Finding:
+    said = {"registry": filter_.called(push.registry)}
     if push.registry.casefold() == filter_.registry_kind.casefold():
-        words = Words(
-            gettext_noop("The push comes from %(registry)s."), {"registry": push.registry}
-        )
-        return _Finding(detail=words)
+        return _Finding(detail=Words(gettext_noop("The push comes from %(registry)s."), said))
     return _Finding(
         detail=Words(
             gettext_noop("The push comes from %(registry)s, the endpoint is of the kind %(kind)s."),
-            {"registry": push.registry, "kind": filter_.registry_kind},
+            {**said, "kind": filter_.called(filter_.registry_kind)},
         ),
         verdict=Verdict.REJECTED,
         reason_code="other_registry",

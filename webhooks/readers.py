@@ -24,6 +24,10 @@ _READERS: Mapping[ServerType, Registry] = {
     ServerType.AZURE: Azure(),
 }
 _BY_NAME = {reader.name: reader for reader in _READERS.values()}
+REGISTRY_NAMES: Mapping[str, str] = {
+    reader.name: str(server_type.label) for server_type, reader in _READERS.items()
+}
+"""What people call the registries, by the names of their readers."""
 
 
 def reader_for(registry_kind: str) -> Registry:

@@ -14,6 +14,7 @@ from endpoints.clients.image_references import DOCKER_HUB, split_host
 from endpoints.kinds import repository_of
 from webhooks.matching import Filter, Judgement, Step, StepName, StepOutcome, Verdict, judge
 from webhooks.models import DockerWebhook, RegistryEvent
+from webhooks.readers import REGISTRY_NAMES
 from webhooks.registries.base import ImagePushed, UnreadableError, push_of
 
 MOST_TRIED = 50
@@ -42,6 +43,7 @@ def judge_push(webhook: DockerWebhook, push: ImagePushed) -> Judgement:
             endpoint_image=str(place),
             image_pattern=webhook.image_pattern,
             tag_pattern=webhook.tag_pattern,
+            registry_names=REGISTRY_NAMES,
         ),
     )
 

@@ -85,6 +85,13 @@ def test_trying_and_judging_never_disagree(
         assert told == steps[1 : 1 + len(told)]
 
 
+def test_the_registry_is_named_as_in_the_form_of_the_endpoint(webhook: DockerWebhook) -> None:
+    tried = try_out(webhook, "demo/web:1").asked
+
+    assert tried is not None
+    assert tried.judgement.steps[1].detail == "The push comes from DockerHub."
+
+
 def test_the_patterns_count_as_they_stand_in_the_form(cast: Cast, webhook: DockerWebhook) -> None:
     RegistryEventFactory(webhook=webhook, tag="1.2.3")
     RegistryEventFactory(webhook=webhook, tag="latest")

@@ -73,6 +73,18 @@ def test_a_push_whose_parts_name_another_repository_than_its_image_is_rejected()
     assert (judgement.verdict, judgement.reason_code) == (Verdict.REJECTED, "other_repository")
 
 
+def test_registries_are_called_what_people_call_them() -> None:
+    named = replace(FILTER, registry_names={"dockerhub": "DockerHub", "harbor": "Harbor"})
+    push = replace(PUSH, registry="DOCKERHUB")
+
+    same, other = (
+        judge(push, replace(named, registry_kind=kind)) for kind in ("dockerhub", "harbor")
+    )
+
+    assert same.steps[1].detail == "The push comes from DockerHub."
+    assert other.message == "The push comes from DockerHub, the endpoint is of the kind Harbor."
+
+
 def test_a_push_from_another_kind_of_registry_is_rejected() -> None:
     judgement = judge(PUSH, replace(FILTER, registry_kind="harbor"))
 
