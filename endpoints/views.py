@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from django.contrib import messages
@@ -21,7 +22,7 @@ from codestream.core.certificates import CertificateFacts
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
 from codestream.core.http import origin
-from codestream.core.pages import page, wants_fragment
+from codestream.core.pages import answer_deletion, page, wants_fragment
 from codestream.core.templatetags.look import said
 from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects.access import projects_allowing
@@ -128,13 +129,13 @@ def validate(request: SignedInRequest, pk: UUID) -> HttpResponse:
 def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Delete an endpoint that nothing uses any more."""
     endpoint = _changeable(request, pk)
-    try:
-        services.delete_endpoint(endpoint=endpoint)
-    except Refused as refusal:
-        messages.error(request, refusal.user_message)
-        return redirect("endpoints:edit", pk)
-    messages.success(request, _("Endpoint %(name)s deleted.") % {"name": endpoint.name})
-    return redirect("endpoints:list")
+    return answer_deletion(
+        request,
+        partial(services.delete_endpoint, endpoint=endpoint),
+        done=_("Endpoint %(name)s deleted.") % {"name": endpoint.name},
+        after=reverse("endpoints:list"),
+        else_to=reverse("endpoints:edit", args=[pk]),
+    )
 
 
 def _wanted_kind(request: SignedInRequest) -> Kind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from django.contrib import messages
@@ -10,13 +11,14 @@ from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from codestream.accounts.models import User
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
-from codestream.core.pages import form_status, page, submitted
+from codestream.core.pages import answer_deletion, form_status, page, submitted
 from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action, can, require
@@ -121,13 +123,13 @@ def change_state(request: SignedInRequest, pk: UUID) -> HttpResponse:
 def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Delete a pipeline that no webhook starts any more."""
     pipeline = _writable(request, pk)
-    try:
-        services.delete_pipeline(pipeline=pipeline)
-    except Refused as refusal:
-        messages.error(request, refusal.user_message)
-        return redirect("pipelines:detail", pk)
-    messages.success(request, _("Pipeline %(name)s deleted.") % {"name": pipeline.name})
-    return redirect("pipelines:list")
+    return answer_deletion(
+        request,
+        partial(services.delete_pipeline, pipeline=pipeline),
+        done=_("Pipeline %(name)s deleted.") % {"name": pipeline.name},
+        after=reverse("pipelines:list"),
+        else_to=reverse("pipelines:detail", args=[pk]),
+    )
 
 
 def _form(request: SignedInRequest, source: str, pipeline: Pipeline | None) -> PipelineForm:

@@ -1,14 +1,19 @@
-"""How a page answers: whole, or only the part that HTMX asked for; 422 when a form has errors."""
+"""How a page answers: whole, or only the part that HTMX asked for; 422 when a form has errors.
+Also what every page does that deletes one thing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from django.contrib import messages
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.middleware import HtmxDetails
+
+from codestream.core.errors import Refused
 
 
 def page(
@@ -39,6 +44,21 @@ def came_from(request: HttpRequest) -> str:
     """The page of this site that a form of the top bar was sent from: its field ``next``."""
     target = request.POST.get("next", "")
     return target if url_has_allowed_host_and_scheme(target, {request.get_host()}) else "/"
+
+
+def answer_deletion(
+    request: HttpRequest, delete: Callable[[], None], *, done: str, after: str, else_to: str
+) -> HttpResponse:
+    """Delete, say that it is ``done`` and go to the page ``after`` it; where it is Refused, say why
+    and go to the page ``else_to``.
+    """
+    try:
+        delete()
+    except Refused as refusal:
+        messages.error(request, refusal.user_message)
+        return redirect(else_to)
+    messages.success(request, done)
+    return redirect(after)
 
 
 def form_status(form: BaseForm) -> int:

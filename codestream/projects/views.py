@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from uuid import UUID
 
 from django.contrib import messages
@@ -10,12 +11,13 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
-from codestream.core.pages import form_status, page, submitted
+from codestream.core.pages import answer_deletion, form_status, page, submitted
 from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects import services
 from codestream.projects.belongings import needing
@@ -92,13 +94,13 @@ def edit(request: SignedInRequest, pk: UUID) -> HttpResponse:
 def delete(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Delete a project that nothing needs any more."""
     project = _administered(request, pk)
-    try:
-        services.delete_project(project=project)
-    except Refused as refusal:
-        messages.error(request, refusal.user_message)
-        return redirect("projects:edit", pk)
-    messages.success(request, _("Project %(name)s deleted.") % {"name": project.name})
-    return redirect("projects:list")
+    return answer_deletion(
+        request,
+        partial(services.delete_project, project=project),
+        done=_("Project %(name)s deleted.") % {"name": project.name},
+        after=reverse("projects:list"),
+        else_to=reverse("projects:edit", args=[pk]),
+    )
 
 
 @login_required
