@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -12,7 +12,7 @@ from codestream.core.clock import database_now, now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
 from codestream.core.prepared import Prepared
-from codestream.core.rows import update
+from codestream.core.rows import unsynced, update
 from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import Claim, finishing, let_go
 from endpoints.clients.base import ClientError
@@ -103,8 +103,10 @@ def work_task(claim: Claim) -> None:
             _keep_place(task, result)
             _keep_watch(task, result)
         return
-    with locked(task.stage_run.execution) as run:
-        let_go(claim, wake_at=again)
+    # A task that goes on does something outside next, and must not forget what it has done.
+    is_last = not isinstance(result, Wait | Hold)
+    with unsynced() if is_last else nullcontext(), locked(task.stage_run.execution) as run:
+        let_go(claim, wake_at=again, repeatable=is_last)
         same = _same(run, task)
         _keep_watch(task, result)
         if _asks_again(task, result):

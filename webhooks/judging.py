@@ -58,7 +58,7 @@ def judge_event(claim: Claim) -> None:
     judgement = _judgement(event, push)
     if isinstance(push, ImagePushed) and judgement.verdict is Verdict.TRIGGERED:
         push, judgement = _pinned(event, push, judgement)
-    with finishing(claim, wake_at=None):
+    with finishing(claim, wake_at=None, repeatable=True):
         if isinstance(push, ImagePushed):
             _keep_push(event, push)
             if judgement.verdict is Verdict.TRIGGERED and event.webhook is not None:

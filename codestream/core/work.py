@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -22,7 +22,7 @@ from codestream.core import hints
 from codestream.core.clock import by_database_clock, database_now
 from codestream.core.errors import CodeStreamError
 from codestream.core.prepared import Prepared
-from codestream.core.rows import update
+from codestream.core.rows import unsynced, update, update_unsynced
 
 LEASE = timedelta(seconds=30)
 """How long a claim lasts unless it is renewed; longer than any single I/O time-out of a step."""
@@ -165,12 +165,13 @@ def claim(kind: WorkKind, pk: uuid.UUID, *, owner: uuid.UUID, alive: Living) -> 
     """Take the row under a lease; None when it does not want attention, or somebody was faster.
 
     Compare and set: the epoch that was looked at is the one that is replaced, and its worker, if
-    it had one, holds it still; one thought dead may have written its result meanwhile.
+    it had one, holds it still; one thought dead may have written its result meanwhile. A claim need
+    not survive a power cut: neither does the worker.
     """
     row = _standing(kind).first(pk)
     if row is None or not _may_be_claimed(row, alive):
         return None
-    taken = update(
+    taken = update_unsynced(
         kind.model,
         {"id": pk, "epoch": row.epoch, "lease_owner": row.lease_owner},
         lease_until=database_now(plus=LEASE),
@@ -221,29 +222,35 @@ def release(claim: Claim, *, wake_at: datetime | None = None) -> None:
 
 
 @contextmanager
-def finishing(claim: Claim, *, wake_at: datetime | None) -> Iterator[None]:
+def finishing(
+    claim: Claim, *, wake_at: datetime | None, repeatable: bool = False
+) -> Iterator[None]:
     """Open the transaction in which the result of a step is written, under the claim's epoch.
 
     Lets the row go first. Raises LeaseLostError, and so writes nothing at all, when the row was
-    claimed by another worker meanwhile.
+    claimed by another worker meanwhile. ``repeatable``: see ``let_go``.
     """
-    with transaction.atomic():
-        let_go(claim, wake_at=wake_at)
+    with unsynced() if repeatable else nullcontext(), transaction.atomic():
+        let_go(claim, wake_at=wake_at, repeatable=repeatable)
         yield
 
 
-def let_go(claim: Claim, *, wake_at: datetime | None) -> None:
+def let_go(claim: Claim, *, wake_at: datetime | None, repeatable: bool = False) -> None:
     """Give the row back, in the transaction in which the result is written, before it is.
 
     It sleeps until ``wake_at`` (for ever when None), or is due at once when somebody woke it while
     the step was under way. Raises LeaseLostError, which has to end the transaction.
+
+    ``repeatable``: the step may be done again, as if the worker had been killed at its end, so its
+    result need not survive a power cut; the transaction has to be ``unsynced``.
     """
+    write = update_unsynced if repeatable else update
     mine = {"id": claim.pk, "epoch": claim.epoch}
     released = {"lease_until": None, "leased_at": None, "lease_owner": None}
     again = by_database_clock(wake_at) if wake_at else None
     quiet = {**mine, "wake_seq": claim.wake_seq}
-    if not update(claim.model, quiet, wake_at=again, **released):
-        if not update(claim.model, mine, wake_at=database_now(), **released):
+    if not write(claim.model, quiet, wake_at=again, **released):
+        if not write(claim.model, mine, wake_at=database_now(), **released):
             raise LeaseLostError("Another worker has taken this over.")
         announce(claim.model, claim.pk)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection, transaction
 from django.db.models import F
 
 from codestream.core.clock import database_now, now
-from codestream.core.rows import insert, update
+from codestream.core.rows import insert, unsynced, update, update_unsynced
 from executions.models import ExecutionEvent
 from tests.factories import DockerWebhookFactory, ExecutionFactory
 from webhooks.models import RegistryEvent
@@ -68,3 +69,48 @@ def test_columns_are_changed_where_the_row_is_as_it_was_seen() -> None:
     assert changed == [1, 0]
     assert (event.steps, event.wake_seq) == (["read"], 2)
     assert event.wake_at is not None
+
+
+def waits_for_the_disk() -> bool:
+    """Whether a transaction that is committed as the present one waits for the disk."""
+    asking = (
+        "SHOW synchronous_commit" if connection.vendor == "postgresql" else "PRAGMA synchronous"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(asking)
+        (answer,) = cursor.fetchone()
+    return answer in ("on", 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_may_be_undone_by_a_power_cut_does_not_wait_for_the_disk() -> None:
+    execution = ExecutionFactory()
+
+    with unsynced(), transaction.atomic():
+        assert update_unsynced(type(execution), {"id": execution.pk}, comments="seen") == 1
+        assert not waits_for_the_disk()
+    assert waits_for_the_disk()
+
+    with pytest.raises(ZeroDivisionError), unsynced(), transaction.atomic():
+        update_unsynced(type(execution), {"id": execution.pk}, comments="lost")
+        raise ZeroDivisionError
+    assert waits_for_the_disk()
+
+    execution.refresh_from_db()
+    assert execution.comments == "seen"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_by_itself_does_not_wait_and_leaves_the_next_as_it_is() -> None:
+    execution = ExecutionFactory()
+
+    assert update_unsynced(type(execution), {"id": execution.pk}, comments="seen") == 1
+    assert update_unsynced(type(execution), {"id": execution.pk, "comments": ""}, version=9) == 0
+
+    assert waits_for_the_disk()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_has_begun_waits_as_it_was_begun() -> None:
+    with transaction.atomic(), unsynced():
+        assert waits_for_the_disk()

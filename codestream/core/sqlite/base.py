@@ -11,6 +11,8 @@ from django.db.backends.sqlite3 import base
 
 from codestream.core.sqlite.turns import Turns
 
+NORMAL, FULL = 1, 2
+"""How a connection commits: https://sqlite.org/pragma.html#pragma_synchronous"""
 BEGIN = "BEGIN"
 WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
@@ -37,6 +39,26 @@ class DatabaseWrapper(base.DatabaseWrapper):
         finally:
             if taken and not keep:
                 self._give_turn()
+
+    @contextmanager
+    def unsynced(self) -> Iterator[None]:
+        """Commit without waiting for the disk; a file in WAL stays whole whatever happens. In a
+        transaction nothing is different: it has been begun otherwise.
+        """
+        if self.in_atomic_block or self._synchronous() < FULL:
+            yield
+            return
+        self.connection.execute(f"PRAGMA synchronous={NORMAL}")
+        try:
+            yield
+        finally:
+            if self.connection is not None:
+                self.connection.execute(f"PRAGMA synchronous={FULL}")
+
+    def _synchronous(self) -> int:
+        self.ensure_connection()
+        (level,) = self.connection.execute("PRAGMA synchronous").fetchone()
+        return int(level)
 
     def create_cursor(self, name: Any = None) -> Cursor:
         cursor: Cursor = self.connection.cursor(factory=Cursor)
