@@ -41,6 +41,7 @@ from codestream.core.work import (
     due_rows,
     held,
     kind_named,
+    put_off,
     registered,
     release,
     renew,
@@ -54,6 +55,7 @@ DEAD_AFTER = timedelta(seconds=3)
 SWEEP_SECONDS = 0.5
 GRACE_SECONDS = 0.7
 PAUSE = timedelta(seconds=1)
+PAUSE_AFTER_FAULT = timedelta(seconds=5)
 AHEAD = 8
 """So many rows for each thread are taken note of in one sweep."""
 LONGEST_LINE = 20
@@ -181,16 +183,18 @@ class WorkerLoop:
     def _work_line(self, kind: WorkKind, pk: uuid.UUID) -> None:
         """Work the row, and those behind it whose turn it is then; the key is occupied already."""
         following: uuid.UUID | None = pk
-        for _ in range(LONGEST_LINE):
-            if following is None or (following != pk and not self._occupy((kind.name, following))):
-                break
-            pk, following = following, self._work(kind, following)
-        # On PostgreSQL this gives the connection back to the pool of this process.
-        _rest_connection()
+        try:
+            for _ in range(LONGEST_LINE):
+                is_next = following != pk
+                if following is None or (is_next and not self._occupy((kind.name, following))):
+                    break
+                pk, following = following, self._work(kind, following)
+        finally:
+            _rest_connection()
 
     def _work(self, kind: WorkKind, pk: uuid.UUID) -> uuid.UUID | None:
         """Work one row and return the next of its line; whatever goes wrong ends here."""
-        key = (kind.name, pk)
+        key, taken = (kind.name, pk), None
         try:
             taken = claim(kind, pk, owner=self.id, alive=living_workers)
             if taken is None:
@@ -203,7 +207,12 @@ class WorkerLoop:
             return None if self._stopping.is_set() else kind.following(taken)
         except AnyDatabaseError as error:
             logger.error("%s %s: the database failed: %s", kind.name, pk, error)
-            connection.close()
+            _close_connection()
+            return None
+        except Exception:
+            # Nobody would hear of it: this is the end of a thread of the pool.
+            logger.exception("%s %s: what belongs to the step failed.", kind.name, pk)
+            self._put_off(kind, pk, taken)
             return None
         finally:
             with self._lock:
@@ -247,9 +256,21 @@ class WorkerLoop:
             logger.exception("%s %s could not be ended.", kind.name, taken.pk)
             self._let_go(taken)
 
+    def _put_off(self, kind: WorkKind, pk: uuid.UUID, taken: Claim | None) -> None:
+        """Let the sweeps find the row again, after a pause, if it was not done."""
+        _close_connection()
+        again = now() + PAUSE_AFTER_FAULT
+        try:
+            if taken is None:
+                put_off(kind.model, pk, until=again)
+            else:
+                release(taken, wake_at=again)
+        except Exception:
+            logger.exception("%s %s could not be put off.", kind.name, pk)
+
     def _let_go(self, taken: Claim) -> None:
         """Free the row, to be tried again in a moment."""
-        connection.close()
+        _close_connection()
         try:
             release(taken, wake_at=now() + PAUSE)
         except AnyDatabaseError:
@@ -258,7 +279,7 @@ class WorkerLoop:
     def _beat_on(self) -> None:
         while not self._stopping.wait(HEARTBEAT_SECONDS):
             self._heart.beat(list(self._busy.values()))
-        connection.close()
+        _close_connection()
 
     def _hand_over(self) -> None:
         """Wait a moment for the steps under way, then give back what is still held."""
@@ -272,7 +293,7 @@ class WorkerLoop:
             Worker.objects.filter(pk=self.id).delete()
         except AnyDatabaseError as error:
             logger.error("Nothing could be handed over (%s); it is taken over soon.", error)
-        connection.close()
+        _close_connection()
 
 
 class _Heart:
@@ -362,8 +383,18 @@ def _renew_in_time(taken: Claim) -> None:
 
 
 def _rest_connection() -> None:
+    """Give the connection back to the pool of this process, where there is one."""
     if connection.vendor != "sqlite":
+        _close_connection()
+
+
+def _close_connection() -> None:
+    """Have the next question of this thread asked over a new connection."""
+    try:
         connection.close()
+    except Exception:
+        # It is forgotten all the same.
+        logger.exception("A connection could not be closed.")
 
 
 def living_workers() -> QuerySet[Worker, Any]:

@@ -141,6 +141,12 @@ def wake_all(rows: models.QuerySet[Any]) -> int:
     return rows.update(wake_at=database_now(), wake_seq=F("wake_seq") + 1)
 
 
+def put_off(model: type[Claimable], pk: uuid.UUID, *, until: datetime) -> None:
+    """Leave a row that is due, and that cannot even be claimed, alone for a while."""
+    rows = model._default_manager.filter(pk=pk, wake_at__lte=database_now())
+    rows.update(wake_at=by_database_clock(until))
+
+
 def announce(model: type[Claimable], pk: uuid.UUID) -> None:
     """Tell a worker, once the transaction is over, that this row wants attention."""
     kind = next((kind for kind in _kinds.values() if kind.model is model), None)

@@ -156,6 +156,93 @@ def test_a_worker_that_is_busy_takes_no_more_hints_than_it_has_threads(
     loop.stop()
 
 
+def test_a_row_that_cannot_be_claimed_is_left_alone_for_a_while(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_arguments: Any, **_named: Any) -> Claim:
+        raise ZeroDivisionError
+
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=print, fail=print)
+    waiting, loop = event(), WorkerLoop(threads=1)
+    monkeypatch.setattr(worker, "claim", fail)
+
+    loop.attend("event", waiting.pk)
+
+    waiting.refresh_from_db()
+    assert waiting.wake_at is not None
+    assert waiting.wake_at > now()
+    assert loop.sweep() == 0
+    assert not loop._busy
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_what_cannot_be_claimed_once_is_done_in_the_end(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, failed = threading.Event(), threading.Event()
+
+    def fail_once(*arguments: Any, **named: Any) -> Claim | None:
+        if not failed.is_set():
+            failed.set()
+            raise ZeroDivisionError
+        return work.claim(*arguments, **named)
+
+    def step(taken: Claim) -> None:
+        with work.finishing(taken, wake_at=None):
+            pass
+        done.set()
+
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    event()
+    monkeypatch.setattr(worker, "claim", fail_once)
+    monkeypatch.setattr(worker, "PAUSE_AFTER_FAULT", timedelta())
+
+    run_until(WorkerLoop(threads=1), done)
+
+    assert failed.is_set()
+
+
+def test_a_row_is_given_back_when_what_belongs_to_its_step_fails(
+    kinds: dict[str, WorkKind], caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_row: object) -> dict[str, str]:
+        raise ZeroDivisionError
+
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=print, fail=print, about=fail)
+    waiting, loop = event(), WorkerLoop(threads=1)
+
+    loop.attend("event", waiting.pk)
+
+    waiting.refresh_from_db()
+    assert waiting.wake_at is not None
+    assert (waiting.epoch, waiting.lease_owner, waiting.wake_at > now()) == (1, None, True)
+    assert not loop._busy
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_result_stays_when_the_next_of_the_line_cannot_be_found(
+    kinds: dict[str, WorkKind], caplog: pytest.LogCaptureFixture
+) -> None:
+    def step(taken: Claim) -> None:
+        with work.finishing(taken, wake_at=None):
+            pass
+
+    def fail(_taken: Claim) -> uuid.UUID | None:
+        raise ZeroDivisionError
+
+    kinds["event"] = WorkKind(
+        name="event", model=RegistryEvent, step=step, fail=print, following=fail
+    )
+    waiting, loop = event(), WorkerLoop(threads=1)
+
+    loop.attend("event", waiting.pk)
+
+    waiting.refresh_from_db()
+    assert (waiting.lease_owner, waiting.wake_at) == (None, None)
+    assert not loop._busy
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_only_workers_whose_heart_beats_are_alive() -> None:
     beating, silent = uuid.uuid4(), uuid.uuid4()
     Worker.objects.create(id=beating, host="a", pid=1, heartbeat_at=now())
