@@ -36,10 +36,12 @@ from codestream.core.work import (
     Claim,
     LeaseLostError,
     WorkKind,
+    abandon,
     claim,
     due,
     due_rows,
     held,
+    held_epoch,
     kind_named,
     put_off,
     registered,
@@ -77,6 +79,7 @@ class WorkerLoop:
         self._busy: dict[Key, Claim | None] = {}
         self._again: set[Key] = set()
         self._backlog: deque[Key] = deque()
+        self._owed: set[Key] = set()
         self._heart = _Heart(self.id, threads)
         self._watches = Watches(self.id, alive=living_workers)
 
@@ -207,6 +210,8 @@ class WorkerLoop:
             return None if self._stopping.is_set() else kind.following(taken)
         except AnyDatabaseError as error:
             logger.error("%s %s: the database failed: %s", kind.name, pk, error)
+            # A claim may have been written although its answer never came.
+            self._owed.add(key)
             _close_connection()
             return None
         except Exception:
@@ -237,7 +242,7 @@ class WorkerLoop:
             except (OperationalError, InterfaceError, InternalError) as error:
                 outcome = "database"
                 logger.error("%s %s: the database failed: %s", kind.name, taken.pk, error)
-                self._let_go(taken)
+                self._let_go(kind, taken)
             except Exception as error:
                 # The outermost loop: a fault of ours ends this piece of work, never the worker.
                 outcome = "fault"
@@ -254,7 +259,7 @@ class WorkerLoop:
             kind.fail(taken, message)
         except Exception:
             logger.exception("%s %s could not be ended.", kind.name, taken.pk)
-            self._let_go(taken)
+            self._let_go(kind, taken)
 
     def _put_off(self, kind: WorkKind, pk: uuid.UUID, taken: Claim | None) -> None:
         """Let the sweeps find the row again, after a pause, if it was not done."""
@@ -267,18 +272,39 @@ class WorkerLoop:
                 release(taken, wake_at=again)
         except Exception:
             logger.exception("%s %s could not be put off.", kind.name, pk)
+            self._owed.add((kind.name, pk))
 
-    def _let_go(self, taken: Claim) -> None:
+    def _let_go(self, kind: WorkKind, taken: Claim) -> None:
         """Free the row, to be tried again in a moment."""
         _close_connection()
         try:
             release(taken, wake_at=now() + PAUSE)
         except AnyDatabaseError:
-            logger.error("%s could not be freed; its lease runs out.", taken.pk)
+            logger.error("%s could not be freed yet.", taken.pk)
+            self._owed.add((kind.name, taken.pk))
+
+    def _give_back_owed(self) -> None:
+        """Free what the database did not take back when it failed: nobody else may, for as long as
+        this worker lives.
+        """
+        for name, pk in list(self._owed):
+            kind = kind_named(name)
+            epoch = held_epoch(kind.model, pk, owner=self.id) if kind else None
+            if (name, pk) in self._busy:
+                continue
+            # Nobody here works on it, and who begins now claims it under a later epoch.
+            if kind and epoch is not None:
+                abandon(kind.model, pk, epoch=epoch)
+            self._owed.discard((name, pk))
 
     def _beat_on(self) -> None:
         while not self._stopping.wait(HEARTBEAT_SECONDS):
-            self._heart.beat(list(self._busy.values()))
+            try:
+                if self._heart.beat(list(self._busy.values())):
+                    self._give_back_owed()
+            except AnyDatabaseError as error:
+                logger.error("Nothing could be given back: %s", error)
+                _close_connection()
         _close_connection()
 
     def _hand_over(self) -> None:

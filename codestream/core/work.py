@@ -227,6 +227,18 @@ def release(claim: Claim, *, wake_at: datetime | None = None) -> None:
     held(claim).update(lease_until=None, leased_at=None, lease_owner=None, **changes)
 
 
+def held_epoch(model: type[Claimable], pk: uuid.UUID, *, owner: uuid.UUID) -> int | None:
+    """Under which epoch the worker holds the row; None when it does not."""
+    mine = model._default_manager.filter(pk=pk, lease_owner=owner)
+    return mine.values_list("epoch", flat=True).first()
+
+
+def abandon(model: type[Claimable], pk: uuid.UUID, *, epoch: int) -> None:
+    """Give back a row whose claim is not known any more, as ``release`` does."""
+    rows = model._default_manager.filter(pk=pk, epoch=epoch)
+    rows.update(lease_until=None, leased_at=None, lease_owner=None)
+
+
 @contextmanager
 def finishing(
     claim: Claim, *, wake_at: datetime | None, repeatable: bool = False

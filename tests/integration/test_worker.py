@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from codestream.core import work
 from codestream.core.clock import now
@@ -174,6 +174,41 @@ def test_a_row_that_cannot_be_claimed_is_left_alone_for_a_while(
     assert loop.sweep() == 0
     assert not loop._busy
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("answer", ["of a claim", "of a release"])
+def test_a_row_that_was_held_when_the_database_failed_is_given_back_as_soon_as_it_answers(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    done, failed = threading.Event(), threading.Event()
+
+    def claim(*arguments: Any, **named: Any) -> Claim | None:
+        taken = work.claim(*arguments, **named)
+        if answer == "of a claim":
+            fail_once()
+        return taken
+
+    def step(taken: Claim) -> None:
+        fail_once()
+        with work.finishing(taken, wake_at=None):
+            pass
+        done.set()
+
+    def fail_once() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OperationalError("the answer is lost")
+
+    def release(taken: Claim, **named: Any) -> None:
+        raise OperationalError("the server is away")
+
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    event()
+    monkeypatch.setattr(worker, "claim", claim)
+    monkeypatch.setattr(worker, "release", release)
+
+    # The lease would last for longer.
+    run_until(WorkerLoop(threads=1), done)
 
 
 def test_what_cannot_be_claimed_once_is_done_in_the_end(
