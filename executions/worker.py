@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -27,6 +28,7 @@ from codestream import RELEASE
 from codestream.core import hints
 from codestream.core.backends import carrier
 from codestream.core.clock import database_now, now
+from codestream.core.errors import CodeStreamError
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import STEP_SECONDS, TAKEOVERS
 from codestream.core.prepared import Prepared
@@ -60,11 +62,21 @@ PAUSE = timedelta(seconds=1)
 PAUSE_AFTER_FAULT = timedelta(seconds=5)
 AHEAD = 8
 """So many rows for each thread are taken note of in one sweep."""
+MOST_FAULTS = 10
+"""A heart that failed so often in a row, through no fault of the database, is given up."""
+STUCK_SECONDS = 20.0
+"""A beat may wait so long: longer than for any lock, or for a server that is away."""
 LONGEST_LINE = 20
 """After so many rows of one line, others get their turn."""
 CLOCK_JUMP_SECONDS = 2.0
 logger = logging.getLogger(__name__)
 Key = tuple[str, uuid.UUID]
+
+
+class WorkerFaultError(CodeStreamError):
+    """The worker cannot go on as it has to; another process has to take its place."""
+
+    code = "worker_fault"
 
 
 class WorkerLoop:
@@ -88,18 +100,19 @@ class WorkerLoop:
         self._stopping.set()
 
     def run(self) -> None:
-        """Work until stopped."""
+        """Work until stopped. Raises WorkerFaultError, after the hand-over, when its heart or its
+        watches do not go on: the worker would pass for dead while it works.
+        """
         self._heart.beat_first(self._stopping)
-        beating = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
-        beating.start()
-        watching = threading.Thread(target=self._watches.run, name="watches", daemon=True)
-        watching.start()
-        hints.work_here(attend=self.attend, offer=self.offer)
-        waiting = carrier().listen(self._stopping, threads=self._threads)
+        beating = _begin("heartbeat", self._beat_on)
+        watching = _begin("watches", self._watches.run)
         try:
+            hints.work_here(attend=self.attend, offer=self.offer)
+            waiting = carrier().listen(self._stopping, threads=self._threads)
             while not self._stopping.is_set():
                 self._sweep_safely()
                 waiting(SWEEP_SECONDS, idle=not self._busy)
+                self._look_after(beating, watching)
         finally:
             self._stopping.set()
             self._watches.close()
@@ -157,6 +170,13 @@ class WorkerLoop:
             logger.error("The database does not answer (%s); trying again.", error)
             connection.close()
             self._stopping.wait(SWEEP_SECONDS)
+
+    def _look_after(self, *threads: threading.Thread) -> None:
+        lost = [each.name for each in threads if not each.is_alive()]
+        if self._heart.is_stuck():
+            lost.append("heartbeat")
+        if lost and not self._stopping.is_set():
+            raise WorkerFaultError(f"These threads do not go on: {', '.join(lost)}.")
 
     def _occupy(self, key: Key) -> bool:
         with self._lock:
@@ -298,13 +318,22 @@ class WorkerLoop:
             self._owed.discard((name, pk))
 
     def _beat_on(self) -> None:
-        while not self._stopping.wait(HEARTBEAT_SECONDS):
+        """Beat until the worker is to end, whatever goes wrong; give up only a hopeless heart."""
+        faults = 0
+        while faults < MOST_FAULTS and not self._stopping.wait(HEARTBEAT_SECONDS):
             try:
                 if self._heart.beat(list(self._busy.values())):
                     self._give_back_owed()
             except AnyDatabaseError as error:
                 logger.error("Nothing could be given back: %s", error)
                 _close_connection()
+            except Exception:
+                # Without a heart the worker would pass for dead while it works on.
+                logger.exception("The heart failed; it goes on.")
+                _close_connection()
+                faults += 1
+            else:
+                faults = 0
         _close_connection()
 
     def _hand_over(self) -> None:
@@ -329,6 +358,8 @@ class _Heart:
         self._worker = worker
         self._threads = threads
         self._ahead: float | None = None
+        self._beats = 0
+        self._heard = (0, time.monotonic(), 0.0)
 
     def beat_first(self, stopping: threading.Event) -> None:
         """Beat once before any work, however long the database takes to answer."""
@@ -346,7 +377,20 @@ class _Heart:
             logger.error("The heartbeat was not written: %s", error)
             connection.close()
             return False
+        finally:
+            self._beats += 1
         return True
+
+    def is_stuck(self) -> bool:
+        """Whether a beat does not come to an end, well or not, while the caller goes on.
+
+        For the loop alone, once a round. A round counts as a second at most, so that nobody is
+        found stuck after everything stood still.
+        """
+        (beats, looked, waited), moment = self._heard, time.monotonic()
+        waited = 0.0 if beats != self._beats else waited + min(1.0, moment - looked)
+        self._heard = (self._beats, moment, waited)
+        return waited > STUCK_SECONDS
 
     def _watch_the_clock(self) -> None:
         """Write the heartbeat, which is the time by the database's clock, and compare it with a
@@ -406,6 +450,13 @@ def _renew_in_time(taken: Claim) -> None:
         with transaction.atomic():
             if ageing.select_for_update(no_key=True, skip_locked=True).exists():
                 renew(taken)
+
+
+def _begin(name: str, run: Callable[[], None]) -> threading.Thread:
+    """Start a thread that ends with the process at the latest."""
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def _rest_connection() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +17,8 @@ from codestream.core.clock import now
 from codestream.core.work import Claim, WorkKind
 from executions import worker
 from executions.models import Worker
-from executions.worker import WorkerLoop, living_workers
+from executions.watches import Watches
+from executions.worker import WorkerFaultError, WorkerLoop, living_workers
 from tests.running import until
 from webhooks.models import RegistryEvent
 
@@ -41,6 +44,13 @@ def run_until(loop: WorkerLoop, done: threading.Event) -> None:
     finally:
         loop.stop()
         thread.join(20)
+
+
+def join(*names: str) -> None:
+    """Wait for the end of the threads that a worker has left behind."""
+    for each in threading.enumerate():
+        if each.name.startswith(names):
+            each.join(20)
 
 
 def test_work_that_is_due_is_done_and_the_worker_leaves_no_trace(
@@ -154,6 +164,84 @@ def test_a_worker_that_is_busy_takes_no_more_hints_than_it_has_threads(
 
     assert seen == [at_work.pk, noted.pk]
     loop.stop()
+
+
+class Heart:
+    """Beats once, as every heart does before the work begins, and then as the test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, then: Callable[[int], object]) -> None:
+        self._beats = 0
+        self._then = then
+        monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.01)
+        monkeypatch.setattr(worker._Heart, "beat", lambda heart, claims: self.beat())
+
+    def beat(self) -> bool:
+        self._beats += 1
+        if self._beats > 1:
+            self._then(self._beats)
+        return True
+
+
+def test_the_heart_goes_on_whatever_fails(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    beaten = threading.Event()
+
+    def fail_twice(beats: int) -> None:
+        if beats <= 3:
+            raise ZeroDivisionError
+        beaten.set()
+
+    Heart(monkeypatch, fail_twice)
+
+    run_until(WorkerLoop(threads=1), beaten)
+
+    assert caplog.text.count("The heart failed") == 2
+
+
+def test_a_worker_whose_heart_cannot_go_on_ends(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_beats: int) -> None:
+        raise ZeroDivisionError
+
+    Heart(monkeypatch, fail)
+
+    with pytest.raises(WorkerFaultError, match="heartbeat"):
+        WorkerLoop(threads=1).run()
+
+
+def test_a_worker_whose_heart_stands_still_ends(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+    Heart(monkeypatch, lambda _beats: answered.wait(60))
+    monkeypatch.setattr(worker, "STUCK_SECONDS", 0.1)
+
+    try:
+        with pytest.raises(WorkerFaultError, match="heartbeat"):
+            WorkerLoop(threads=1).run()
+    finally:
+        answered.set()
+        join("heartbeat")
+
+
+def test_a_machine_that_slept_has_no_heart_that_stands_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heart = worker._Heart(uuid.uuid4(), 1)
+    monkeypatch.setattr(time, "monotonic", lambda: 1e9)
+
+    assert not heart.is_stuck()
+
+
+def test_a_worker_whose_watches_have_ended_ends(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watches, "run", lambda self: None)
+
+    with pytest.raises(WorkerFaultError, match="watches"):
+        WorkerLoop(threads=1).run()
 
 
 def test_a_row_that_cannot_be_claimed_is_left_alone_for_a_while(
