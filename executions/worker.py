@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, cast
 
 from django.db import Error as AnyDatabaseError
@@ -57,7 +57,10 @@ from executions.watches import Watches
 HEARTBEAT_SECONDS = 1.0
 DEAD_AFTER = timedelta(seconds=3)
 SWEEP_SECONDS = 0.5
-GRACE_SECONDS = 0.7
+GRACE_SECONDS = 0.6
+"""So long steps under way may go on when the worker is to end."""
+END_SECONDS = 0.9
+"""So long the whole end may take, whether the database answers or not."""
 PAUSE = timedelta(seconds=1)
 PAUSE_AFTER_FAULT = timedelta(seconds=5)
 AHEAD = 8
@@ -114,14 +117,7 @@ class WorkerLoop:
                 waiting(SWEEP_SECONDS, idle=not self._busy)
                 self._look_after(beating, watching)
         finally:
-            self._stopping.set()
-            self._watches.close()
-            hints.stop_here()
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            # A last beat would bring the worker's row back.
-            beating.join(GRACE_SECONDS)
-            watching.join(GRACE_SECONDS)
-            self._hand_over()
+            self._end(beating, watching)
 
     def attend(self, kind: str, pk: uuid.UUID) -> None:
         """Claim the row, if it still wants attention, and do its step, in this thread."""
@@ -336,11 +332,27 @@ class WorkerLoop:
                 faults = 0
         _close_connection()
 
-    def _hand_over(self) -> None:
+    def _end(self, beating: threading.Thread, watching: threading.Thread) -> None:
+        """Hand over and come to an end by the deadline, whether the database answers or not."""
+        deadline = time.monotonic() + END_SECONDS
+        self._stopping.set()
+        handing = _begin("hand-over", partial(self._hand_over, beating))
+        self._watches.close()
+        hints.stop_here()
+        for thread in (handing, beating, watching):
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if handing.is_alive():
+            logger.error("Nothing could be handed over in time; it is taken over soon.")
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        _close_connection()
+
+    def _hand_over(self, beating: threading.Thread) -> None:
         """Wait a moment for the steps under way, then give back what is still held."""
         deadline = time.monotonic() + GRACE_SECONDS
         while self._busy and time.monotonic() < deadline:
             time.sleep(0.01)
+        # A last beat would bring the worker's row back.
+        beating.join(max(0.0, deadline - time.monotonic()))
         try:
             for taken in list(self._busy.values()):
                 if taken is not None:

@@ -366,6 +366,34 @@ def test_a_result_stays_when_the_next_of_the_line_cannot_be_found(
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_the_end_does_not_wait_for_a_database_that_does_not_answer(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, answered = threading.Event(), threading.Event()
+
+    def hang(*_arguments: Any, **_named: Any) -> None:
+        answered.wait(60)
+
+    def step(_taken: Claim) -> None:
+        held.set()
+        answered.wait(60)
+
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    event()
+    monkeypatch.setattr(worker, "release", hang)
+    loop = WorkerLoop(threads=1)
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    try:
+        assert held.wait(20)
+        loop.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+    finally:
+        answered.set()
+        join("hand-over", "work")
+
+
 def test_only_workers_whose_heart_beats_are_alive() -> None:
     beating, silent = uuid.uuid4(), uuid.uuid4()
     Worker.objects.create(id=beating, host="a", pid=1, heartbeat_at=now())

@@ -126,5 +126,26 @@ def test_a_process_that_froze_in_a_transaction_gives_its_locks_back(product: Run
     assert product.rows("SELECT count(*) FROM webhooks_registryevent WHERE epoch > 1") == [(0,)]
 
 
+@pytest.mark.timeout(400)
+def test_a_worker_ends_although_the_database_says_nothing(product: Running) -> None:
+    if "DATABASE_URL" not in product.environment:
+        pytest.skip("A file does not keep silent.")
+    pid = product.children("manage.py worker")[0]
+    servers = product.children("postgres")
+    for each in servers:
+        os.kill(each, signal.SIGSTOP)
+    try:
+        os.kill(pid, signal.SIGTERM)
+        asked = time.monotonic()
+        until(lambda: not Path(f"/proc/{pid}").exists())
+        print(f"ended after {time.monotonic() - asked:.1f} s")
+    finally:
+        for each in reversed(servers):
+            os.kill(each, signal.SIGCONT)
+
+    product.push("3.3.0")
+    assert product.ended("3.3.0")["status"] == "COMPLETED"
+
+
 def _is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

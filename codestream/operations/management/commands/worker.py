@@ -6,17 +6,24 @@ import logging
 import os
 import signal
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from codestream.operations.probes import serving_probes
-from executions.worker import WorkerLoop
+from executions.worker import END_SECONDS, WorkerLoop
+
+ENDS = (signal.SIGTERM, signal.SIGINT)
+LAST_SECONDS = END_SECONDS + 0.3
+"""After so long the process ends, whatever its main thread waits for."""
+logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    """Run a worker in the foreground; SIGTERM and Ctrl-C end it within a second."""
+    """Run a worker in the foreground; SIGTERM and Ctrl-C end it within about a second."""
 
     help = "Judges deliveries, runs tasks and mirrors webhooks, until it is stopped."
 
@@ -25,11 +32,44 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         loop = WorkerLoop(threads=options["threads"])
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: loop.stop())
-        with serving_probes(settings.WORKER_METRICS_HOST, settings.WORKER_METRICS_PORT):
-            loop.run()
-        logging.shutdown()
-        if threading.active_count() > 1:
-            # A step that still waits for an answer: its row is given back, nobody needs it.
-            os._exit(0)
+        hear_signals(loop.stop, leave=os._exit)
+        try:
+            with serving_probes(settings.WORKER_METRICS_HOST, settings.WORKER_METRICS_PORT):
+                loop.run()
+        except Exception:
+            logger.exception("The worker cannot go on; another process has to take its place.")
+            _leave(1)
+        _leave(0)
+
+
+def hear_signals(stop: Callable[[], None], *, leave: Callable[[int], None]) -> None:
+    """Call ``stop`` when the process is asked to end, and ``leave`` when it is still there then.
+
+    A thread does both. A handler runs in the middle of the main thread, which may hold the very
+    lock that the handler needs, and not at all while the main thread waits for the database.
+    """
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    for number in ENDS:
+        signal.signal(number, _is_heard)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    arguments = (heard, stop, leave)
+    threading.Thread(target=_end_by_signal, args=arguments, name="signals", daemon=True).start()
+
+
+def _is_heard(*_: object) -> None:
+    """Nothing is left to do: the number of the signal is in the pipe."""
+
+
+def _end_by_signal(heard: int, stop: Callable[[], None], leave: Callable[[int], None]) -> None:
+    while os.read(heard, 1)[0] not in ENDS:
+        pass
+    stop()
+    time.sleep(LAST_SECONDS)
+    leave(0)
+
+
+def _leave(code: int) -> None:
+    """End without waiting for steps that still wait for an answer: their rows are given back."""
+    logging.shutdown()
+    os._exit(code)
