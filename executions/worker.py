@@ -54,8 +54,12 @@ from codestream.core.work import (
 from executions.models import Worker
 from executions.watches import Watches
 
-HEARTBEAT_SECONDS = 1.0
-DEAD_AFTER = timedelta(seconds=3)
+HEARTBEAT_SECONDS = 0.5
+DEAD_AFTER = timedelta(seconds=2.5)
+"""What a killed worker held is taken over so long after its last beat, by the next sweep. The
+difference to a beat, two seconds, is what a busy machine or a lock may cost a worker that lives: if
+one passes for dead all the same, its epoch keeps it from writing, and the step is done twice.
+"""
 SWEEP_SECONDS = 0.5
 GRACE_SECONDS = 0.6
 """So long steps under way may go on when the worker is to end."""
