@@ -88,19 +88,22 @@ class Watches:
         self._queue: dict[UUID, None] = {}
         self._woken: dict[UUID, float] = {}
         self._last_read = self._next_plan = self._next_whole = 0.0
+        self._has_failed = False
 
     def run(self) -> None:
         """Watch until closed; nothing that goes wrong ends it before."""
         while not self._closed.is_set():
             try:
+                if self._has_failed:
+                    self._begin_anew()
                 self.look()
             except AnyDatabaseError as error:
                 logger.error("The watches cannot reach the database (%s).", error)
-                self._begin_anew()
+                self._pause()
             except Exception:
                 # The outermost loop of this thread: without it all tasks would sleep too long.
                 logger.exception("The watches failed; they are begun anew.")
-                self._begin_anew()
+                self._pause()
             busy = self._queue or self._fresh
             self._news.wait(ROUND_SECONDS if busy else READ_SECONDS)
             self._news.clear()
@@ -130,12 +133,16 @@ class Watches:
         self._wake(now)
         self._rest()
 
+    def _pause(self) -> None:
+        self._has_failed = True
+        self._closed.wait(AGAIN_SECONDS)
+
     def _begin_anew(self) -> None:
         connection.close()
         self._next_whole = 0.0
         # Whoever was about to be woken or covered when it failed has not been.
         self._fresh |= self._board.tasks()
-        self._closed.wait(AGAIN_SECONDS)
+        self._has_failed = False
 
     def _rest(self) -> None:
         """Give the connection back to the pool of this process, where there is one."""
@@ -196,8 +203,10 @@ class Watches:
         places = {place for place in self._board.served.values() if place is not None}
         self._end_streams(self._streams.keys() - places)
         for place in places - self._streams.keys():
-            self._streams[place] = Stream(clients[place.endpoint], place, self._board)
-            self._streams[place].start()
+            stream = Stream(clients[place.endpoint], place, self._board)
+            # One that cannot start, where there are too many threads, is tried again.
+            stream.start()
+            self._streams[place] = stream
         self._states = {need: self._states.get(need, State.PENDING) for need in needs}
 
     def _fallen_to_me(self, endpoints: set[UUID]) -> set[UUID]:

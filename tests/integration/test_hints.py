@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from queue import SimpleQueue
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import InterfaceError, connection, connections
 
+from codestream.core.backends import procrastinate
 from codestream.core.backends.procrastinate import ProcrastinateBackend, defer, gathered
 from codestream.core.hints import attend
 from tests.running import until
@@ -55,3 +57,27 @@ def test_a_connection_that_is_gone_loses_hints_and_not_their_sender(
         defer([{"path": "", "args": []}] * 2)
 
     assert "2 hints were lost (the connection is closed)" in caplog.text
+
+
+def test_no_fault_ends_the_sender_of_hints(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent, goes_on = [], threading.Event()
+
+    def fail_once(hints: list[Any]) -> None:
+        sent.append(hints)
+        if len(sent) == 1:
+            raise ZeroDivisionError
+        goes_on.set()
+
+    monkeypatch.setattr(procrastinate, "defer", fail_once)
+    backend = ProcrastinateBackend("default", {})
+    backend.send(attend, ["task", "1"])
+    sender = backend._sender
+    until(lambda: sent)
+
+    backend.send(attend, ["task", "2"])
+
+    assert goes_on.wait(20)
+    assert backend._sender is sender
+    assert "ZeroDivisionError" in caplog.text

@@ -343,6 +343,56 @@ def test_a_wake_that_the_database_refused_is_made_up_for(
     until(lambda: is_woken(task), watches)
 
 
+def test_the_watches_go_on_when_they_cannot_even_begin_anew(
+    watches: Watches, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rounds: list[str] = []
+    goes_on = threading.Event()
+
+    def look() -> None:
+        rounds.append("look")
+        if len(rounds) == 1:
+            raise ZeroDivisionError
+        goes_on.set()
+
+    def begin_anew() -> None:
+        rounds.append("begin")
+        if rounds.count("begin") == 1:
+            raise ZeroDivisionError
+        watches._has_failed = False
+
+    monkeypatch.setattr(watches, "look", look)
+    monkeypatch.setattr(watches, "_begin_anew", begin_anew)
+    monkeypatch.setattr("executions.watches.AGAIN_SECONDS", 0.0)
+    thread = threading.Thread(target=watches.run)
+    thread.start()
+    try:
+        assert goes_on.wait(PATIENCE_SECONDS)
+    finally:
+        watches.close()
+        thread.join(PATIENCE_SECONDS)
+
+    assert rounds[:4] == ["look", "begin", "begin", "look"]
+    assert caplog.text.count("The watches failed") == 2
+
+
+def test_a_watch_that_cannot_start_is_started_later(
+    target: Target, watches: Watches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = deploy(target)
+
+    def refuse(_stream: watch_streams.Stream) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(watch_streams.Stream, "start", refuse)
+        with pytest.raises(RuntimeError):
+            until(lambda: False, watches)
+    watches._begin_anew()
+
+    until(lambda: RolloutWatch.objects.get(pk=task.pk).is_covered, watches)
+
+
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="rows are not locked elsewhere")
 def test_a_task_that_somebody_holds_is_woken_when_it_is_free_and_nobody_waits_for_it(
     target: Target, watches: Watches

@@ -72,7 +72,10 @@ class ProcrastinateBackend(Carrier):
         while True:
             hints = gathered(self._hints)
             began = time.monotonic()
-            defer(hints)
+            try:
+                defer(hints)
+            except Exception:
+                logger.exception("%s hints were lost; a sweep will find the rows.", len(hints))
             time.sleep(max(GATHER_SECONDS, REST * (time.monotonic() - began)))
 
     def listen(self, stopping: threading.Event, *, threads: int) -> Waiting:
@@ -109,7 +112,8 @@ def _fetch_on(stopping: threading.Event, threads: int) -> None:
     while not stopping.is_set():
         try:
             asyncio.run(_fetch(stopping, threads))
-        except Exception as error:  # noqa: BLE001 - whatever it is, hints must go on
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+            # Whatever it is, hints must go on.
             logger.warning("No hints from PostgreSQL (%s); sweeps go on.", error)
         stopping.wait(AGAIN_SECONDS)
 
