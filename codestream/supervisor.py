@@ -32,7 +32,8 @@ READY_SECONDS = 120.0
 HOOK_SECONDS = 10.0
 END_SECONDS = 8.0
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
-STEADY_SECONDS = 20.0
+STEADY_SECONDS = 5.0
+"""Who ran for so long had started well, and is started again at once: others wait for it."""
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -63,7 +64,9 @@ class Child:
                 user=self.user or None,
                 group=self.user or None,
                 extra_groups=[] if self.user else None,
-                preexec_fn=partial(_die_with, os.getpid()),  # noqa: PLW1509 - no threads here
+                preexec_fn=partial(  # noqa: PLW1509 - no threads here
+                    _die_with, os.getpid(), self.stop_signal
+                ),
             )
         self.started = time.monotonic()
 
@@ -348,10 +351,12 @@ def _greeting(host: str, port: int, environment: dict[str, str], stand_ins: bool
     return "\n".join(["", *lines, f"Logs are in         {environment['DATA_DIR']}/logs", ""])
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel end this child with its parent, which may be gone by now."""
+def _die_with(parent: int, number: signal.Signals) -> None:
+    """Have the kernel end this child, with its own signal, when its parent ends: it may be gone by
+    now. PostgreSQL would wait at SIGTERM for whoever is connected, and keep its port as long.
+    """
     if _libc is not None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        _libc.prctl(PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:
             os._exit(1)
 

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from codestream import supervisor
+from tests.running import ROOT, until
+
+SUPERVISOR = """
+import os, signal, sys, time
+from pathlib import Path
+from codestream.supervisor import Child
+log = Path(sys.argv[1])
+child = Child(
+    name="server", command=[sys.executable, "-c", sys.argv[2]], log=log, environment={},
+    stop_signal=signal.SIGINT,
+)
+child.start()
+while "ready" not in log.read_text():
+    time.sleep(0.01)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+SERVER = """
+import signal, sys
+numbers = {signal.SIGINT, signal.SIGTERM}
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+print("ready", flush=True)
+print(signal.sigwait(numbers).name, flush=True)
+"""
 
 
 def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
@@ -48,7 +73,7 @@ def test_a_child_whose_parent_has_died_meanwhile_does_not_begin(
 ) -> None:
     child = subprocess.run(
         [sys.executable, "-c", "print('yes', end='')"],
-        preexec_fn=partial(supervisor._die_with, parent()),
+        preexec_fn=partial(supervisor._die_with, parent(), signal.SIGTERM),
         capture_output=True,
         text=True,
         check=False,
@@ -56,3 +81,35 @@ def test_a_child_whose_parent_has_died_meanwhile_does_not_begin(
 
     assert child.stdout == ran
     assert (child.returncode == 0) == bool(ran)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel does not end children")
+def test_a_child_of_a_killed_supervisor_gets_the_signal_that_ends_it(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+
+    killed = subprocess.run(
+        [sys.executable, "-c", SUPERVISOR, str(log), SERVER], cwd=ROOT, check=False
+    )
+
+    assert killed.returncode == -signal.SIGKILL
+    assert until(lambda: "SIG" in log.read_text() and log.read_text().split()) == [
+        "ready",
+        "SIGINT",
+    ]
+
+
+@pytest.mark.parametrize(("ran", "failures"), [(6.0, 0), (4.0, 4)])
+def test_a_child_that_had_started_well_is_started_again_at_once(
+    tmp_path: Path, ran: float, failures: int
+) -> None:
+    child = supervisor.Child(
+        name="web", command=["true"], log=tmp_path / "log", environment={**os.environ}, failures=3
+    )
+    child.start()
+    assert child.process
+    child.process.wait()
+    child.started -= ran
+
+    child.look()
+
+    assert child.failures == failures
