@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 import time
 import uuid
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError, connection, connections
 from django.db.models import QuerySet
 from pytest_django.fixtures import Settings
@@ -38,6 +40,7 @@ from executions.watches import Watches
 from executions.worker import drain, living_workers
 from tests.conftest import TOKEN
 from tests.integration.deploys import Target, pipeline_of
+from tests.running import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATIENCE_SECONDS = 40.0
@@ -391,6 +394,23 @@ def test_a_watch_that_cannot_start_is_started_later(
     watches._begin_anew()
 
     until(lambda: RolloutWatch.objects.get(pk=task.pk).is_covered, watches)
+
+
+def test_who_goes_back_to_a_release_without_watches_wakes_the_tasks_as_the_manual_says(
+    target: Target, watches: Watches
+) -> None:
+    task = deploy(target)
+    settle(task, watches)
+    watches.close()
+    manual = (ROOT / "docs" / "operations.md").read_text()
+    found = re.search(r'shell -c "\n(.+?)"\n', manual, re.DOTALL)
+    assert found
+
+    call_command("shell", command=found[1], no_imports=True)
+
+    assert is_woken(task)
+    drain()
+    assert sleep_of(task) < timedelta(minutes=1)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="rows are not locked elsewhere")
