@@ -52,9 +52,9 @@ def update(model: type[Model], where: Mapping[str, object], **columns: object) -
 
 @contextmanager
 def unsynced() -> Iterator[None]:
-    """Let the transaction inside be committed before it has reached the disk, where it changes a row
-    by ``update_unsynced``. A power cut may undo it, and nothing else; the next commit that waits
-    for the disk takes it along.
+    """Let the transaction inside be committed before it has reached the disk, where it changes a
+    row by ``update_unsynced``. A power cut may undo it, and nothing else; the next commit that
+    waits for the disk takes it along.
     """
     database = connections[DEFAULT_DB_ALIAS]
     with database.unsynced() if database.vendor == "sqlite" else nullcontext():
