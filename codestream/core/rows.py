@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from types import NoneType
-from typing import Any
+from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import (
@@ -57,7 +57,7 @@ def unsynced() -> Iterator[None]:
     waits for the disk takes it along.
     """
     database = connections[DEFAULT_DB_ALIAS]
-    with database.unsynced() if database.vendor == "sqlite" else nullcontext():
+    with cast(Any, database).unsynced() if database.vendor == "sqlite" else nullcontext():
         yield
 
 

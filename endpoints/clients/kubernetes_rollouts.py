@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from endpoints.clients.base import Forbidden
 from endpoints.clients.kubernetes import Kubernetes
@@ -50,9 +51,18 @@ def look(cluster: Kubernetes, ref: ObjectRef) -> Rollout:
     return look_at_all(cluster, (ref,))[0]
 
 
-def look_at_all(cluster: Kubernetes, refs: Sequence[ObjectRef]) -> tuple[Rollout, ...]:
-    """Look once at the rollout of each object; one that is gone has failed."""
-    found = fetch_all(cluster, refs)
+def look_at_all(
+    cluster: Kubernetes,
+    refs: Sequence[ObjectRef],
+    *,
+    known: Mapping[ObjectRef, LiveObject] = MappingProxyType({}),
+) -> tuple[Rollout, ...]:
+    """Look once at the rollout of each object; one that is gone has failed.
+
+    Objects that are ``known``, since the cluster has just answered with them, are not fetched.
+    """
+    found = fetch_all(cluster, [ref for ref in refs if ref not in known])
+    found |= {ref: known[ref] for ref in refs if ref in known}
     bodies = {ref: each.body for ref, each in found.items()}
     seen = {ref: judge(bodies[ref]) if ref in bodies else _gone(ref) for ref in refs}
     unfinished = [

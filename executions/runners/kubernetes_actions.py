@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from types import MappingProxyType
 from typing import Protocol, cast
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from codestream.core.json_types import Json, JsonObject
 from codestream.core.words import joined
 from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_diagnosis import diagnose
-from endpoints.clients.kubernetes_objects import ObjectRef
+from endpoints.clients.kubernetes_objects import LiveObject, ObjectRef
 from endpoints.clients.kubernetes_rollouts import fetch_all, look_at_all
 from endpoints.clients.rollout import Rollout, RolloutState
 from executions.runners.base import (
@@ -124,12 +125,14 @@ def next_step(
     )
 
 
-def follow(step: Step) -> Outcome:
-    """Look once at the rollout of every object that is not ready yet."""
+def follow(step: Step, *, known: Mapping[ObjectRef, LiveObject] = MappingProxyType({})) -> Outcome:
+    """Look once at the rollout of every object that is not ready yet; those that are ``known`` have
+    just been read.
+    """
     cursor = step.context.cursor
     reports = reports_in(cursor)
     waiting = [at for at, item in enumerate(reports) if item["state"] != READY]
-    rollouts = look_at_all(step.cluster, [ref_in(reports[at]) for at in waiting])
+    rollouts = look_at_all(step.cluster, [ref_in(reports[at]) for at in waiting], known=known)
     for at, rollout in zip(waiting, rollouts, strict=True):
         reports[at] = with_rollout(reports[at], rollout)
     findings = _findings(step, rollouts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import cast
@@ -31,6 +31,7 @@ from executions.runners.kubernetes_reports import (
     SENT,
     TASK_ANNOTATION,
     difference,
+    ref_in,
     report,
     reports_in,
 )
@@ -70,7 +71,7 @@ class Send:
 def _send_all(step: Step, reports: list[JsonObject]) -> Outcome:
     cursor = step.context.cursor
     manifests, before = in_order(step.task.manifests), unseal(cursor["before"])
-    first = _next(step)
+    first, answers = _next(step), {}
     for at in range(first, len(manifests)):
         body = _stamped(render(manifests[at], step.context.scope), step.context)
         try:
@@ -91,16 +92,20 @@ def _send_all(step: Step, reports: list[JsonObject]) -> Outcome:
             change = Change.UNCHANGED  # but for the marks of who sent it
         told = report(live.ref, change=change.value, state=SENT, message=message)
         reports[at] = {**told, "diff": diff}
+        answers[ref_in(reports[at])] = live
     message = _told(gettext_noop("%(number)s objects sent, waiting for the rollout"), reports)
-    return _look_at_once(step, next_step({**cursor, "next": len(reports)}, reports, message))
+    sent = next_step({**cursor, "next": len(reports)}, reports, message)
+    return _look_at_once(step, sent, answers)
 
 
-def _look_at_once(step: Step, sent: Wait) -> Outcome:
-    """Look at the rollout in the step that has sent the objects: they are sent again, and that
-    changes nothing, should nobody be there any more to write down that they are sent.
+def _look_at_once(step: Step, sent: Wait, answers: Mapping[ObjectRef, LiveObject]) -> Outcome:
+    """Look at the rollout in the step that has sent the objects, as the cluster has answered: they
+    are sent again, and that changes nothing, should nobody be there any more to write down that
+    they are sent.
     """
+    step = replace(step, context=replace(step.context, cursor=sent.cursor))
     try:
-        return follow(replace(step, context=replace(step.context, cursor=sent.cursor)))
+        return follow(step, known=answers)
     except CodeStreamError as error:
         if not error.retryable:
             raise

@@ -89,4 +89,4 @@ def test_a_task_until_its_execution_is_over(hook: str, cluster: InstantCluster) 
 
     assert work("task") == 18
     assert Execution.objects.filter(status=Status.COMPLETED).count() == 2
-    assert [call.method for call in cluster.calls] == ["GET", "PATCH", "GET"]
+    assert [call.method for call in cluster.calls] == ["GET", "PATCH"]

@@ -526,8 +526,7 @@ def test_a_cluster_that_goes_away_leaves_its_tasks_to_look_and_is_watched_again(
         settle(task, watches)
         port = urlsplit(first.url).port or 0
 
-    until(lambda: is_woken(task), watches)
-    assert not RolloutWatch.objects.get().is_covered
+    until(lambda: is_woken(task) and not RolloutWatch.objects.get().is_covered, watches)
 
     with KubernetesServer(token=TOKEN, rollout_seconds=NEVER, state=state, port=port):
         until(lambda: RolloutWatch.objects.get().is_covered, watches)
