@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from codestream.core.models import Entity, Telling, Timestamped, newest_first
+from codestream.core.models import Entity, Telling, Timestamped, newest_first, where_set
 from codestream.core.work import Claimable
 from codestream.projects.models import Project, ProjectOwnedQuerySet
 from endpoints.clients.image_references import ImageReference
@@ -73,13 +73,28 @@ class Execution(Entity, Telling):
     triggered_by = models.CharField(max_length=255, blank=True)
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.USER)
     parent = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children"
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="children",
+        db_index=False,
     )
     rerun_of = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="reruns"
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="reruns",
+        db_index=False,
     )
     undoes = models.ForeignKey(
-        "TaskRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="undos"
+        "TaskRun",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="undos",
+        db_index=False,
     )
     start_key = models.CharField(max_length=100, null=True, unique=True)
     version = models.PositiveBigIntegerField(default=0, editable=False)
@@ -105,6 +120,9 @@ class Execution(Entity, Telling):
             newest_first("execution_by_project_status", "project", "status"),
             newest_first("execution_by_pipeline", "pipeline"),
             newest_first("execution_pipeline_status", "pipeline", "status"),
+            where_set("execution_with_parent", "parent"),
+            where_set("execution_again", "rerun_of"),
+            where_set("execution_undoing", "undoes"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["pipeline", "index"], name="execution_index_unique"),
@@ -126,7 +144,10 @@ class Execution(Entity, Telling):
 class StageRun(Entity):
     """One stage of an execution."""
 
-    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="stages")
+    # The constraint below begins with it.
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="stages", db_index=False
+    )
     position = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=100)
     status = models.CharField(max_length=24, choices=STATUSES, default=Status.NOT_STARTED)
@@ -156,7 +177,10 @@ class TaskRun(Entity, Claimable, Telling):
     ``released`` those that administrators let it use.
     """
 
-    stage_run = models.ForeignKey(StageRun, on_delete=models.CASCADE, related_name="tasks")
+    # The constraint below begins with it.
+    stage_run = models.ForeignKey(
+        StageRun, on_delete=models.CASCADE, related_name="tasks", db_index=False
+    )
     position = models.PositiveSmallIntegerField()
     group = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=100)
@@ -268,7 +292,12 @@ class ExecutionEvent(Telling):
 
     execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="events")
     task_run = models.ForeignKey(
-        TaskRun, null=True, blank=True, on_delete=models.CASCADE, related_name="events"
+        TaskRun,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="events",
+        db_index=False,
     )
     kind = models.CharField(max_length=32)
     subject = models.CharField(max_length=255, blank=True)
@@ -281,6 +310,7 @@ class ExecutionEvent(Telling):
         verbose_name = _("execution event")
         verbose_name_plural = _("execution events")
         ordering = ["id"]
+        indexes = [where_set("execution_event_of_task", "task_run")]
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.message or self.to_status}"

@@ -21,7 +21,7 @@ from codestream.core.clock import now
 from codestream.core.crypto import fingerprint
 from codestream.core.errors import CodeStreamError
 from codestream.core.fields import EncryptedTextField, WordsField
-from codestream.core.models import Entity, Telling, newest_first
+from codestream.core.models import Entity, Telling, newest_first, where_set
 from codestream.core.words import Words
 from codestream.core.work import Claimable
 from codestream.projects.models import Project, ProjectOwnedQuerySet
@@ -365,13 +365,16 @@ class Push(Entity):
     an execution did.
     """
 
-    webhook = models.ForeignKey(DockerWebhook, on_delete=models.CASCADE, related_name="pushes")
+    # The first constraint below begins with it.
+    webhook = models.ForeignKey(
+        DockerWebhook, on_delete=models.CASCADE, related_name="pushes", db_index=False
+    )
     repository = models.CharField(max_length=512)
     tag = models.CharField(max_length=128)
     digest = models.CharField(max_length=255, blank=True)
     sequence = models.PositiveIntegerField()
     is_current = models.BooleanField(default=True)
-    # The constraint below begins with it.
+    # The last constraint below begins with it.
     made_by = models.ForeignKey(
         ImagePush, null=True, on_delete=models.SET_NULL, related_name="pushes", db_index=False
     )
@@ -426,7 +429,7 @@ class RegistryEvent(Entity, Claimable, Telling):
         RECOVERED = "RECOVERED", _("Recovered")
         RERUN = "RERUN", _("Re-run")
 
-    # The indexes below begin with the webhook and the project.
+    # The indexes below begin with the webhook and the project, or are of those that have the rest.
     webhook = models.ForeignKey(
         DockerWebhook, null=True, on_delete=models.SET_NULL, related_name="events", db_index=False
     )
@@ -457,16 +460,22 @@ class RegistryEvent(Entity, Claimable, Telling):
     repo_status = models.CharField(max_length=64, blank=True)
     callback_url = models.CharField(max_length=2048, blank=True)
     pushed_at = models.DateTimeField(null=True)
-    push = models.ForeignKey(Push, null=True, on_delete=models.SET_NULL, related_name="events")
+    push = models.ForeignKey(
+        Push, null=True, on_delete=models.SET_NULL, related_name="events", db_index=False
+    )
     duplicate_of = models.ForeignKey(
-        "self", null=True, on_delete=models.SET_NULL, related_name="duplicates"
+        "self", null=True, on_delete=models.SET_NULL, related_name="duplicates", db_index=False
     )
     rerun_of = models.ForeignKey(
-        "self", null=True, on_delete=models.SET_NULL, related_name="reruns"
+        "self", null=True, on_delete=models.SET_NULL, related_name="reruns", db_index=False
     )
     rerun_by = models.CharField(max_length=255, blank=True)
     execution = models.ForeignKey(
-        Execution, null=True, on_delete=models.SET_NULL, related_name="registry_events"
+        Execution,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="registry_events",
+        db_index=False,
     )
 
     objects = RegistryEventQuerySet.as_manager()
@@ -483,11 +492,10 @@ class RegistryEvent(Entity, Claimable, Telling):
             newest_first("event_by_webhook", "webhook"),
             newest_first("event_by_webhook_verdict", "webhook", "verdict"),
             models.Index(fields=["wake_at"], name="event_due", condition=Q(wake_at__isnull=False)),
-            models.Index(
-                fields=["webhook", "created_at", "id"],
-                name="event_line",
-                condition=Q(verdict=Verdict.PENDING),
-            ),
+            where_set("event_of_push", "push"),
+            where_set("event_duplicate", "duplicate_of"),
+            where_set("event_again", "rerun_of"),
+            where_set("event_of_execution", "execution"),
         ]
         constraints = [
             models.CheckConstraint(

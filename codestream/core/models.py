@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from codestream.core.json_types import JsonObject
@@ -56,6 +57,11 @@ class Telling(models.Model):
 def words_in(sentence: object) -> JsonObject:
     """What is kept of a sentence besides its English; nothing where it has no template."""
     return sentence.as_json() if isinstance(sentence, Words) else {}
+
+
+def where_set(name: str, column: str) -> models.Index:
+    """Return the index of a reference that most rows do not have: those cost nothing."""
+    return models.Index(fields=[column], name=name, condition=Q(**{f"{column}__isnull": False}))
 
 
 def newest_first(name: str, *columns: str) -> models.Index:
