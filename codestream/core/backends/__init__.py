@@ -7,13 +7,15 @@ workers call the task ``hints.attend`` (Celery, say) needs nothing but ``enqueue
 from __future__ import annotations
 
 import threading
-import uuid
 from typing import Any, Protocol, cast
 
 from django.utils import timezone
 from django_tasks import TaskResult, TaskResultStatus, default_task_backend
 from django_tasks.backends.base import BaseTaskBackend
 from django_tasks.base import Task
+
+NO_ID = "hint"
+"""Nobody can ask what became of a hint."""
 
 
 class Waiting(Protocol):
@@ -53,7 +55,7 @@ def carrier() -> Carrier:
 def _sent(alias: str, task: Task[Any, Any], args: Any) -> TaskResult[Any]:
     return TaskResult(
         task=task,
-        id=uuid.uuid4().hex,
+        id=NO_ID,
         status=TaskResultStatus.READY,
         enqueued_at=timezone.now(),
         started_at=None,
