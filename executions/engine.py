@@ -82,23 +82,23 @@ _NEXT_IN_LINE = Prepared(
 def begin(run: Run) -> None:
     """Let an execution that has a place run."""
     run.change(run.execution, Status.RUNNING)
-    _look(run)
+    _plan_or_break_off(run)
 
 
 def advance(run: Run) -> None:
     """Look at how the execution stands and do what comes next; harmless when nothing does."""
     was_over = run.execution.is_over
-    _look(run)
+    _plan_or_break_off(run)
     if run.execution.is_over and not was_over and run.pipeline is not None:
         # The place is free as soon as this execution's end is written.
         run.write()
         admit(run.pipeline)
 
 
-def _look(run: Run) -> None:
+def _plan_or_break_off(run: Run) -> None:
     """Carry on, or end what cannot: nobody behind it in the queue waits for it."""
     try:
-        _carry_on(run)
+        _plan_and_do(run)
     except DefinitionError as error:
         unreadable = gettext_noop("The definition can no longer be read: %(reason)s")
         _break_off(run, Words(unreadable, {"reason": error.words}))
@@ -114,15 +114,15 @@ def _break_off(run: Run, message: str) -> None:
     _close(run.execution)
 
 
-def _carry_on(run: Run) -> None:
+def _plan_and_do(run: Run) -> None:
     """Plan and carry out, again after a task was skipped: the next condition may look at it."""
     while True:
-        ready = ready_tasks(_standing(run, {}))
+        ready = ready_tasks(_state_of(run, {}))
         conditions = {key: _precondition(run, _task(run, key)) for key in ready}
         if any(_task(run, key).status != Status.NOT_STARTED for key in ready):
             continue  # a condition could not be read, which failed its task: look again
-        outcome = plan(_standing(run, conditions))
-        _carry_out(run, outcome)
+        outcome = plan(_state_of(run, conditions))
+        _do(run, outcome)
         if not outcome.skip:
             return
 
@@ -140,7 +140,8 @@ def failure_of(run: Run, task: TaskRun) -> Status:
     return Status.ROLLING_BACK if rollback and begun and not is_rollback else Status.FAILED
 
 
-def _standing(run: Run, conditions: dict[str, bool | None]) -> ExecutionState:
+def _state_of(run: Run, conditions: dict[str, bool | None]) -> ExecutionState:
+    """The execution as ``plan`` looks at it."""
     execution = run.execution
     return ExecutionState(
         status=Status(execution.status),
@@ -188,7 +189,8 @@ def _why_unreadable(run: Run, error: CodeStreamError) -> Words:
     return error.words
 
 
-def _carry_out(run: Run, outcome: Plan) -> None:
+def _do(run: Run, outcome: Plan) -> None:
+    """Change the rows as the plan says, and wake the tasks that have something to do."""
     for key, status in outcome.stage_changes:
         run.change(next(stage for stage in run.stages if str(stage.pk) == key), status)
     for key in outcome.start:

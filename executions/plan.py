@@ -88,9 +88,9 @@ def plan(execution: ExecutionState) -> Plan:
     if execution.status in TERMINAL or _waits_for_a_slot(execution):
         return Plan()
     moves = _cancellation(execution) if execution.cancel_requested else _advance(execution)
-    standing = _standing_after(execution, moves)
-    stages = _stages_after(execution, standing)
-    status = _status_after(execution, tuple(stages.values()), standing)
+    statuses = _statuses_after(execution, moves)
+    stages = _stages_after(execution, statuses)
+    status = _status_after(execution, tuple(stages.values()), statuses)
     return Plan(
         start=moves.start,
         skip=moves.skip,
@@ -102,7 +102,7 @@ def plan(execution: ExecutionState) -> Plan:
             if stages[stage.key] is not stage.status
         ),
         status=None if status is execution.status else status,
-        failed_task=_failed_task(standing) if status in FAILURES else None,
+        failed_task=_failed_task(statuses) if status in FAILURES else None,
     )
 
 
@@ -134,10 +134,10 @@ def _advance(execution: ExecutionState) -> _Moves:
 def _next_tasks(execution: ExecutionState) -> tuple[TaskState, ...]:
     """Return the tasks to begin: those of the first group that is not over, none after a stop."""
     for group in _groups(execution):
-        standings = {_standing(task) for task in group}
-        if standings & (BLOCKING | {Status.ROLLING_BACK}):
+        present = {_counted(task) for task in group}
+        if present & (BLOCKING | {Status.ROLLING_BACK}):
             return ()
-        if not standings <= TERMINAL:
+        if not present <= TERMINAL:
             return tuple(task for task in group if task.status is Status.NOT_STARTED)
     return ()
 
@@ -152,15 +152,17 @@ def _cancellation(execution: ExecutionState) -> _Moves:
     )
 
 
-def _standing(task: TaskState) -> Status:
+def _counted(task: TaskState) -> Status:
+    """Its status as it counts for the rest."""
     if task.status is Status.FAILED and task.ignore_failure:
         return Status.FAILED_CONTINUE
     return task.status
 
 
-def _standing_after(execution: ExecutionState, moves: _Moves) -> Mapping[str, Status]:
+def _statuses_after(execution: ExecutionState, moves: _Moves) -> Mapping[str, Status]:
+    """How every task stands when the moves are done, by its key."""
     return {
-        **{task.key: _standing(task) for task in _tasks(execution)},
+        **{task.key: _counted(task) for task in _tasks(execution)},
         **dict.fromkeys(moves.start, Status.STARTED),
         **dict.fromkeys(moves.skip, Status.SKIPPED),
         **dict.fromkeys(moves.cancel, Status.CANCELING),
@@ -169,14 +171,14 @@ def _standing_after(execution: ExecutionState, moves: _Moves) -> Mapping[str, St
 
 
 def _stages_after(
-    execution: ExecutionState, standing: Mapping[str, Status]
+    execution: ExecutionState, statuses: Mapping[str, Status]
 ) -> Mapping[str, Status]:
     after: dict[str, Status] = {}
     for stage in execution.stages:
         if stage.status in TERMINAL:
             after[stage.key] = stage.status
         elif execution.cancel_requested or _is_reached(after):
-            after[stage.key] = _stage_status(execution, stage, standing)
+            after[stage.key] = _stage_status(execution, stage, statuses)
         else:
             after[stage.key] = stage.status
     return after
@@ -187,17 +189,17 @@ def _is_reached(earlier: Mapping[str, Status]) -> bool:
 
 
 def _stage_status(
-    execution: ExecutionState, stage: StageState, standing: Mapping[str, Status]
+    execution: ExecutionState, stage: StageState, statuses: Mapping[str, Status]
 ) -> Status:
-    statuses = [standing[task.key] for group in stage.groups for task in group]
-    if execution.cancel_requested and not statuses:
+    own = [statuses[task.key] for group in stage.groups for task in group]
+    if execution.cancel_requested and not own:
         return Status.CANCELED
-    rolled = roll_up(statuses)
+    rolled = roll_up(own)
     return Status.CANCELING if execution.cancel_requested and rolled not in TERMINAL else rolled
 
 
 def _status_after(
-    execution: ExecutionState, stages: tuple[Status, ...], standing: Mapping[str, Status]
+    execution: ExecutionState, stages: tuple[Status, ...], statuses: Mapping[str, Status]
 ) -> Status:
     if execution.cancel_requested and not stages:
         return Status.CANCELED
@@ -210,17 +212,17 @@ def _status_after(
     if rolled is Status.ROLLING_BACK:
         return rolled
     if execution.pause_requested:
-        return Status.PAUSING if _is_working(standing) else Status.PAUSED
+        return Status.PAUSING if _is_working(statuses) else Status.PAUSED
     return Status.WAITING if rolled is Status.WAITING else Status.RUNNING
 
 
-def _is_working(standing: Mapping[str, Status]) -> bool:
+def _is_working(statuses: Mapping[str, Status]) -> bool:
     idle = TERMINAL | {Status.NOT_STARTED, Status.WAITING}
-    return any(status not in idle for status in standing.values())
+    return any(status not in idle for status in statuses.values())
 
 
-def _failed_task(standing: Mapping[str, Status]) -> str | None:
-    return next((key for key, status in standing.items() if status in FAILURES), None)
+def _failed_task(statuses: Mapping[str, Status]) -> str | None:
+    return next((key for key, status in statuses.items() if status in FAILURES), None)
 
 
 def _groups(execution: ExecutionState) -> Iterator[tuple[TaskState, ...]]:

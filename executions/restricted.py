@@ -19,6 +19,9 @@ from executions.models import Execution, TaskRun
 from executions.run import definition_of_task
 from pipelines.expressions import ExpressionError, UnknownReference, VariableRef, references
 
+RESUME = "RESUME"
+"""What an administrator answers to a task that waits because of something restricted."""
+
 
 class RestrictedError(CodeStreamError):
     """The task may not use these things by itself."""

@@ -18,13 +18,11 @@ from codestream.core.words import Words, gettext_noop
 from executions.definitions import definition_of
 from executions.engine import admit, advance, begin, has_a_free_place, is_awaited
 from executions.models import Execution, StageRun, TaskRun
+from executions.restricted import RESUME
 from executions.run import Run, lock_pipeline, locked
 from executions.states import Status
 from pipelines.definition import PipelineDefinition, Stage, Task
 from pipelines.models import Pipeline
-
-RESUME = "RESUME"
-"""The answer to a task that waits because of something restricted."""
 
 
 def start_execution(

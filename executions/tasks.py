@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
-from uuid import UUID
 
-from codestream.core.clock import database_now, now
+from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
-from codestream.core.prepared import Prepared
 from codestream.core.rows import unsynced, update
 from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import Claim, finishing, let_go
 from endpoints.clients.base import ClientError
 from endpoints.clients.image_references import ImageReference
-from endpoints.models import Endpoint
 from executions import rollbacks
 from executions.engine import advance, failure_of, timeout_of
 from executions.image_pushes import note_pushes
-from executions.models import Execution, RolloutWatch, TaskRun
-from executions.restricted import (
-    RestrictedError,
-    check_use,
-    endpoint_named,
-    named_by,
-    restricted_behind,
-)
-from executions.run import Run, definition_of_task, locked
+from executions.models import TaskRun
+from executions.restricted import RestrictedError, check_use, named_by, restricted_behind
+from executions.run import Run, locked
 from executions.runners import runner_for
-from executions.runners.base import (
-    Answer,
-    Done,
-    Hold,
-    Outcome,
-    PastTask,
-    Stopped,
-    TaskContext,
-    TaskFailedError,
-    Wait,
-    Watched,
-)
-from executions.scopes import masked, scope_of
-from executions.services import RESUME
-from executions.states import TERMINAL, Status
-from pipelines.scope import RecordedScope
+from executions.runners.base import Done, Hold, Outcome, Stopped, TaskFailedError, Wait
+from executions.states import Status
+from executions.task_context import View, context_of
+from executions.waiting import is_covered, keep_watch
 
 LONGEST_PAUSE = timedelta(seconds=30)
 SOON = timedelta(seconds=1)
@@ -91,12 +69,12 @@ def work_task(claim: Claim) -> None:
     if task.status not in AT_WORK:
         with finishing(claim, wake_at=None):
             return
-    sight = _Sight(task)
-    result = _step(task, sight)
+    view = View(task)
+    result = _step(task, view)
     for _again in range(MOST_AT_ONCE):
         if not (isinstance(result, Wait) and result.until <= now() and _kept(claim, task, result)):
             break
-        result = _step(task, sight)
+        result = _step(task, view)
     again = _next_look(task, result)
     if isinstance(result, Wait | Hold) and _is_nothing_new(task, result):
         with finishing(claim, wake_at=again):
@@ -120,45 +98,17 @@ def _next_look(task: TaskRun, result: Result) -> datetime | None:
     if not isinstance(result, Wait):
         return result.until if isinstance(result, Hold) else None
     until = result.until
-    if result.watched is not None and _is_covered(task, result.watched):
+    if result.watched is not None and is_covered(task, result.watched):
         until = max(until, result.watched.until)
     if task.deadline_at is not None and task.status in MOVING and until > task.deadline_at:
         return max(task.deadline_at, min(until, now() + SOON))
     return until
 
 
-def _is_covered(task: TaskRun, watched: Watched) -> bool:
-    """Whether a watch looks for all of it already."""
-    watch = _watch_of(task)
-    if watch is None or not watch.is_covered or watch.endpoint_id != watched.endpoint:
-        return False
-    return {each[:4] for each in watched.sights} <= {tuple(each[:4]) for each in watch.sights}
-
-
 def _keep_watch(task: TaskRun, result: Result) -> None:
-    """Write down what the task waits for, for whoever watches the cluster."""
-    if isinstance(result, TryAgain):
-        return
-    watch = _watch_of(task)
-    watched = result.watched if isinstance(result, Wait) else None
-    if watched is None:
-        if watch is not None:
-            watch.delete()
-        return
-    sights = [list(each) for each in watched.sights]
-    if watch is not None and (watch.endpoint_id, watch.sights) == (watched.endpoint, sights):
-        return
-    told = {"endpoint_id": watched.endpoint, "sights": sights, "told_at": database_now()}
-    if watch is None:
-        RolloutWatch.objects.create(task=task, **told)
-        return
-    if not _is_covered(task, watched):
-        told["is_covered"] = False
-    RolloutWatch.objects.filter(pk=watch.pk).update(**told)
-
-
-def _watch_of(task: TaskRun) -> RolloutWatch | None:
-    return getattr(task, "rollout_watch", None)
+    """A step that failed has not seen what to wait for: that stays as it was."""
+    if not isinstance(result, TryAgain):
+        keep_watch(task, result.watched if isinstance(result, Wait) else None)
 
 
 def _kept(claim: Claim, task: TaskRun, result: Wait) -> bool:
@@ -190,37 +140,13 @@ def _same(run: Run, task: TaskRun) -> TaskRun:
     return next(each for each in run.tasks if each.pk == task.pk)
 
 
-class _Sight:
-    """What the steps under one claim see of the project: each thing as it was first looked up."""
-
-    def __init__(self, task: TaskRun) -> None:
-        self._task = task
-        self._endpoints: dict[tuple[str, str], Endpoint] = {}
-
-    @cached_property
-    def scope(self) -> RecordedScope:
-        task, execution = self._task, self._task.stage_run.execution
-        return scope_of(
-            execution, stage=task.stage_run.name, task=task.name, released=task.released
-        )
-
-    @cached_property
-    def shown(self) -> RecordedScope:
-        return masked(self.scope, self._task.stage_run.execution)
-
-    def endpoint(self, name: str, kind: str) -> Endpoint:
-        if (name, kind) not in self._endpoints:
-            self._endpoints[name, kind] = _endpoint(self._task, name, kind)
-        return self._endpoints[name, kind]
-
-
-def _step(task: TaskRun, sight: _Sight) -> Result:
+def _step(task: TaskRun, view: View) -> Result:
     """Do one step in the outside world; no transaction is open."""
     if task.status == Status.ROLLING_BACK:
         return _roll_back(task)
     runner = runner_for(task.kind)
     try:
-        context = _context(task, sight)
+        context = context_of(task, view)
         if task.status == Status.CANCELING:
             return _canceled(task, runner.cancel(context) or Stopped())
         if not task.cursor:
@@ -352,84 +278,6 @@ def _state_after(task: TaskRun, result: Wait | Hold) -> Status:
 
 def _given(**columns: object) -> dict[str, object]:
     return {name: value for name, value in columns.items() if value is not None}
-
-
-def _context(task: TaskRun, sight: _Sight) -> TaskContext:
-    execution = task.stage_run.execution
-    definition = definition_of_task(task)
-    return TaskContext(
-        execution_id=str(execution.pk),
-        task_id=str(task.pk),
-        input=dict(definition.input),
-        endpoints=definition.endpoints,
-        scope=sight.scope,
-        shown=sight.shown,
-        cursor=task.cursor,
-        output=task.output,
-        find_endpoint=sight.endpoint,
-        find_task=lambda past, stage, name: _past_task(execution, past, stage, name),
-        answer=_answer(task),
-    )
-
-
-def _answer(task: TaskRun) -> Answer | None:
-    if task.answered_at is None or task.answer == RESUME:
-        return None
-    return Answer(word=task.answer, by=task.answered_by, comment=task.answer_comment)
-
-
-def _endpoint(task: TaskRun, name: str, kind: str) -> Endpoint:
-    project = task.stage_run.execution.project_id
-    endpoint = _ENDPOINT.first(project, name, kind)
-    if endpoint is None:
-        raise TaskFailedError(
-            Words(
-                gettext_noop("The project has no endpoint “%(name)s” of this kind."),
-                {"name": name},
-            )
-        )
-    if endpoint.is_restricted:
-        check_use(task, [endpoint_named(name)])
-    return endpoint
-
-
-_ENDPOINT = Prepared(
-    lambda project, name, kind: Endpoint.objects.filter(project=project, name=name, kind=kind)
-)
-
-
-def _past_task(execution: Execution, past: str, stage: str, name: str) -> PastTask:
-    rows = TaskRun.objects.filter(
-        stage_run__execution__project_id=execution.project_id,
-        stage_run__name=stage,
-        name=name,
-        status__in=TERMINAL | {Status.ROLLING_BACK},
-    )
-    key = _uuid(past)
-    found = rows.filter(stage_run__execution=key).first() if key else None
-    if found is None:
-        raise TaskFailedError(
-            Words(
-                gettext_noop(
-                    "The project has no task “%(task)s” of execution %(execution)s that is over."
-                ),
-                {"task": f"{stage}.{name}", "execution": past},
-            )
-        )
-    return PastTask(
-        id=str(found.pk),
-        kind=found.kind,
-        input=found.input,
-        output=found.output,
-        cursor=found.cursor,
-    )
-
-
-def _uuid(text: str) -> UUID | None:
-    """The key that a person has typed, None where it cannot be one."""
-    with suppress(ValueError):
-        return UUID(text)
-    return None
 
 
 def _is_late(task: TaskRun) -> bool:

@@ -174,7 +174,7 @@ def claim(kind: WorkKind, pk: uuid.UUID, *, owner: uuid.UUID, alive: Living) -> 
     it had one, holds it still; one thought dead may have written its result meanwhile. A claim need
     not survive a power cut: neither does the worker.
     """
-    row = _standing(kind).first(pk)
+    row = _in_turn(kind).first(pk)
     if row is None or not _may_be_claimed(row, alive):
         return None
     taken = update_unsynced(
@@ -200,7 +200,7 @@ def claim(kind: WorkKind, pk: uuid.UUID, *, owner: uuid.UUID, alive: Living) -> 
 
 
 @lru_cache
-def _standing(kind: WorkKind) -> Prepared[Any]:
+def _in_turn(kind: WorkKind) -> Prepared[Any]:
     """The question how a row stands, if it is its turn, and what time it is."""
     return Prepared(
         lambda pk: kind.rows().order_by().filter(kind.turn(), pk=pk).annotate(moment=database_now())
