@@ -13,24 +13,17 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from codestream.accounts.models import ApiToken
 from codestream.accounts.services import note_use
 from codestream.core.clock import now
-from codestream.core.errors import CodeStreamError
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EVENTS
 from codestream.core.prepared import Prepared
-from codestream.core.rows import insert, update
+from codestream.core.rows import update
 from codestream.core.words import Words, gettext_noop
 from codestream.core.work import Claim, finishing
 from codestream.projects.permissions import Action, can
-from endpoints.kinds import repository_of
-from executions.definitions import definition_of, revision_number
-from executions.models import Execution, ImagePush
+from executions.models import ImagePush
 from executions.run import lock_pipeline, name_of
-from executions.services import start_locked
-from pipelines.docker_parameters import inject_docker
-from pipelines.models import Pipeline
 from webhooks.digests import find_digest
 from webhooks.folding import Delivery, Known, Meaning, is_one_burst, meaning_of
 from webhooks.matching import Judgement, Step, StepName, StepOutcome, Verdict
@@ -39,7 +32,9 @@ from webhooks.own_pushes import find_own_push
 from webhooks.readers import reader_for
 from webhooks.registries.base import ImagePushed, Malformed
 from webhooks.services import resolve_token, stop_webhook
+from webhooks.starting import make_current, next_push, start_for_push
 from webhooks.trying import judge_push
+from webhooks.verdicts import ended, passed, then, with_step
 
 logger = logging.getLogger(__name__)
 MOST_RUNS = 10
@@ -62,7 +57,7 @@ def judge_event(claim: Claim) -> None:
         if isinstance(push, ImagePushed):
             _keep_push(event, push)
             if judgement.verdict is Verdict.TRIGGERED and event.webhook is not None:
-                judgement = _start(event, event.webhook, push, judgement)
+                judgement = _decide(event, event.webhook, push, judgement)
         _keep(event, judgement)
 
 
@@ -71,7 +66,7 @@ def fail_event(claim: Claim, message: str) -> None:
     event: RegistryEvent = claim.row
     with finishing(claim, wake_at=None):
         words = Words.plain(message)
-        _keep(event, _ended(Verdict.FAILED, "internal", words, step=StepName.CODESTREAM))
+        _keep(event, ended(Verdict.FAILED, "internal", words, step=StepName.CODESTREAM))
 
 
 def in_turn() -> Q:
@@ -106,7 +101,7 @@ def _read(event: RegistryEvent) -> ImagePushed | Judgement:
     if isinstance(parsed, ImagePushed):
         return parsed
     verdict = Verdict.REJECTED if isinstance(parsed, Malformed) else Verdict.IGNORED
-    return _ended(verdict, parsed.reason_code, parsed.reason, step=StepName.BODY)
+    return ended(verdict, parsed.reason_code, parsed.reason, step=StepName.BODY)
 
 
 def _judgement(event: RegistryEvent, push: ImagePushed | Judgement) -> Judgement:
@@ -115,7 +110,7 @@ def _judgement(event: RegistryEvent, push: ImagePushed | Judgement) -> Judgement
     webhook = event.webhook
     if webhook is None:
         words = Words(gettext_noop("The webhook is deleted."))
-        return _ended(Verdict.REJECTED, "no_webhook", words, step=StepName.WEBHOOK)
+        return ended(Verdict.REJECTED, "no_webhook", words, step=StepName.WEBHOOK)
     judgement = judge_push(webhook, push)
     detail = Words(_ORIGINS[event.source])
     origin = Step(name=StepName.SECRET_TOKEN, outcome=StepOutcome.PASSED, detail=detail)
@@ -146,11 +141,11 @@ def _pinned(
         push = replace(push, digest=event.rerun_of.digest)
     found = find_digest(webhook, push, received_at=event.created_at)
     outcome = StepOutcome.PASSED if found.digest else StepOutcome.SKIPPED
-    judgement = _with(judgement, StepName.DIGEST, outcome, found.why)
+    judgement = with_step(judgement, StepName.DIGEST, outcome, found.why)
     return replace(push, digest=found.digest), judgement
 
 
-def _start(
+def _decide(
     event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed, judgement: Judgement
 ) -> Judgement:
     # Locked before anything is compared: two deliveries whose machines have different clocks may be
@@ -162,34 +157,34 @@ def _start(
     meaning, known = _meaning(event, webhook, push, current)
     if known is not None and meaning.is_same:
         return _folded(event, known, push, judgement, meaning.why)
-    judgement = _passed(judgement, StepName.DUPLICATE, meaning.why)
+    judgement = passed(judgement, StepName.DUPLICATE, meaning.why)
     made = _own_push(event, webhook, push, known)
     words = _who_pushed(event, webhook, made)
     if made is not None and not webhook.own_pushes_allowed:
         event.push = _push_of_a_task(webhook, push, made, current)
-        return _then(judgement, Verdict.IGNORED, "own_push", words, step=StepName.OWN_PUSH)
-    judgement = _passed(judgement, StepName.OWN_PUSH, words)
+        return then(judgement, Verdict.IGNORED, "own_push", words, step=StepName.OWN_PUSH)
+    judgement = passed(judgement, StepName.OWN_PUSH, words)
     if _is_for_the_record(event, webhook):
-        return _then(
-            judgement, Verdict.IGNORED, "record_only", _RECORD_ONLY, step=StepName.RECOVERY
-        )
+        return then(judgement, Verdict.IGNORED, "record_only", _RECORD_ONLY, step=StepName.RECOVERY)
     if current is not None and _runs_in_a_loop(event, webhook, push):
         words = Words(_LOOP, {"tag": push.tag, "runs": MOST_RUNS})
         stop_webhook(webhook=webhook, because=words)
-        return _then(judgement, Verdict.IGNORED, "loop", words, step=StepName.LOOP)
+        return then(judgement, Verdict.IGNORED, "loop", words, step=StepName.LOOP)
     token = resolve_token(webhook)
     if token is None:
-        return _then(judgement, Verdict.FAILED, "token", INVALID_TOKEN, step=StepName.API_TOKEN)
+        return then(judgement, Verdict.FAILED, "token", INVALID_TOKEN, step=StepName.API_TOKEN)
     if not can(token.owner, Action.EXECUTE, webhook.project):
         words = Words(
             gettext_noop("%(user)s may not run pipelines in project %(project)s."),
             {"user": token.owner.username, "project": webhook.project.name},
         )
-        return _then(judgement, Verdict.FAILED, "identity", words, step=StepName.API_TOKEN)
+        return then(judgement, Verdict.FAILED, "identity", words, step=StepName.API_TOKEN)
     note_use(token=token)
     words = Words(gettext_noop("Runs as %(user)s."), {"user": token.owner.username})
-    judgement = _passed(judgement, StepName.API_TOKEN, words)
-    return _execute(event, webhook, pipeline, push, judgement, token, current=current, made=made)
+    judgement = passed(judgement, StepName.API_TOKEN, words)
+    return start_for_push(
+        event, webhook, pipeline, push, judgement, token, current=current, made=made
+    )
 
 
 _CURRENT = Prepared(
@@ -245,8 +240,8 @@ def _push_of_a_task(
     """What the tag stands for now, though nothing runs: later pushes are compared with it."""
     if current is not None and current.made_by_id == made.pk:
         return current
-    pushed = _next_push(webhook, push, current, made)
-    _make_current(pushed, current)
+    pushed = next_push(webhook, push, current, made)
+    make_current(pushed, current)
     return pushed
 
 
@@ -297,7 +292,7 @@ def _folded(
     event.duplicate_of, event.push = known, known.push
     if push.digest and known.push is not None and not known.push.digest:
         Push.objects.filter(pk=known.push.pk).update(digest=push.digest)
-    return _then(judgement, Verdict.DUPLICATE, "duplicate", why, step=StepName.DUPLICATE)
+    return then(judgement, Verdict.DUPLICATE, "duplicate", why, step=StepName.DUPLICATE)
 
 
 def _runs_in_a_loop(event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed) -> bool:
@@ -306,127 +301,6 @@ def _runs_in_a_loop(event: RegistryEvent, webhook: DockerWebhook, push: ImagePus
     ends = lately.filter(image=push.image, tag=push.tag, reason_code__in=("triggered", "loop"))
     newest = ends.order_by("-created_at").values_list("reason_code", flat=True)[:MOST_RUNS]
     return list(newest).count("triggered") == MOST_RUNS
-
-
-def _execute(
-    event: RegistryEvent,
-    webhook: DockerWebhook,
-    pipeline: Pipeline | None,
-    push: ImagePushed,
-    judgement: Judgement,
-    token: ApiToken,
-    *,
-    current: Push | None,
-    made: ImagePush | None,
-) -> Judgement:
-    injected = inject_docker(_declared(pipeline), _parts(push, _name_of(webhook, push)))
-    given = {str(name): str(value) for name, value in webhook.inputs.items()}
-    if event.source == RegistryEvent.Source.RERUN:
-        pushed = event.rerun_of.push if event.rerun_of else None
-    else:
-        pushed = _next_push(webhook, push, current, made)
-    try:
-        execution = start_locked(
-            pipeline,
-            {**given, **injected},
-            run_as=token.owner,
-            triggered_by=token.owner.username,
-            source=Execution.Source.PUSH,
-            start_key=_start_key(event, pushed),
-            comments=f"{push.image}:{push.tag}",
-            rerun_of=event.rerun_of.execution if event.rerun_of else None,
-        )
-    except CodeStreamError as error:
-        # What cannot start is no push that a later delivery could be folded into.
-        return _then(judgement, Verdict.FAILED, error.code, error.words, step=StepName.PIPELINE)
-    event.execution, event.push = execution, pushed
-    if pushed is not None and pushed._state.adding:
-        _make_current(pushed, current)
-    number = revision_number(execution.revision_id)
-    revision = Words(
-        gettext_noop("%(pipeline)s, revision %(number)s"),
-        {"pipeline": execution.pipeline_name, "number": number},
-    )
-    judgement = _passed(judgement, StepName.PIPELINE, revision)
-    judgement = _passed(judgement, StepName.INPUTS, _inputs_in_words(injected, given))
-    judgement = _passed(judgement, StepName.EXECUTION, Words.plain(str(execution)))
-    started = Words(gettext_noop("Started %(execution)s."), {"execution": str(execution)})
-    return _ended(Verdict.TRIGGERED, "triggered", started, steps=judgement.steps)
-
-
-def _start_key(event: RegistryEvent, pushed: Push | None) -> str:
-    """What makes the run one of a kind: its push, or the wish of a person to run it again."""
-    if event.source == RegistryEvent.Source.RERUN or pushed is None:
-        return f"event:{event.pk}"
-    return f"push:{pushed.pk}"
-
-
-def _inputs_in_words(injected: dict[str, str], given: dict[str, str]) -> Words:
-    own = sorted(set(given) - set(injected))
-    text = _SOURCES[bool(injected), bool(own)]
-    return Words(text, {"injected": ", ".join(injected), "own": ", ".join(own)})
-
-
-_SOURCES = {
-    (True, True): gettext_noop("From the push: %(injected)s; from the webhook: %(own)s."),
-    (True, False): gettext_noop("From the push: %(injected)s."),
-    (False, True): gettext_noop("The pipeline takes none of a push; from the webhook: %(own)s."),
-    (False, False): gettext_noop("The pipeline takes none of a push."),
-}
-
-
-def _declared(pipeline: Pipeline | None) -> list[str]:
-    revision = pipeline.current_revision_id if pipeline is not None else None
-    return [item.name for item in definition_of(revision).inputs] if revision else []
-
-
-def _name_of(webhook: DockerWebhook, push: ImagePushed) -> str:
-    """The name by which the image is pulled: Docker Hub's needs no host, others have that of the
-    endpoint. The host that a body may name is anybody's word.
-    """
-    if webhook.is_in_docker_hub:
-        return push.image.removeprefix("_/")
-    return f"{repository_of(webhook.endpoint).host}/{push.image}"
-
-
-def _parts(push: ImagePushed, name: str) -> dict[str, str]:
-    return {
-        "owner": push.owner,
-        "image": name,
-        "repo_name": push.repository,
-        "repo_namespace": push.namespace,
-        "tag": push.tag,
-        "image_reference": f"{name}:{push.tag}",
-        **_pins(push, name),
-    }
-
-
-def _pins(push: ImagePushed, name: str) -> dict[str, str]:
-    """What names this very image, whatever becomes of its tag."""
-    if not push.digest:
-        return {}
-    return {"digest": push.digest, "image_reference": f"{name}@{push.digest}"}
-
-
-def _next_push(
-    webhook: DockerWebhook, push: ImagePushed, current: Push | None, made: ImagePush | None
-) -> Push:
-    """The push after the last one of its tag, not written down yet."""
-    return Push(
-        webhook=webhook,
-        repository=push.image,
-        tag=push.tag,
-        digest=push.digest,
-        sequence=current.sequence + 1 if current is not None else 1,
-        made_by=made,
-    )
-
-
-def _make_current(pushed: Push, before: Push | None) -> None:
-    """Write a new push down as the last one of its tag."""
-    if before is not None:
-        Push.objects.filter(pk=before.pk).update(is_current=False)
-    insert(pushed)
 
 
 def _keep_push(event: RegistryEvent, push: ImagePushed) -> None:
@@ -460,34 +334,3 @@ def _note_the_verdict(event: RegistryEvent) -> None:
     ids = {"execution": str(event.execution_id)} if event.execution_id else {}
     with logging_about(event=str(event.pk), **ids):
         logger.info("The delivery is judged: %s (%s).", event.verdict, event.reason_code)
-
-
-def _ended(
-    verdict: Verdict,
-    reason_code: str,
-    message: Words,
-    *,
-    step: StepName | None = None,
-    steps: tuple[Step, ...] = (),
-) -> Judgement:
-    last = (Step(name=step, outcome=StepOutcome.FAILED, detail=message),) if step else ()
-    return Judgement(
-        verdict=verdict, reason_code=str(reason_code), message=message, steps=steps + last
-    )
-
-
-def _then(
-    judgement: Judgement, verdict: Verdict, reason_code: str, message: Words, *, step: StepName
-) -> Judgement:
-    return _ended(verdict, reason_code, message, step=step, steps=judgement.steps)
-
-
-def _passed(judgement: Judgement, name: StepName, detail: Words) -> Judgement:
-    return _with(judgement, name, StepOutcome.PASSED, detail)
-
-
-def _with(judgement: Judgement, name: StepName, outcome: StepOutcome, detail: Words) -> Judgement:
-    return replace(
-        judgement,
-        steps=(*judgement.steps, Step(name=name, outcome=outcome, detail=detail)),
-    )
