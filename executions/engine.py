@@ -44,17 +44,37 @@ def admit(pipeline: Pipeline) -> None:
     Call it with the pipeline locked.
     """
     # One at a time: an execution whose tasks are all skipped gives its place back at once.
-    while waiting := _NEXT_IN_LINE.first(pipeline.pk):
-        if not has_a_free_place(pipeline):
-            return
+    while waiting := _next_in_line(pipeline):
         run = load(waiting, pipeline=pipeline)
         begin(run)
         run.write()
 
 
-def has_a_free_place(pipeline: Pipeline) -> bool:
-    """Whether another execution of the pipeline may run; true only while it is locked."""
-    return len(_ACTIVE.all(pipeline.pk)) < pipeline.concurrency
+def _next_in_line(pipeline: Pipeline) -> Execution | None:
+    """The one that has waited longest of those that have a place now, locked."""
+    first = _FIRST_IN_LINE.first(pipeline.pk)
+    if first is None:
+        return None
+    active = _ACTIVE.all(pipeline.pk)
+    if _has_a_place(first, pipeline, active):
+        return first
+    rollback = _FIRST_ROLLBACK.first(pipeline.pk) if Status.ROLLING_BACK in active else None
+    return rollback if rollback and _has_a_place(rollback, pipeline, active) else None
+
+
+def has_a_place_for(execution: Execution, pipeline: Pipeline) -> bool:
+    """Whether the execution may run beside those that do; true only while the pipeline is locked.
+
+    A rollback needs no place of one that only waits for its own rollback, or pipelines that roll
+    each other back could wait for each other.
+    """
+    return _has_a_place(execution, pipeline, _ACTIVE.all(pipeline.pk))
+
+
+def _has_a_place(execution: Execution, pipeline: Pipeline, active: list[str]) -> bool:
+    is_rollback = execution.source == Execution.Source.ROLLBACK
+    waiting = active.count(Status.ROLLING_BACK) if is_rollback else 0
+    return len(active) - waiting < pipeline.concurrency
 
 
 def is_awaited(pipeline: Pipeline) -> bool:
@@ -64,7 +84,10 @@ def is_awaited(pipeline: Pipeline) -> bool:
 
 _ACTIVE = Prepared(
     lambda pipeline: (
-        Execution.objects.active().filter(pipeline=pipeline).order_by().values_list("pk", flat=True)
+        Execution.objects.active()
+        .filter(pipeline=pipeline)
+        .order_by()
+        .values_list("status", flat=True)
     )
 )
 _QUEUED = Prepared(
@@ -72,9 +95,16 @@ _QUEUED = Prepared(
         Execution.objects.queued().filter(pipeline=pipeline).values_list("pk", flat=True)[:1]
     )
 )
-_NEXT_IN_LINE = Prepared(
+_FIRST_IN_LINE = Prepared(
     lambda pipeline: (
         Execution.objects.queued().filter(pipeline=pipeline).select_for_update(no_key=True)[:1]
+    )
+)
+_FIRST_ROLLBACK = Prepared(
+    lambda pipeline: (
+        Execution.objects.queued()
+        .filter(pipeline=pipeline, source=Execution.Source.ROLLBACK)
+        .select_for_update(no_key=True)[:1]
     )
 )
 
@@ -87,12 +117,17 @@ def begin(run: Run) -> None:
 
 def advance(run: Run) -> None:
     """Look at how the execution stands and do what comes next; harmless when nothing does."""
-    was_over = run.execution.is_over
+    before = run.execution.status
     _plan_or_break_off(run)
-    if run.execution.is_over and not was_over and run.pipeline is not None:
-        # The place is free as soon as this execution's end is written.
+    if run.pipeline is not None and run.execution.status != before and _gives_way(run.execution):
+        # The place is free as soon as this execution's new state is written.
         run.write()
         admit(run.pipeline)
+
+
+def _gives_way(execution: Execution) -> bool:
+    """Whether there is room for another one now: for any, or for a rollback."""
+    return execution.is_over or execution.status == Status.ROLLING_BACK
 
 
 def _plan_or_break_off(run: Run) -> None:

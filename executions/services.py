@@ -16,7 +16,7 @@ from codestream.core.prepared import Prepared
 from codestream.core.rows import update
 from codestream.core.words import Words, gettext_noop
 from executions.definitions import definition_of
-from executions.engine import admit, advance, begin, has_a_free_place, is_awaited
+from executions.engine import admit, advance, begin, has_a_place_for, is_awaited
 from executions.models import Execution, StageRun, TaskRun
 from executions.restricted import RESUME
 from executions.run import Run, lock_pipeline, locked
@@ -226,7 +226,7 @@ def create_execution(
     execution.index = pipeline.next_index
     run = _run_of(execution, definition, pipeline)
     run.tell(execution, change=("", execution.status), actor=execution.triggered_by)
-    has_place = has_a_free_place(pipeline)
+    has_place = has_a_place_for(execution, pipeline)
     takes_over = execution.parent is not None and execution.parent.pipeline_id == pipeline.pk
     is_next = takes_over or (has_place and not is_awaited(pipeline))
     if is_next:

@@ -13,7 +13,7 @@ from codestream.projects.models import Membership, Project
 from executions import rollbacks
 from executions.models import Execution
 from executions.restricted import may_use_restricted
-from executions.runners.base import Done, TaskFailedError
+from executions.runners.base import Done, Outcome, TaskContext, TaskFailedError
 from executions.services import (
     cancel_execution,
     pause_execution,
@@ -30,6 +30,7 @@ from tests.factories import (
     VariableFactory,
 )
 from tests.integration.puppets import (
+    Act,
     Busy,
     Puppets,
     asking,
@@ -430,6 +431,61 @@ def test_a_pipeline_that_rolls_itself_back_does_not_wait_for_itself(
     assert statuses(first)[""] == "ROLLBACK_FAILED"
     assert statuses(second)[""] == "ROLLBACK_FAILED"
     assert [child.status for child in rollbacks_of(first)] == ["FAILED"]
+
+
+@pytest.fixture
+def rivals(puppets: Puppets, project: Project) -> tuple[Pipeline, Pipeline]:
+    """Two pipelines with one place each that roll each other back; ``a`` and ``b`` are at work."""
+    first, second = (
+        pipeline_of(
+            f"Main: {task}",
+            name=name,
+            project=project,
+            concurrency=1,
+            rollbacks=[{"name": other, "stage": "Main"}],
+        )
+        for task, name, other in (("a", "first", "second"), ("b", "second", "first"))
+    )
+    puppets.acts |= {"a": working(), "b": working()}
+    return first, second
+
+
+def breaking(execution: Execution, otherwise: Outcome) -> Act:
+    """A task that breaks in this execution, and not in the rollback that runs it as well."""
+
+    def act(context: TaskContext) -> Outcome:
+        if context.execution_id == str(execution.pk):
+            raise BROKEN
+        return otherwise
+
+    return act
+
+
+def test_pipelines_that_roll_each_other_back_do_not_wait_for_each_other(
+    puppets: Puppets, rivals: tuple[Pipeline, Pipeline]
+) -> None:
+    first, second = map(start, rivals)
+    undone = Done(message="undone")
+
+    puppets.tell(first, "a", breaking(first, undone))
+    assert [child.status for child in rollbacks_of(first)] == ["QUEUED"]
+    puppets.tell(second, "b", breaking(second, undone))
+
+    assert statuses(first)[""] == statuses(second)[""] == "ROLLBACK_COMPLETED"
+
+
+def test_only_rollbacks_may_use_the_place_of_one_that_rolls_back(
+    puppets: Puppets, rivals: tuple[Pipeline, Pipeline]
+) -> None:
+    first, second = map(start, rivals)
+    puppets.tell(first, "a", breaking(first, working()))
+    queued = start(rivals[0])
+    puppets.tell(second, "b", breaking(second, working()))
+
+    (rollback,) = rollbacks_of(second)
+
+    assert (statuses(rollback)[""], statuses(queued)[""]) == ("RUNNING", "QUEUED")
+    assert rollback.index > queued.index
 
 
 def test_the_inputs_of_a_rollback_hold_no_secret(
