@@ -188,6 +188,10 @@ else:
     _database["OPTIONS"] = {
         "connect_timeout": 5,
         "tcp_user_timeout": 10_000,
+        # The same for a connection that only waits for an answer.
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
         # A machine that vanished or froze in the middle of a transaction gives its locks back, and
         # nobody waits for the lock of another for longer.
         "options": "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=15000",

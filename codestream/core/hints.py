@@ -23,9 +23,12 @@ _offer: Offer | None = None
 
 @task()
 def attend(kind: str, key: str) -> None:
-    """Do the next step of the row, if it still wants attention; in a worker's process only."""
-    if _attend is not None:
-        _attend(kind, uuid.UUID(key))
+    """Do the next step of the row, if it still wants attention; in a worker's process only: by a
+    thread of its own, or here while those have enough to do.
+    """
+    pk = uuid.UUID(key)
+    if _attend is not None and not (_offer is not None and _offer(kind, pk)):
+        _attend(kind, pk)
 
 
 def give(kind: str, pk: uuid.UUID) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from queue import SimpleQueue
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import InterfaceError, connection, connections
 
+from codestream.core import hints as received
 from codestream.core.backends import procrastinate
 from codestream.core.backends.procrastinate import ProcrastinateBackend, defer, gathered
 from codestream.core.hints import attend
@@ -28,13 +30,14 @@ def test_what_came_meanwhile_goes_together() -> None:
 def those_with_a_job(keys: list[str]) -> list[str]:
     """The jobs of other tests may be there as well: no test empties their table."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT args #>> '{args,1}' FROM procrastinate_jobs ORDER BY id")
-        return [key for (key,) in cursor.fetchall() if key in keys]
+        cursor.execute("SELECT args -> 'hints' FROM procrastinate_jobs ORDER BY id")
+        hints = [hint for (found,) in cursor.fetchall() for hint in json.loads(found)]
+    return [key for hint in hints if (key := hint["args"][1]) in keys]
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no queue elsewhere")
 @pytest.mark.django_db(transaction=True)
-def test_every_hint_becomes_a_job() -> None:
+def test_every_hint_becomes_part_of_a_job() -> None:
     backend = ProcrastinateBackend("default", {})
     keys = [str(uuid.uuid4()) for _ in range(3)]
 
@@ -57,6 +60,38 @@ def test_a_connection_that_is_gone_loses_hints_and_not_their_sender(
         defer([{"path": "", "args": []}] * 2)
 
     assert "2 hints were lost (the connection is closed)" in caplog.text
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no queue elsewhere")
+@pytest.mark.django_db(transaction=True)
+def test_a_few_hints_share_a_job() -> None:
+    keys = [str(uuid.uuid4()) for _ in range(procrastinate.MOST_IN_A_JOB + 1)]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM procrastinate_jobs")
+        (before,) = cursor.fetchone()
+
+    defer([{"path": attend.module_path, "args": ["task", key]} for key in keys])
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM procrastinate_jobs")
+        assert cursor.fetchone() == (before + 2,)
+    assert those_with_a_job(keys) == keys
+
+
+def test_a_job_calls_for_each_of_its_hints(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[str, uuid.UUID]] = []
+    keys = [uuid.uuid4() for _ in range(3)]
+
+    def take(kind: str, pk: uuid.UUID) -> bool:
+        heard.append((kind, pk))
+        return pk != keys[1]
+
+    monkeypatch.setattr(received, "_offer", take)
+    monkeypatch.setattr(received, "_attend", lambda kind, pk: heard.append((kind, pk)))
+
+    procrastinate.call([{"path": attend.module_path, "args": ["task", str(key)]} for key in keys])
+
+    assert [pk for _kind, pk in heard] == [keys[0], keys[1], keys[1], keys[2]]
 
 
 def test_no_fault_ends_the_sender_of_hints(

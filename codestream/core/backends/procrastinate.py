@@ -29,11 +29,13 @@ from codestream.core.backends import Carrier, Waiting
 QUEUE = "hints"
 POLL_SECONDS = 5.0
 AGAIN_SECONDS = 1.0
-GATHER_SECONDS = 0.005
+GATHER_SECONDS = 0.01
 """The first hint after a rest goes at once; what comes right behind it waits for so long."""
-REST = 4
+REST = 9
 """While hints keep coming, the sender rests so many times as long as it took to send some."""
 MOST_AT_ONCE = 500
+MOST_IN_A_JOB = 10
+"""So many hints are one job, since each costs alike; with more, other workers get some, too."""
 Hint = dict[str, Any]
 logger = logging.getLogger(__name__)
 # Jobs are deferred over Django's own connection, in the threads of workers too; workers fetch
@@ -42,10 +44,11 @@ connector = DjangoConnector()
 deferring = App(connector=connector)
 
 
-@deferring.task(name="codestream.hint", queue=QUEUE)
-def call(path: str, args: list[str]) -> None:
-    """Call the task of the tasks API that has this path."""
-    import_string(path).call(*args)
+@deferring.task(name="codestream.hints", queue=QUEUE)
+def call(hints: list[Hint]) -> None:
+    """Call the tasks of the tasks API that have these paths."""
+    for hint in hints:
+        import_string(hint["path"]).call(*hint["args"])
 
 
 class ProcrastinateBackend(Carrier):
@@ -95,12 +98,16 @@ def gathered(hints: SimpleQueue[Hint]) -> list[Hint]:
 
 
 def defer(hints: list[Hint]) -> None:
-    """Defer a job for each. They need not survive a power cut, so nothing waits for the disk."""
+    """Defer them. They need not survive a power cut, so nothing waits for the disk."""
+    jobs: list[Any] = [
+        {"hints": hints[first : first + MOST_IN_A_JOB]}
+        for first in range(0, len(hints), MOST_IN_A_JOB)
+    ]
     try:
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL synchronous_commit TO OFF")
-            call.batch_defer(*hints)
+            call.batch_defer(*jobs)
     except (ProcrastinateException, AnyDatabaseError) as error:
         logger.warning("%s hints were lost (%s); a sweep will find the rows.", len(hints), error)
     finally:
