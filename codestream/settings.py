@@ -179,7 +179,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     }
     HINTS = "codestream.core.backends.embedded.EmbeddedBackend"
 else:
-    DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=20)
+    # A worker's threads, as many that fetch hints, and those that look after it.
+    DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=max(20, 2 * WORKER_THREADS + 4))
     # A connection that died with a restarted server is found out before a request gets it.
     _database["CONN_HEALTH_CHECKS"] = True
     # While the server is away the pool asks less and less often, and nobody gets a connection in

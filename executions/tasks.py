@@ -157,7 +157,7 @@ def _step(task: TaskRun, view: View) -> Result:
         return _after_error(task, error)
     # Looked at first: what has ended while no worker was there has not timed out.
     if isinstance(outcome, Wait) and _is_late(task):
-        return Failed(message=_timed_out(task, outcome.message))
+        return Failed(message=_timed_out(task, outcome.message), output=outcome.output or None)
     return outcome
 
 

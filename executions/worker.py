@@ -18,10 +18,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any, cast
 
 from django.db import Error as AnyDatabaseError
-from django.db import InterfaceError, InternalError, OperationalError, connection, transaction
+from django.db import (
+    InterfaceError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.db.models import QuerySet
 
 from codestream import RELEASE
@@ -73,10 +81,16 @@ MOST_FAULTS = 10
 """A heart that failed so often in a row, through no fault of the database, is given up."""
 STUCK_SECONDS = 20.0
 """A beat may wait so long: longer than for any lock, or for a server that is away."""
+FEW = 4
+"""With fewer threads than these, every kind of work may have them all."""
 LONGEST_LINE = 20
 """After so many rows of one line, others get their turn."""
 CLOCK_JUMP_SECONDS = 2.0
 logger = logging.getLogger(__name__)
+OUTAGES = (OperationalError, InterfaceError, InternalError, NotSupportedError)
+"""What passes by itself: the last one is PostgreSQL's, where a statement was planned before a
+column got another type; another connection plans it anew.
+"""
 Key = tuple[str, uuid.UUID]
 
 
@@ -139,7 +153,7 @@ class WorkerLoop:
                 return True
             if kind_named(kind) is None or self._stopping.is_set():
                 return False
-            if len(self._busy) >= self._threads:
+            if len(self._busy) >= self._threads or self._is_crowded(kind):
                 has_room = len(self._backlog) < self._threads
                 if has_room:
                     self._backlog.append(key)
@@ -160,8 +174,11 @@ class WorkerLoop:
         ]
         keys = [(kind, pk) for _since, kind, pk in sorted(found)]
         with self._lock:
-            self._backlog = deque(keys[free:])
-        return sum(self.offer(*key) for key in keys[:free])
+            self._backlog = deque(dict.fromkeys((*self._backlog, *keys)))
+        begun = list(islice(iter(self._next, None), free))
+        for key in begun:
+            self._pool.submit(self._work_on, key)
+        return len(begun)
 
     def _sweep_safely(self) -> None:
         try:
@@ -194,14 +211,23 @@ class WorkerLoop:
             following = self._next()
 
     def _next(self) -> Key | None:
-        """Occupy the row of the backlog that is due longest."""
+        """Occupy the row of the backlog that is due longest, of a kind that may have a thread."""
         with self._lock:
-            while self._backlog and not self._stopping.is_set():
-                key = self._backlog.popleft()
-                if key not in self._busy:
-                    self._busy[key] = None
-                    return key
-        return None
+            if self._stopping.is_set():
+                return None
+            self._backlog = deque(key for key in self._backlog if key not in self._busy)
+            found = next((key for key in self._backlog if not self._is_crowded(key[0])), None)
+            if found is not None:
+                self._backlog.remove(found)
+                self._busy[found] = None
+            return found
+
+    def _is_crowded(self, kind: str) -> bool:
+        """Whether one more of this kind would take the last thread: outside systems that hang may
+        keep all of theirs for a while, and the rest must go on.
+        """
+        of_this_kind = sum(name == kind for name, _pk in self._busy)
+        return self._threads >= FEW and of_this_kind >= self._threads - 1
 
     def _work_line(self, kind: WorkKind, pk: uuid.UUID) -> None:
         """Work the row, and those behind it whose turn it is then; the key is occupied already."""
@@ -210,8 +236,11 @@ class WorkerLoop:
             for _ in range(LONGEST_LINE):
                 is_next = following != pk
                 if following is None or (is_next and not self._occupy((kind.name, following))):
-                    break
+                    return
                 pk, following = following, self._work(kind, following)
+            if following is not None:
+                with self._lock:
+                    self._backlog.append((kind.name, following))
         finally:
             _rest_connection()
 
@@ -259,7 +288,7 @@ class WorkerLoop:
             except LeaseLostError:
                 outcome = "lost"
                 logger.warning("%s %s was taken over by another worker.", kind.name, taken.pk)
-            except (OperationalError, InterfaceError, InternalError) as error:
+            except OUTAGES as error:
                 outcome = "database"
                 logger.error("%s %s: the database failed: %s", kind.name, taken.pk, error)
                 self._let_go(kind, taken)

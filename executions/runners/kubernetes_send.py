@@ -22,7 +22,7 @@ from endpoints.clients.kubernetes_objects import (
     ref_of,
     text_at,
 )
-from executions.runners.base import Outcome, TaskContext, Wait
+from executions.runners.base import Outcome, TaskContext, TaskFailedError, Wait
 from executions.runners.kubernetes_actions import Step, failed, follow, next_step, seal, unseal
 from executions.runners.kubernetes_reports import (
     EXECUTION_ANNOTATION,
@@ -101,15 +101,17 @@ def _send_all(step: Step, reports: list[JsonObject]) -> Outcome:
 def _look_at_once(step: Step, sent: Wait, answers: Mapping[ObjectRef, LiveObject]) -> Outcome:
     """Look at the rollout in the step that has sent the objects, as the cluster has answered: they
     are sent again, and that changes nothing, should nobody be there any more to write down that
-    they are sent.
+    they are sent. Where the look fails that is written down first, and the next step looks.
     """
     step = replace(step, context=replace(step.context, cursor=sent.cursor))
     try:
         return follow(step, known=answers)
+    except TaskFailedError:
+        raise
     except CodeStreamError as error:
-        if not error.retryable:
-            raise
-        return replace(sent, message=error.words, until=now() + AGAIN)
+        return replace(sent, message=error.words, until=now() + (AGAIN * error.retryable))
+    except Exception:  # noqa: BLE001 - a fault of ours meets the next step as well
+        return sent
 
 
 def _told(text: str, objects: Sequence[object]) -> Words:

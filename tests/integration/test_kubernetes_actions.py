@@ -12,11 +12,16 @@ import pytest
 
 from codestream.core.work import wake_all
 from codestream.sandbox.kubernetes import KubernetesServer
-from endpoints.clients.kubernetes import Kubernetes, ObjectRef
+from endpoints.clients.base import Protocol
+from endpoints.clients.kubernetes import Applied, Kubernetes, ObjectRef
 from endpoints.clients.kubernetes_objects import ref_of
+from executions import tasks
 from executions.models import Execution, TaskRun
+from executions.runners import kubernetes_actions
 from executions.runners.kubernetes_reports import report
 from executions.services import cancel_execution, start_execution
+from executions.states import Status
+from executions.undos import why_not
 from executions.worker import drain
 from tests.cluster.kubeconfig import real_access
 from tests.contracts.kubernetes.manifests import (
@@ -697,3 +702,44 @@ def test_the_rights_to_change_are_enough(real_cluster: Kubernetes, target: Targe
 
     assert execution.status == "COMPLETED", execution.message
     assert {item["state"] for item in objects(execution)} == {"READY"}
+
+
+class TestTheFirstLook:
+    """The step that sends the objects looks at their rollout as well."""
+
+    def send(self, target: Target) -> TaskRun:
+        manifests = (config_map(target.namespace, colour="blue"), deployment(target.namespace))
+        return task_of(deploy(target, task("Send", "APPLY", *manifests)))
+
+    def test_one_that_fails_leaves_what_was_sent_on_record(
+        self, target: Target, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise Protocol("an answer that is none")
+
+        monkeypatch.setattr(kubernetes_actions, "look_at_all", fail)
+
+        sent = self.send(target)
+
+        assert sent.status == Status.FAILED
+        assert {each["state"] for each in sent.output["objects"]} == {"SENT"}
+        assert why_not(sent) == ""
+
+    def test_one_that_comes_too_late_leaves_what_was_sent_on_record(
+        self, target: Target, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The cluster may have been away until the time of the task was over."""
+        really_apply, sent = Kubernetes.apply, []
+
+        def apply(*args: Any, **named: Any) -> Applied:
+            sent.append(args)
+            return really_apply(*args, **named)
+
+        monkeypatch.setattr(Kubernetes, "apply", apply)
+        monkeypatch.setattr(tasks, "_is_late", lambda _task: bool(sent))
+
+        late = self.send(target)
+
+        assert "Timed out" in late.message
+        assert "NOT_STARTED" not in {each["state"] for each in late.output["objects"]}
+        assert why_not(late) == ""

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from codestream.core.sqlite.turns import Turns
+from codestream.core.sqlite import turns
+from codestream.core.sqlite.turns import FileTurn, Turns
 from codestream.projects.models import Project
 from tests.factories import ProjectFactory
 
@@ -100,12 +101,18 @@ def test_many_threads_lose_nothing() -> None:
     assert Project.objects.count() == before + 40
 
 
-HOLDS_ITS_TURN = "turns.take(60); print('has it', flush=True); time.sleep(60)"
+HOLDS_ITS_TURN = "FileTurn(path).take(); print('has it', flush=True); time.sleep(60)"
+IS_NEXT = """
+turn = FileTurn(path)
+turn.take(); turn.give(); turn._lock(turns.NEXT, 0)
+print('is next', flush=True); time.sleep(60)
+"""
 WRITES_WITHOUT_A_REST = """
+queue = turns.Turns(path)
 def write():
-    while turns.take(60):
+    while queue.take(60):
         time.sleep(0.002)
-        turns.give()
+        queue.give()
 for _ in range(3):
     threading.Thread(target=write).start()
 print('writes', flush=True)
@@ -117,8 +124,9 @@ def process(path: Path, program: str) -> Iterator[subprocess.Popen[str]]:
     """Another process that does this with the turns of the file; killed in the end."""
     first = f"""
 import threading, time
-from codestream.core.sqlite.turns import Turns
-turns = Turns({str(path)!r})
+from codestream.core.sqlite import turns
+from codestream.core.sqlite.turns import FileTurn
+path = {str(path)!r}
 """
     command = [sys.executable, "-c", first + program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
@@ -130,46 +138,95 @@ turns = Turns({str(path)!r})
             started.kill()
 
 
-def test_a_turn_is_not_waited_for_longer_than_is_said(tmp_path: Path) -> None:
-    with process(tmp_path / "file", HOLDS_ITS_TURN):
-        turns = Turns(str(tmp_path / "file"))
-
-        assert not turns.take(0.05)
-        assert not turns.take(0.05)
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.05)
 
 
-def test_the_turn_of_a_killed_process_is_free(tmp_path: Path) -> None:
-    turns = Turns(str(tmp_path / "file"))
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("program", [HOLDS_ITS_TURN, IS_NEXT])
+def test_a_process_that_keeps_its_turn_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    path = str(tmp_path / "file")
+    with process(tmp_path / "file", program):
+        turn, queue = FileTurn(path), Turns(path)
+
+        assert not turn.take()
+        assert queue.take(1)  # its threads still write one after another
+        assert not queue.take(0)
+        queue.give()
+        # Who has waited in vain does not wait again for a while.
+        monkeypatch.setattr(turns, "PATIENCE_SECONDS", 600)
+        assert not turn.take()
+
+    assert turn.take()
+
+
+def test_the_turn_of_a_killed_process_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = FileTurn(str(tmp_path / "file"))
     with process(tmp_path / "file", HOLDS_ITS_TURN) as holder:
-        assert not turns.take(0.05)
         holder.kill()
+        monkeypatch.setattr(turns, "PATIENCE_SECONDS", 30)
 
-        assert turns.take(30)
+        assert turn.take()
 
 
-def test_a_process_gets_its_turn_beside_one_that_never_rests(tmp_path: Path) -> None:
-    turns = Turns(str(tmp_path / "file"))
+def test_a_process_gets_its_turn_beside_one_that_never_rests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 30)
+    turn = FileTurn(str(tmp_path / "file"))
     with process(tmp_path / "file", WRITES_WITHOUT_A_REST):
         for _ in range(20):
-            assert turns.take(30)
-            turns.give()
+            assert turn.take()
+            turn.give()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_what_the_last_thread_gives_back_is_free_for_other_processes(tmp_path: Path) -> None:
-    turns = Turns(str(tmp_path / "file"))
-    assert turns.take(1)
+    queue = Turns(str(tmp_path / "file"))
+    assert queue.take(1)
 
     def have_one() -> None:
-        assert turns.take(30)
-        turns.give()
+        assert queue.take(30)
+        queue.give()
 
     threads = [threading.Thread(target=have_one) for _ in range(3)]
     for thread in threads:
         thread.start()
 
-    turns.give()
+    queue.give()
     for thread in threads:
         thread.join(30)
 
     with process(tmp_path / "file", HOLDS_ITS_TURN):
-        assert not turns.take(0.05)
+        assert not FileTurn(str(tmp_path / "file")).take()
+
+
+def test_a_file_that_cannot_be_locked_keeps_nobody_from_writing(tmp_path: Path) -> None:
+    queue = Turns(str(tmp_path / "no such folder" / "file"))
+
+    for _ in range(2):
+        assert queue.take(1)
+        queue.give()
+
+
+def test_a_transaction_that_began_without_its_turn_does_not_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[float] = []
+
+    def refuse(queue: Turns, seconds: float) -> bool:
+        asked.append(seconds)
+        return False
+
+    monkeypatch.setattr(Turns, "take", refuse)
+
+    with transaction.atomic():
+        for _ in range(3):
+            ProjectFactory.create()
+
+    assert len(asked) == 1

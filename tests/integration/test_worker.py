@@ -10,11 +10,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import NotSupportedError, OperationalError, connection, transaction
 
 from codestream.core import work
 from codestream.core.clock import now
 from codestream.core.work import Claim, WorkKind
+from codestream.operations.models import Chore
 from executions import worker
 from executions.models import Worker
 from executions.watches import Watches
@@ -392,6 +393,101 @@ def test_the_end_does_not_wait_for_a_database_that_does_not_answer(
     finally:
         answered.set()
         join("hand-over", "work")
+
+
+def test_a_line_that_is_too_long_for_one_turn_goes_on_after_the_others(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[uuid.UUID] = []
+    monkeypatch.setattr(worker, "LONGEST_LINE", 2)
+    loop = WorkerLoop(threads=1)
+    rows = [event() for _ in range(5)]
+    line, other = [row.pk for row in rows[:4]], rows[4].pk
+
+    def step(taken: Claim) -> None:
+        with work.finishing(taken, wake_at=None):
+            seen.append(taken.pk)
+
+    def following(taken: Claim) -> uuid.UUID | None:
+        place = line.index(taken.pk) + 1 if taken.pk in line else len(line)
+        return line[place] if place < len(line) else None
+
+    kinds["event"] = WorkKind(
+        name="event", model=RegistryEvent, step=step, fail=print, following=following
+    )
+
+    assert loop.offer("event", line[0])
+    assert loop.offer("event", other)
+    until(lambda: len(seen) == 5)
+
+    assert seen == [line[0], line[1], other, line[2], line[3]]
+    loop.stop()
+
+
+def test_a_sweep_forgets_no_hint_that_was_taken(kinds: dict[str, WorkKind]) -> None:
+    """It may have asked before the row was committed that the hint tells of."""
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=print, fail=print)
+    loop, told = WorkerLoop(threads=1), uuid.uuid4()
+    loop._busy = {("event", uuid.uuid4()): None}
+    assert loop.offer("event", told)
+    seen: list[uuid.UUID] = []
+    loop._work_on = lambda key: seen.append(key[1])  # type: ignore[method-assign]
+
+    loop._busy.clear()
+    loop.sweep()
+    until(lambda: seen)
+
+    assert seen == [told]
+
+
+def test_no_kind_of_work_takes_every_thread(kinds: dict[str, WorkKind]) -> None:
+    """All clusters may hang: deliveries are judged nevertheless."""
+    hang, judged = threading.Event(), threading.Event()
+    loop = WorkerLoop(threads=4)
+
+    def wait(_taken: Claim) -> None:
+        assert hang.wait(20)
+
+    def judge(taken: Claim) -> None:
+        with work.finishing(taken, wake_at=None):
+            judged.set()
+
+    kinds["slow"] = WorkKind(name="slow", model=Chore, step=wait, fail=print)
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=judge, fail=print)
+    long_ago = now() - timedelta(hours=1)
+    for number in range(6):
+        Chore.objects.create(name=f"slow {number}", wake_at=long_ago)
+    event()
+
+    assert loop.sweep() == 4
+    assert judged.wait(20)
+    assert sum(name == "slow" for name, _pk in loop._busy) == 3
+
+    hang.set()
+    loop.stop()
+    until(lambda: not loop._busy)
+
+
+def test_a_statement_that_has_to_be_planned_anew_is_tried_again(
+    kinds: dict[str, WorkKind],
+) -> None:
+    """PostgreSQL says so after a column has got another type."""
+    done = threading.Event()
+    tries: list[uuid.UUID] = []
+
+    def step(taken: Claim) -> None:
+        tries.append(taken.pk)
+        if len(tries) == 1:
+            raise NotSupportedError("cached plan must not change result type")
+        with work.finishing(taken, wake_at=None):
+            done.set()
+
+    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    waiting = event()
+
+    run_until(WorkerLoop(threads=1), done)
+
+    assert tries == [waiting.pk] * 2
 
 
 def test_only_workers_whose_heart_beats_are_alive() -> None:

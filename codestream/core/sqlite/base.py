@@ -11,9 +11,9 @@ from typing import Any
 from django.db.backends.sqlite3 import base
 from django.db.backends.sqlite3.operations import DatabaseOperations
 
-from codestream.core.sqlite.turns import Turns
+from codestream.core.sqlite.turns import Turns, turns_of
 
-NORMAL, FULL = 1, 2
+NORMAL = 1
 """How a connection commits: https://sqlite.org/pragma.html#pragma_synchronous"""
 BEGIN = "BEGIN"
 WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
@@ -63,20 +63,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Commit without waiting for the disk; a file in WAL stays whole whatever happens. In a
         transaction nothing is different: it has been begun otherwise.
         """
-        if self.in_atomic_block or self._synchronous() < FULL:
+        self.ensure_connection()
+        (level,) = self.connection.execute("PRAGMA synchronous").fetchone()
+        if self.connection.in_transaction or level <= NORMAL:
             yield
             return
         self.connection.execute(f"PRAGMA synchronous={NORMAL}")
         try:
             yield
         finally:
-            if self.connection is not None:
-                self.connection.execute(f"PRAGMA synchronous={FULL}")
-
-    def _synchronous(self) -> int:
-        self.ensure_connection()
-        (level,) = self.connection.execute("PRAGMA synchronous").fetchone()
-        return int(level)
+            # One that was closed meanwhile is opened again as the settings say.
+            if self.connection is not None and not self.connection.in_transaction:
+                self.connection.execute(f"PRAGMA synchronous={level}")
 
     def create_cursor(self, name: Any = None) -> Cursor:
         cursor: Cursor = self.connection.cursor(factory=Cursor)
@@ -115,7 +113,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     @property
     def _turns(self) -> Turns:
         """The queue of the file; all that is only in memory has one."""
-        return _turns_of("" if self.is_in_memory_db() else str(self.settings_dict["NAME"]))
+        return turns_of("" if self.is_in_memory_db() else str(self.settings_dict["NAME"]))
 
 
 class Cursor(base.SQLiteCursorWrapper):
@@ -124,12 +122,15 @@ class Cursor(base.SQLiteCursorWrapper):
     wrapper: DatabaseWrapper
 
     def execute(self, query: str, params: Any = None) -> Any:
-        if not query.startswith((BEGIN, *WRITES)):
+        # In a transaction it is too late to wait: others would, for what this one holds.
+        if self.wrapper.connection.in_transaction or not query.startswith((BEGIN, *WRITES)):
             return super().execute(query, params)
         with self.wrapper.turn(keep=query.startswith(BEGIN)):
             return super().execute(query, params)
 
     def executemany(self, query: str, param_list: Any) -> Any:
+        if self.wrapper.connection.in_transaction:
+            return super().executemany(query, param_list)
         with self.wrapper.turn():
             return super().executemany(query, param_list)
 
@@ -143,6 +144,3 @@ class Cursor(base.SQLiteCursorWrapper):
 @lru_cache(maxsize=512)
 def _with_question_marks(query: str) -> str:
     return base.FORMAT_QMARK_REGEX.sub("?", query).replace("%%", "%")
-
-
-_turns_of = lru_cache(Turns)
