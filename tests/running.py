@@ -115,11 +115,14 @@ class Running:
             return database.execute(sql).fetchall()
 
     def hook_url(self) -> str:
-        """The address that the local Docker Hub calls, with its secret."""
+        """The address that the local Docker Hub calls, with its secret, as soon as a worker has put
+        it there.
+        """
+        return until(self._hook_urls)[0]
+
+    def _hook_urls(self) -> list[str]:
         state = (self.data_dir / "sandbox" / "dockerhub.json").read_text()
-        found = re.search(r'"(http[^"]*secureToken=[^"]+)"', state)
-        assert found, "the local Docker Hub has no hook"
-        return found[1]
+        return re.findall(r'"(http[^"]*secureToken=[^"]+)"', state)
 
 
 @contextmanager
