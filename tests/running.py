@@ -128,7 +128,13 @@ class Running:
 @contextmanager
 def running_product(data_dir: Path, *options: str, **settings: str) -> Iterator[Running]:
     """Start everything with these settings, wait until it answers, and end it like Ctrl-C does."""
-    port = _free_ports(4)
+    with _ports_of_its_own(4) as port:
+        yield from _running_product(data_dir, port, options, settings)
+
+
+def _running_product(
+    data_dir: Path, port: int, options: tuple[str, ...], settings: dict[str, str]
+) -> Iterator[Running]:
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("COV_")},
         "PORT": str(port),
@@ -232,17 +238,24 @@ def _command_line(pid: int) -> str:
         return ""
 
 
-def _free_ports(number: int) -> int:
-    """Find a port whose followers are free as well, below those that the kernel gives to clients:
-    one of them may take a port in the moment in which nobody listens there.
+@contextmanager
+def _ports_of_its_own(number: int) -> Iterator[int]:
+    """Keep a port and its followers for one product, and give the first. They are below those that
+    the kernel gives to clients: one may take a port in the moment in which nobody listens there.
+
+    Whoever else looks for ports passes these over, also while nobody listens on them yet.
     """
     first, last = 20000, 32768 - number
-    for port in range(first + os.getpid() * number % (last - first), last, number):
-        try:
-            for offset in range(number):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port + offset))
-        except OSError:
-            continue
-        return port
+    start = os.getpid() * number % (last - first)
+    for port in (first + (start + each) % (last - first) for each in range(0, last, number)):
+        with socket.socket(socket.AF_UNIX) as mark:
+            try:
+                mark.bind(f"\0codestream-tests-{port // number}")
+                for offset in range(number):
+                    with socket.socket() as probe:
+                        probe.bind(("127.0.0.1", port + offset))
+            except OSError:
+                continue
+            yield port
+            return
     raise AssertionError("no free ports")

@@ -77,6 +77,19 @@ def test_a_real_delivery_is_picked(form: Page) -> None:
     expect(form.get_by_role("list", name="Result")).to_contain_text('Tag "nightly-70" matches')
 
 
+def test_what_was_asked_last_is_answered(form: Page) -> None:
+    form.route("**/try/", lambda _never_answered: None, times=1)
+    with form.expect_request("**/try/") as asked:
+        form.get_by_label("Tag", exact=True).fill("nightly-.*")
+        form.get_by_role("button", name="Try", exact=True).focus()
+
+    with form.expect_event("requestfailed") as given_up:
+        recent(form, TAGS[0]).get_by_role("button").click()
+
+    assert given_up.value == asked.value
+    expect(form.get_by_text("Would start nothing")).to_be_visible()
+
+
 def test_a_pattern_that_is_none_says_so_beside_its_field(form: Page) -> None:
     form.get_by_label("Tag", exact=True).fill("(1")
     form.get_by_role("button", name="Try", exact=True).click()
