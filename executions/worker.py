@@ -281,8 +281,8 @@ class WorkerLoop:
         with logging_about(**kind.about(taken.row), **{kind.name: str(taken.pk)}):
             if taken.takeover:
                 TAKEOVERS.labels(kind.name).inc()
-                words = "%s %s is taken over from a worker that is gone."
-                logger.warning(words, kind.name, taken.pk)
+                words = "%s %s is taken over from worker %s, which is gone."
+                logger.warning(words, kind.name, taken.pk, taken.row.lease_owner)
             try:
                 kind.step(taken)
             except LeaseLostError:

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,8 +32,12 @@ from tests.process.leaks import leaks, log_lines
 from tests.process.oracle import OVER, PENDING, Account, Document, Sight, account_for, tag_of
 from tests.running import Running, running_product, until
 
-TAKEN_OVER = "is taken over from a worker that is gone"
+TAKEN_OVER = re.compile(r"is taken over from worker ([0-9a-f-]{36})")
 LOOK_SECONDS = 0.1
+MOST_PUSHES = 5
+MIDDLE_SECONDS = 0.4
+LONGEST = 5
+"""So many of the takeovers that took longest are told of."""
 CUT_OFF = (OSError, HTTPException, ValueError)
 """What a client meets whose server is killed: no connection, half an answer, half a document."""
 TAKEN = 200
@@ -75,6 +81,25 @@ SUPERVISOR = Victim(name="supervisor", word="", signals=())
 CHILDREN = (WORKER, WORKER, WORKER, WEB, WEB, DATABASE, CONNECTION, CLUSTER, HUB)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """A process that was ended, when, and what it was."""
+
+    moment: float
+    pid: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takeover:
+    """A row that was taken over: how long after the end of its worker, in seconds, and what else
+    was ended in that time. None for a worker that nobody has ended.
+    """
+
+    seconds: float | None
+    meanwhile: list[str]
+
+
 @dataclass(slots=True, kw_only=True)
 class Campaign:
     """Pushes and kills, and what was seen of both from outside."""
@@ -84,7 +109,7 @@ class Campaign:
     answered: dict[str, str] = field(default_factory=dict)
     refused: int = 0
     kills: Counter[str] = field(default_factory=Counter)
-    worker_deaths: list[float] = field(default_factory=list)
+    deaths: list[Death] = field(default_factory=list)
     sights: list[Sight] = field(default_factory=list)
 
     def push(self) -> Answer:
@@ -97,17 +122,34 @@ class Campaign:
             self.refused += 1
         return answer
 
+    def push_some(self) -> None:
+        """Deliver a few, and leave the product a moment that ends in the middle of their work."""
+        for _ in range(self.chance.randint(1, MOST_PUSHES)):
+            self.push()
+        time.sleep(self.chance.uniform(0, MIDDLE_SECONDS))
+
     def kill(self, victims: Sequence[Victim]) -> None:
         """End one process of those that run."""
         victim = self.chance.choice(victims)
         if victim is SUPERVISOR:
-            self._count(victim)
+            self._note(victim, *self.product.children(WORKER.word))
             self.product.start_again()
             return
         if running := self.product.children(victim.word):
+            pid = self.chance.choice(running)
             with suppress(ProcessLookupError):
-                os.kill(self.chance.choice(running), self.chance.choice(victim.signals))
-                self._count(victim)
+                os.kill(pid, self.chance.choice(victim.signals))
+                self._note(victim, pid)
+
+    def takeovers(self) -> list[Takeover]:
+        """What the logs tell of rows that were taken over."""
+        known = self.product.rows("SELECT id, pid FROM executions_worker")
+        pids = {uuid.UUID(str(key)): pid for key, pid in known}
+        return [
+            self._takeover(_moment(line), pids.get(uuid.UUID(found[1])))
+            for line in log_lines(self.product.data_dir / "logs")
+            if (found := TAKEN_OVER.search(line))
+        ]
 
     def settle(self, seconds: float) -> Account:
         """Wait until nothing is under way any more, then hold it to account; a campaign that does
@@ -118,10 +160,19 @@ class Campaign:
         events, runs = self._documents()
         return account_for(self.answered, events, runs, [*self.sights, _look(self.product)])
 
-    def _count(self, victim: Victim) -> None:
+    def _note(self, victim: Victim, *pids: int) -> None:
         self.kills[victim.name] += 1
-        if victim in {WORKER, SUPERVISOR}:
-            self.worker_deaths.append(time.time())
+        now = time.time()
+        self.deaths += [Death(moment=now, pid=pid, name=victim.name) for pid in pids]
+
+    def _takeover(self, moment: float, pid: int | None) -> Takeover:
+        before = [death for death in self.deaths if death.moment <= moment]
+        own = [number for number, death in enumerate(before) if death.pid == pid]
+        if not own:
+            return Takeover(seconds=None, meanwhile=[])
+        death, later = before[own[-1]], before[own[-1] + 1 :]
+        since = moment - death.moment
+        return Takeover(seconds=since, meanwhile=[death.name, *(each.name for each in later)])
 
     def _ended(self) -> bool:
         try:
@@ -186,19 +237,9 @@ def deliver(hook: str, tag: str) -> Answer:
         return Answer(status=NO_ANSWER, body={})
 
 
-def longest_takeover(logs: Path, deaths: Sequence[float]) -> float:
-    """How long after the last death of a worker before it the slowest takeover came, in seconds."""
-    moments = [
-        datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
-        for line in log_lines(logs)
-        if TAKEN_OVER in line
-    ]
-    waits = [
-        moment - max(death for death in deaths if death <= moment)
-        for moment in moments
-        if any(death <= moment for death in deaths)
-    ]
-    return max(waits, default=0.0)
+def _moment(line: str) -> float:
+    """When a line of a log was written."""
+    return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
 
 
 def _look(product: Running) -> Sight:
@@ -224,7 +265,7 @@ def main() -> int:
             ends = time.monotonic() + asked.minutes * 60
             with watching(campaign):
                 while time.monotonic() < ends:
-                    campaign.push()
+                    campaign.push_some()
                     campaign.kill([*CHILDREN, *CHILDREN, SUPERVISOR])
                     time.sleep(campaign.chance.uniform(1, 4))
                 account = campaign.settle(seconds=300)
@@ -235,8 +276,9 @@ def main() -> int:
 
 
 def _table(campaign: Campaign, account: Account, leaked: list[str]) -> str:
-    logs = campaign.product.data_dir / "logs"
-    takeover = longest_takeover(logs, campaign.worker_deaths)
+    takeovers = campaign.takeovers()
+    known = [each for each in takeovers if each.seconds is not None]
+    known.sort(key=lambda each: each.seconds or 0, reverse=True)
     numbers = {
         "pushes answered": account.answered,
         "pushes refused": campaign.refused,
@@ -251,9 +293,14 @@ def _table(campaign: Campaign, account: Account, leaked: list[str]) -> str:
         "not accounted for there": len(account.astray),
         "secrets found": len(leaked),
         **{f"kills: {name}": number for name, number in sorted(campaign.kills.items())},
-        "longest takeover": f"{takeover:.1f} s",
+        "takeovers": len(takeovers),
+        "from workers not ended": len(takeovers) - len(known),
     }
     lines = [f"{name:26}{number:>8}" for name, number in numbers.items()]
+    lines += [
+        f"taken over after {each.seconds:.1f} s, ended: {', '.join(each.meanwhile)}"
+        for each in known[:LONGEST]
+    ]
     told = [f"{kind}: {each}" for kind, found in account.problems.items() for each in found]
     return "\n".join([*lines, *told, *leaked])
 

@@ -14,7 +14,7 @@ from tests.process.databases import ON_POSTGRES, ON_SQLITE
 from tests.process.kills import CHILDREN, Campaign, watching
 from tests.running import running_product
 
-PUSHES = 8
+ROUNDS = 8
 pytestmark = pytest.mark.process
 
 
@@ -25,8 +25,8 @@ def test_what_was_answered_runs_once_and_in_order(options: tuple[str, ...], fold
     with running_product(folder, *options) as product:
         campaign = Campaign(product=product, chance=random.Random(seed))
         with watching(campaign):
-            for _ in range(PUSHES):
-                campaign.push()
+            for _ in range(ROUNDS):
+                campaign.push_some()
                 campaign.kill(CHILDREN)
                 time.sleep(campaign.chance.uniform(1, 2))
             account = campaign.settle(seconds=120)
