@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--clients", type=int, default=4, help="processes that push")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each turn")
-    parser.add_argument("--web-processes", type=int, default=1)
+    parser.add_argument("--web-processes", type=int, default=2)
     chosen = parser.parse_args()
     product, working, bare, lost = _measure(chosen)
     wrong = sum(answer.status != 200 for line in (product, working) for answer in line.answers)

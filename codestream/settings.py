@@ -156,11 +156,12 @@ TEMPLATES = [
 ]
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
+DATABASE_KINDS = ("sqlite3", "postgresql")
 DATABASES = {
     "default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR}/codestream.sqlite3")
 }
 _database = DATABASES["default"]
-if "ENGINE" not in _database:
+if _database.get("ENGINE") not in {f"django.db.backends.{name}" for name in DATABASE_KINDS}:
     raise ImproperlyConfigured(
         "DATABASE_URL is no address of a database: write sqlite:////folder/file or "
         "postgres://user:password@host/name."
@@ -181,8 +182,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
 else:
     # A worker's threads, as many that fetch hints, and those that look after it.
     DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=max(20, 2 * WORKER_THREADS + 4))
-    # A connection that died with a restarted server is found out before a request gets it.
-    _database["CONN_HEALTH_CHECKS"] = True
+    # Finds out which connections died with a restarted server before a request gets one.
+    _database["ENGINE"] = "codestream.core.postgres"
     # While the server is away the pool asks less and less often, and nobody gets a connection in
     # between: give up soon, so that who needs one next asks at once.
     _pool = {"min_size": 1, "max_size": DATABASE_CONNECTIONS, "timeout": 5, "reconnect_timeout": 1}

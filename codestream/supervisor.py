@@ -149,17 +149,20 @@ def main(*, on_postgres: bool = False) -> int:
         database = [_database(postgres, logs, environment)] if postgres else []
     except PostgresError as error:
         return _fail(str(error))
-    supervisor = Supervisor(database)
+    supervisor = Supervisor([*database, *stand_ins])
     supervisor.start()
+    web, *workers = _own(logs, environment)
     try:
         if postgres and not postgres.wait():
             return _fail(f"PostgreSQL does not answer; see {logs / 'postgres.log'}")
+        # What a killed worker held waits for one: it is loaded meanwhile, and begins afterwards.
+        supervisor.add(workers[:1])
         prepared = subprocess.run(
             [sys.executable, "manage.py", "prepare"], cwd=ROOT, env=environment, check=False
         )
         if prepared.returncode:
             return _fail("The data folder could not be prepared; see above.")
-        supervisor.add([*stand_ins, *_own(logs, environment)])
+        supervisor.add([web, *workers[1:]])
         if not _wait_for(host, port, supervisor):
             return _fail(f"The web server does not answer; see {logs / 'web.log'}")
         if stand_ins:
@@ -228,7 +231,6 @@ def _database(postgres: LocalPostgres, logs: Path, environment: dict[str, str]) 
     """Return the server as a child, and let all others use it, with more processes."""
     postgres.prepare()
     environment["DATABASE_URL"] = postgres.url
-    environment.setdefault("WEB_PROCESSES", "2")
     environment.setdefault("WORKERS", "3")
     return Child(
         name="postgres",

@@ -9,7 +9,7 @@ from codestream.core.logs import web_server_logging
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
 # Threads are cheap, and a slow sender holds one: put a proxy in front of a server that is public.
-workers = int(os.environ.get("WEB_PROCESSES", "1"))
+workers = int(os.environ.get("WEB_PROCESSES", "2"))
 threads = int(os.environ.get("WEB_THREADS", "64"))
 timeout = 30
 graceful_timeout = 5

@@ -69,6 +69,7 @@ difference to a beat, two seconds, is what a busy machine or a lock may cost a w
 one passes for dead all the same, its epoch keeps it from writing, and the step is done twice.
 """
 SWEEP_SECONDS = 0.5
+READY_SECONDS = 0.2
 GRACE_SECONDS = 0.6
 """So long steps under way may go on when the worker is to end."""
 END_SECONDS = 0.9
@@ -120,10 +121,14 @@ class WorkerLoop:
         """Claim nothing more and come to an end; steps under way get a moment to finish."""
         self._stopping.set()
 
-    def run(self) -> None:
-        """Work until stopped. Raises WorkerFaultError, after the hand-over, when its heart or its
-        watches do not go on: the worker would pass for dead while it works.
+    def run(self, *, is_ready: Callable[[], bool] = lambda: True) -> None:
+        """Work until stopped, as soon as it is ready to. Raises WorkerFaultError, after the
+        hand-over, when its heart or its watches do not go on: the worker would pass for dead while
+        it works.
         """
+        while not is_ready():
+            if self._stopping.wait(READY_SECONDS):
+                return
         self._heart.beat_first(self._stopping)
         beating = _begin("heartbeat", self._beat_on)
         watching = _begin("watches", self._watches.run)

@@ -24,6 +24,7 @@ DRIVEN = (
     "hints",
     "judging",
     "one_run",
+    "postgres_connections",
     "prepared",
     "other_registries",
     "own_pushes",
@@ -47,6 +48,7 @@ DRIVEN = (
     "watches",
     "work",
     "worker",
+    "worker_command",
 )
 WORK = ["-n", "auto", *(f"tests/integration/test_{name}.py" for name in DRIVEN), "tests/api"]
 # One at a time: each copy empties the same database first.

@@ -36,7 +36,7 @@ hold back all that come after it, so they are answered 200 whatever they sent.
 """
 NOT_PROVEN = "The secureToken is missing or wrong."
 logger = logging.getLogger(__name__)
-_Key: TypeAlias = tuple[str, UUID, str, UUID, str, dict[str, Any]]
+_Found: TypeAlias = tuple[UUID, str, UUID, str, dict[str, Any]]
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -67,11 +67,9 @@ class RegistryWebhookListener(APIView):
 
     def post(self, request: Request, listener_id: UUID | None = None) -> Response:
         proof = proof_of(request.query_params.get("secureToken", ""), request.headers)
-        keys = _keys_of(listener_id) if listener_id else _keys_by(proof.token)
-        secrets = [secret for secret, *_ in keys]
-        if not secrets or not (proof.needs_body or is_proven(proof, secrets)):
+        to, secrets = _recognise(proof, listener_id)
+        if to is None:
             return _refuse_stranger(request, listener_id, proof)
-        to = _addressee(keys[0])
         try:
             body = _read(request)
         except OSError:
@@ -122,31 +120,58 @@ def _accept(to: Addressee, body: bytes, request: Request) -> Response:
     return Response(answer if len(events) == 1 else {**answer, "ids": [str(e.pk) for e in events]})
 
 
-def _keys_of(listener_id: UUID) -> list[_Key]:
-    """Find the secrets of which a delivery to this webhook must carry one."""
-    return _BY_ADDRESS.all(UUID(str(listener_id)))
+def _recognise(proof: Proof, listener_id: UUID | None) -> tuple[Addressee | None, list[str]]:
+    """Find whose delivery it is, None without a proof; and the secrets of which a signature has to
+    prove one.
+    """
+    if found := _found_by(proof.token, listener_id):
+        return found, []
+    if listener_id is None:
+        return None, []
+    # A signature, or LOOKUP_KEY was changed.
+    to, secrets = _named(listener_id)
+    return (to if proof.needs_body or is_proven(proof, secrets) else None), secrets
 
 
-def _keys_by(token: str) -> list[_Key]:
-    """Find the webhook by the keyed hash of its token: the manual's address names no webhook."""
-    return _BY_TOKEN.all(fingerprint(token))
+def _found_by(token: str, listener_id: UUID | None) -> Addressee | None:
+    """Find the webhook by the keyed hash of its token; the manual's address names no webhook."""
+    if not token:
+        return None
+    lookup = fingerprint(token)
+    if listener_id is None:
+        found = _BY_TOKEN.first(lookup)
+    else:
+        found = _BY_ADDRESS_AND_TOKEN.first(UUID(str(listener_id)), lookup)
+    return _addressee(found) if found else None
 
 
-def _keys() -> QuerySet[ListenerSecret, _Key]:
+def _named(listener_id: UUID) -> tuple[Addressee | None, list[str]]:
+    """Find the webhook of this address, and the secrets of which a delivery must prove one."""
+    found = _BY_ADDRESS.all(UUID(str(listener_id)))
+    to = _addressee(found[0][1:]) if found else None
+    return to, [secret for secret, *_ in found]
+
+
+def _accepted(*columns: str) -> QuerySet[ListenerSecret, Any]:
     """The secrets that are accepted, each with as much of its webhook as a delivery needs.
 
     One that was replaced is accepted for as long as its hook is there.
     """
     project = ("webhook__project", "webhook__project__name", "webhook__endpoint__properties")
-    return ListenerSecret.objects.values_list("secret", "webhook", "webhook__name", *project)
+    return ListenerSecret.objects.values_list(*columns, "webhook", "webhook__name", *project)
 
 
-_BY_ADDRESS = Prepared(lambda listener: _keys().filter(webhook__listener_id=listener))
-_BY_TOKEN = Prepared(lambda lookup: _keys().filter(lookup=lookup))
+_BY_ADDRESS: Prepared[tuple[Any, ...]] = Prepared(
+    lambda listener: _accepted("secret").filter(webhook__listener_id=listener)
+)
+_BY_TOKEN: Prepared[_Found] = Prepared(lambda lookup: _accepted().filter(lookup=lookup))
+_BY_ADDRESS_AND_TOKEN: Prepared[_Found] = Prepared(
+    lambda listener, lookup: _accepted().filter(webhook__listener_id=listener, lookup=lookup)
+)
 
 
-def _addressee(key: _Key) -> Addressee:
-    _secret, webhook, name, project, project_name, properties = key
+def _addressee(found: _Found) -> Addressee:
+    webhook, name, project, project_name, properties = found
     registry = registry_kind_of(server_type_named(properties.get("serverType")))
     return Addressee(
         webhook=webhook, name=name, project=project, project_name=project_name, registry=registry

@@ -100,11 +100,16 @@ def _update(
 
 
 def _insert(database: Any, table: _Table, rows: Sequence[Model]) -> None:
-    groups, params = [], []
+    groups: list[str] = []
+    params: list[Any] = []
     for row in rows:
         texts = []
-        for field, name, set_before in table.columns:
+        for field, name, set_before, as_they_are in table.columns:
             value = set_before(row, True) if set_before else getattr(row, name)
+            if type(value) in as_they_are:
+                texts.append("%s")
+                params.append(value)
+                continue
             text, more = _written(database, field, value)
             texts.append(text)
             params += more
@@ -119,7 +124,10 @@ class _Table:
     def __init__(self, model: type[Model]) -> None:
         known = model._meta.local_concrete_fields
         self.fields = [each for each in known if not isinstance(each, AutoField)]
-        self.columns = [(each, each.attname, _set_before(each)) for each in self.fields]
+        self.columns = [
+            (each, each.attname, _set_before(each), _AS_THEY_ARE.get(type(each), ()))
+            for each in self.fields
+        ]
         names = ", ".join(f'"{each.column}"' for each in self.fields)
         self.insert = f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES '  # noqa: S608
 

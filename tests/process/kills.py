@@ -83,11 +83,11 @@ CHILDREN = (WORKER, WORKER, WORKER, WEB, WEB, DATABASE, CONNECTION, CLUSTER, HUB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Death:
-    """A process that was ended, when, and what it was."""
+    """When a process was ended, what it was, and the workers that ended with it."""
 
     moment: float
-    pid: int
     name: str
+    pids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,12 +162,11 @@ class Campaign:
 
     def _note(self, victim: Victim, *pids: int) -> None:
         self.kills[victim.name] += 1
-        now = time.time()
-        self.deaths += [Death(moment=now, pid=pid, name=victim.name) for pid in pids]
+        self.deaths.append(Death(moment=time.time(), name=victim.name, pids=pids))
 
     def _takeover(self, moment: float, pid: int | None) -> Takeover:
         before = [death for death in self.deaths if death.moment <= moment]
-        own = [number for number, death in enumerate(before) if death.pid == pid]
+        own = [number for number, death in enumerate(before) if pid in death.pids]
         if not own:
             return Takeover(seconds=None, meanwhile=[])
         death, later = before[own[-1]], before[own[-1] + 1 :]

@@ -12,7 +12,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import Error as AnyDatabaseError
+from django.db import connection
 
+from codestream.operations.health import open_migrations
 from codestream.operations.probes import serving_probes
 from executions.worker import END_SECONDS, WorkerLoop
 
@@ -35,11 +38,35 @@ class Command(BaseCommand):
         hear_signals(loop.stop, leave=os._exit)
         try:
             with serving_probes(settings.WORKER_METRICS_HOST, settings.WORKER_METRICS_PORT):
-                loop.run()
+                loop.run(is_ready=DatabaseAtStart().is_migrated)
         except Exception:
             logger.exception("The worker cannot go on; another process has to take its place.")
             _leave(1)
         _leave(0)
+
+
+class DatabaseAtStart:
+    """The database as a worker finds it, which may be started before it is brought up to date: what
+    lacks the columns of this release would fail step by step.
+    """
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def is_migrated(self) -> bool:
+        """Whether it holds every migration of this release; what else it is, is said once."""
+        try:
+            missing = open_migrations()
+        except AnyDatabaseError as error:
+            problem = f"the database does not answer ({error})"
+        else:
+            problem = f"migrations to be applied: {len(missing)}" if missing else ""
+        finally:
+            connection.close()
+        if problem and problem != self._said:
+            logger.warning("Not at work yet: %s.", problem)
+            self._said = problem
+        return not problem
 
 
 def hear_signals(stop: Callable[[], None], *, leave: Callable[[int], None]) -> None:
