@@ -1,15 +1,13 @@
 """The worker: claims rows that want attention and lets the registered steps do them.
 
 It hears of them by hints (``codestream.core.hints``) and by sweeps of its own, and keeps nothing
-that matters: kill it at any time, and another one takes its rows over as soon as its heart has not
-beaten for a few seconds. What is to be woken by changes in clusters is left to ``watches``.
+that matters: kill it at any time, and another one takes its rows over as soon as its ``heart`` has
+not beaten for a few seconds. What is to be woken by changes in clusters is left to ``watches``.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
 import uuid
@@ -19,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from itertools import islice
-from typing import Any, cast
+from typing import cast
 
 from django.db import Error as AnyDatabaseError
 from django.db import (
@@ -28,21 +26,17 @@ from django.db import (
     NotSupportedError,
     OperationalError,
     connection,
-    transaction,
 )
-from django.db.models import QuerySet
 
-from codestream import RELEASE
 from codestream.core import hints
 from codestream.core.backends import carrier
-from codestream.core.clock import database_now, now
+from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import STEP_SECONDS, TAKEOVERS
 from codestream.core.prepared import Prepared
 from codestream.core.words import Words, gettext_noop
 from codestream.core.work import (
-    LEASE,
     Claim,
     LeaseLostError,
     WorkKind,
@@ -50,24 +44,18 @@ from codestream.core.work import (
     claim,
     due,
     due_rows,
-    held,
     held_epoch,
     kind_named,
     put_off,
     registered,
     release,
-    renew,
-    wake_all,
 )
+from executions.connections import close_connection, rest_connection
+from executions.heart import Heart
 from executions.models import Worker
 from executions.watches import Watches
+from executions.workers import living_workers, no_workers
 
-HEARTBEAT_SECONDS = 0.5
-DEAD_AFTER = timedelta(seconds=2.5)
-"""What a killed worker held is taken over so long after its last beat, by the next sweep. The
-difference to a beat, two seconds, is what a busy machine or a lock may cost a worker that lives: if
-one passes for dead all the same, its epoch keeps it from writing, and the step is done twice.
-"""
 SWEEP_SECONDS = 0.5
 READY_SECONDS = 0.2
 GRACE_SECONDS = 0.6
@@ -78,15 +66,10 @@ PAUSE = timedelta(seconds=1)
 PAUSE_AFTER_FAULT = timedelta(seconds=5)
 AHEAD = 8
 """So many rows for each thread are taken note of in one sweep."""
-MOST_FAULTS = 10
-"""A heart that failed so often in a row, through no fault of the database, is given up."""
-STUCK_SECONDS = 20.0
-"""A beat may wait so long: longer than for any lock, or for a server that is away."""
 FEW = 4
 """With fewer threads than these, every kind of work may have them all."""
 LONGEST_LINE = 20
 """After so many rows of one line, others get their turn."""
-CLOCK_JUMP_SECONDS = 2.0
 logger = logging.getLogger(__name__)
 OUTAGES = (OperationalError, InterfaceError, InternalError, NotSupportedError)
 """What passes by itself: the last one is PostgreSQL's, where a statement was planned before a
@@ -114,7 +97,7 @@ class WorkerLoop:
         self._again: set[Key] = set()
         self._backlog: deque[Key] = deque()
         self._owed: set[Key] = set()
-        self._heart = _Heart(self.id, threads)
+        self._heart = Heart(self.id, threads)
         self._watches = Watches(self.id, alive=living_workers)
 
     def stop(self) -> None:
@@ -130,7 +113,7 @@ class WorkerLoop:
             if self._stopping.wait(READY_SECONDS):
                 return
         self._heart.beat_first(self._stopping)
-        beating = _begin("heartbeat", self._beat_on)
+        beating = _begin("heartbeat", self._beat)
         watching = _begin("watches", self._watches.run)
         try:
             hints.work_here(attend=self.attend, offer=self.offer)
@@ -247,7 +230,7 @@ class WorkerLoop:
                 with self._lock:
                     self._backlog.append((kind.name, following))
         finally:
-            _rest_connection()
+            rest_connection()
 
     def _work(self, kind: WorkKind, pk: uuid.UUID) -> uuid.UUID | None:
         """Work one row and return the next of its line; whatever goes wrong ends here."""
@@ -266,7 +249,7 @@ class WorkerLoop:
             logger.error("%s %s: the database failed: %s", kind.name, pk, error)
             # A claim may have been written although its answer never came.
             self._owed.add(key)
-            _close_connection()
+            close_connection()
             return None
         except Exception:
             # Nobody would hear of it: this is the end of a thread of the pool.
@@ -317,7 +300,7 @@ class WorkerLoop:
 
     def _put_off(self, kind: WorkKind, pk: uuid.UUID, taken: Claim | None) -> None:
         """Let the sweeps find the row again, after a pause, if it was not done."""
-        _close_connection()
+        close_connection()
         again = now() + PAUSE_AFTER_FAULT
         try:
             if taken is None:
@@ -330,7 +313,7 @@ class WorkerLoop:
 
     def _let_go(self, kind: WorkKind, taken: Claim) -> None:
         """Free the row, to be tried again in a moment."""
-        _close_connection()
+        close_connection()
         try:
             release(taken, wake_at=now() + PAUSE)
         except AnyDatabaseError:
@@ -351,24 +334,12 @@ class WorkerLoop:
                 abandon(kind.model, pk, epoch=epoch)
             self._owed.discard((name, pk))
 
-    def _beat_on(self) -> None:
-        """Beat until the worker is to end, whatever goes wrong; give up only a hopeless heart."""
-        faults = 0
-        while faults < MOST_FAULTS and not self._stopping.wait(HEARTBEAT_SECONDS):
-            try:
-                if self._heart.beat(list(self._busy.values())):
-                    self._give_back_owed()
-            except AnyDatabaseError as error:
-                logger.error("Nothing could be given back: %s", error)
-                _close_connection()
-            except Exception:
-                # Without a heart the worker would pass for dead while it works on.
-                logger.exception("The heart failed; it goes on.")
-                _close_connection()
-                faults += 1
-            else:
-                faults = 0
-        _close_connection()
+    def _beat(self) -> None:
+        self._heart.beat_on(
+            self._stopping,
+            holding=lambda: list(self._busy.values()),
+            give_back=self._give_back_owed,
+        )
 
     def _end(self, beating: threading.Thread, watching: threading.Thread) -> None:
         """Hand over and come to an end by the deadline, whether the database answers or not."""
@@ -382,7 +353,7 @@ class WorkerLoop:
         if handing.is_alive():
             logger.error("Nothing could be handed over in time; it is taken over soon.")
         self._pool.shutdown(wait=False, cancel_futures=True)
-        _close_connection()
+        close_connection()
 
     def _hand_over(self, beating: threading.Thread) -> None:
         """Wait a moment for the steps under way, then give back what is still held."""
@@ -398,108 +369,7 @@ class WorkerLoop:
             Worker.objects.filter(pk=self.id).delete()
         except AnyDatabaseError as error:
             logger.error("Nothing could be handed over (%s); it is taken over soon.", error)
-        _close_connection()
-
-
-class _Heart:
-    """Tells the other workers that this one lives, keeps its leases, and watches the clock."""
-
-    def __init__(self, worker: uuid.UUID, threads: int) -> None:
-        self._worker = worker
-        self._threads = threads
-        self._ahead: float | None = None
-        self._beats = 0
-        self._heard = (0, time.monotonic(), 0.0)
-
-    def beat_first(self, stopping: threading.Event) -> None:
-        """Beat once before any work, however long the database takes to answer."""
-        while not stopping.is_set() and not self.beat([]):
-            stopping.wait(SWEEP_SECONDS)
-
-    def beat(self, claims: list[Claim | None]) -> bool:
-        """Say that the worker lives; False when the database does not answer."""
-        try:
-            self._watch_the_clock()
-            for taken in claims:
-                if taken is not None:
-                    _renew_in_time(taken)
-        except AnyDatabaseError as error:
-            logger.error("The heartbeat was not written: %s", error)
-            connection.close()
-            return False
-        finally:
-            self._beats += 1
-        return True
-
-    def is_stuck(self) -> bool:
-        """Whether a beat does not come to an end, well or not, while the caller goes on.
-
-        For the loop alone, once a round. A round counts as a second at most, so that nobody is
-        found stuck after everything stood still.
-        """
-        (beats, looked, waited), moment = self._heard, time.monotonic()
-        waited = 0.0 if beats != self._beats else waited + min(1.0, moment - looked)
-        self._heard = (self._beats, moment, waited)
-        return waited > STUCK_SECONDS
-
-    def _watch_the_clock(self) -> None:
-        """Write the heartbeat, which is the time by the database's clock, and compare it with a
-        clock that nobody sets.
-        """
-        asked = time.monotonic()
-        moment = self._write()
-        answered = time.monotonic()
-        if moment is None:
-            return
-        if self._was_set_back(moment, moment.timestamp() - asked):
-            _wake_sleepers()
-        self._ahead = moment.timestamp() - answered
-
-    def _was_set_back(self, moment: datetime, ahead: float) -> bool:
-        if self._ahead is None:
-            later = moment + timedelta(seconds=CLOCK_JUMP_SECONDS)
-            return Worker.objects.filter(heartbeat_at__gt=later).exists()
-        return ahead < self._ahead - CLOCK_JUMP_SECONDS
-
-    def _write(self) -> datetime | None:
-        """Return what was written; None when another worker thinks this one long gone, since
-        the clock has jumped: the next beat brings it back.
-        """
-        rows = Worker.objects.filter(pk=self._worker)
-        if not rows.update(heartbeat_at=database_now()):
-            Worker.objects.create(
-                pk=self._worker,
-                heartbeat_at=database_now(),
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                threads=self._threads,
-                release=RELEASE,
-            )
-            forgotten = database_now(plus=timedelta(hours=-1))
-            Worker.objects.filter(heartbeat_at__lt=forgotten).delete()
-        return rows.values_list("heartbeat_at", flat=True).first()
-
-
-def _wake_sleepers() -> None:
-    """Look at everything once: what was to wake "now" by the old clock would sleep on."""
-    logger.warning("The clock was set back; everything that waits is looked at again.")
-    for kind in registered():
-        wake_all(kind.model._default_manager.filter(wake_at__gt=database_now()))
-
-
-def _renew_in_time(taken: Claim) -> None:
-    """Renew a lease that has used up a third of its time, or ends later than a lease can, since
-    the clock was set back.
-
-    A row that is locked is being written by its own step, which may wait for somebody's lock: the
-    heart does not wait with it, or this worker would pass for dead and lose all that it holds.
-    """
-    fresh = (database_now(plus=LEASE * 2 / 3), database_now(plus=LEASE))
-    ageing = held(taken).exclude(lease_until__range=fresh)
-    if ageing.exists():
-        with transaction.atomic():
-            if ageing.select_for_update(no_key=True, skip_locked=True).exists():
-                renew(taken)
+        close_connection()
 
 
 def _begin(name: str, run: Callable[[], None]) -> threading.Thread:
@@ -509,41 +379,10 @@ def _begin(name: str, run: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def _rest_connection() -> None:
-    """Give the connection back to the pool of this process, where there is one."""
-    if connection.vendor != "sqlite":
-        _close_connection()
-
-
-def _close_connection() -> None:
-    """Have the next question of this thread asked over a new connection."""
-    try:
-        connection.close()
-    except Exception:
-        # It is forgotten all the same.
-        logger.exception("A connection could not be closed.")
-
-
-def living_workers() -> QuerySet[Worker, Any]:
-    """Ask for the keys of the workers whose heart has beaten in the last seconds.
-
-    A heartbeat in the future is none: it was written before a clock was set back.
-    """
-    return Worker.objects.filter(
-        heartbeat_at__gt=database_now(plus=-DEAD_AFTER),
-        heartbeat_at__lt=database_now(plus=DEAD_AFTER),
-    ).values("pk")
-
-
 @lru_cache
 def _due(kind: WorkKind, most: int) -> Prepared[tuple[datetime, uuid.UUID]]:
     """The question what of this kind is due, oldest first."""
     return Prepared(lambda: due_rows(kind, alive=living_workers)[:most])
-
-
-def no_workers() -> QuerySet[Worker, Any]:
-    """Ask for none, where what anybody holds may be taken."""
-    return Worker.objects.none().values("pk")
 
 
 def drain(*, most: int = 200) -> int:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 
-from codestream.core.clock import now
+from codestream.core.clock import database_now, now
 from codestream.core.work import WorkKind, registered
 from executions.models import Worker
-from executions.worker import DEAD_AFTER
 
+DEAD_AFTER = timedelta(seconds=2.5)
+"""What a killed worker held is taken over so long after its last beat, by the next sweep. The
+difference to a beat, two seconds, is what a busy machine or a lock may cost a worker that lives: if
+one passes for dead all the same, its epoch keeps it from writing, and the step is done twice.
+"""
 MOST_HELD = 100
 """Of each kind; a worker holds no more than it has threads."""
 
@@ -25,6 +30,22 @@ class Held:
     name: str
     address: str
     since: datetime
+
+
+def living_workers() -> QuerySet[Worker, Any]:
+    """Ask for the keys of the workers whose heart has beaten in the last seconds.
+
+    A heartbeat in the future is none: it was written before a clock was set back.
+    """
+    return Worker.objects.filter(
+        heartbeat_at__gt=database_now(plus=-DEAD_AFTER),
+        heartbeat_at__lt=database_now(plus=DEAD_AFTER),
+    ).values("pk")
+
+
+def no_workers() -> QuerySet[Worker, Any]:
+    """Ask for none, where what anybody holds may be taken."""
+    return Worker.objects.none().values("pk")
 
 
 def is_alive(worker: Worker) -> bool:

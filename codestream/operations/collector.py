@@ -19,7 +19,7 @@ from codestream import RELEASE
 from codestream.core.clock import now
 from codestream.core.work import WorkKind, claimable, due, registered
 from executions.models import LIVE, Execution, Worker
-from executions.worker import living_workers
+from executions.workers import living_workers
 from webhooks.models import DockerWebhook, RemoteHook
 
 MOST_COUNTED = 10_000

@@ -37,7 +37,7 @@ from codestream.core.words import Words
 from codestream.core.work import Claimable
 from codestream.operations.health import open_migrations
 from executions.models import Worker
-from executions.worker import DEAD_AFTER
+from executions.workers import DEAD_AFTER
 
 SOURCE, TARGET = "copy_source", "copy_target"
 BATCH = 500

@@ -17,7 +17,7 @@ from django.db.migrations.executor import MigrationExecutor
 from codestream.core.crypto import decrypt, encrypt
 from codestream.core.database_trouble import trouble_of
 from codestream.core.errors import CodeStreamError
-from executions.worker import living_workers
+from executions.workers import living_workers
 from webhooks.models import ListenerSecret
 
 SLOW_SECONDS = 2.0

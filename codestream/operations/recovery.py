@@ -10,7 +10,7 @@ from codestream.core.clock import now
 from codestream.operations.chores import Outcome, OutOfTime, PeriodicWork
 from codestream.operations.models import Chore
 from executions.models import Worker
-from executions.worker import living_workers
+from executions.workers import living_workers
 from webhooks.models import DockerWebhook
 from webhooks.recovery import look_for_pushes
 

@@ -13,7 +13,8 @@ from codestream.core.work import kind_named
 from codestream.operations import chores
 from codestream.operations.chores import Outcome, PeriodicWork, ensure_chores
 from codestream.operations.models import Chore
-from executions.worker import drain, no_workers
+from executions.worker import drain
+from executions.workers import no_workers
 
 pytestmark = pytest.mark.django_db
 

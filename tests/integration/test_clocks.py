@@ -17,9 +17,11 @@ from codestream.core import clock as clocks
 from codestream.core import prepared
 from codestream.core.clock import now
 from codestream.core.work import Claim, LeaseLostError, claim, due, kind_named, wake
+from executions.heart import Heart
 from executions.models import Execution, ExecutionEvent, TaskRun, Worker
 from executions.states import Status
-from executions.worker import WorkerLoop, _Heart, living_workers
+from executions.worker import WorkerLoop
+from executions.workers import living_workers
 from tests.integration.counting import Counting, counted_pipeline, start
 from tests.running import until
 
@@ -60,9 +62,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def heart(counting: Counting) -> _Heart:
+def heart(counting: Counting) -> Heart:
     """The heart of a worker that has just begun."""
-    made = _Heart(uuid.uuid4(), 1)
+    made = Heart(uuid.uuid4(), 1)
     assert made.beat([])
     return made
 
@@ -84,7 +86,7 @@ def is_due(task: TaskRun) -> bool:
 
 
 @JUMPS
-def test_what_sleeps_wakes_up_in_time(clock: Clock, heart: _Heart, jump: timedelta) -> None:
+def test_what_sleeps_wakes_up_in_time(clock: Clock, heart: Heart, jump: timedelta) -> None:
     task = waiting_task()
     wake(TaskRun, task.pk, at=now() + timedelta(seconds=20))
     assert not is_due(task)
@@ -95,7 +97,7 @@ def test_what_sleeps_wakes_up_in_time(clock: Clock, heart: _Heart, jump: timedel
     assert is_due(task)
 
 
-def test_what_sleeps_is_left_alone_while_the_clock_goes_on(clock: Clock, heart: _Heart) -> None:
+def test_what_sleeps_is_left_alone_while_the_clock_goes_on(clock: Clock, heart: Heart) -> None:
     task = waiting_task()
     wake(TaskRun, task.pk, at=now() + timedelta(hours=2))
 
@@ -107,18 +109,18 @@ def test_what_sleeps_is_left_alone_while_the_clock_goes_on(clock: Clock, heart: 
 
 
 def test_a_clock_that_was_set_back_while_nobody_worked_is_found_out(
-    clock: Clock, heart: _Heart
+    clock: Clock, heart: Heart
 ) -> None:
     task = waiting_task()
     wake(TaskRun, task.pk, at=now() + timedelta(seconds=20))
 
     clock.ahead = -HOUR
-    _Heart(uuid.uuid4(), 1).beat([])
+    Heart(uuid.uuid4(), 1).beat([])
 
     assert is_due(task)
 
 
-def test_the_wake_is_tried_again_when_the_database_failed(clock: Clock, heart: _Heart) -> None:
+def test_the_wake_is_tried_again_when_the_database_failed(clock: Clock, heart: Heart) -> None:
     task = waiting_task()
     wake(TaskRun, task.pk, at=now() + timedelta(seconds=20))
     clock.ahead = -HOUR
@@ -137,7 +139,7 @@ def test_the_wake_is_tried_again_when_the_database_failed(clock: Clock, heart: _
 
 @JUMPS
 def test_a_worker_that_lives_keeps_what_it_holds(
-    clock: Clock, heart: _Heart, jump: timedelta
+    clock: Clock, heart: Heart, jump: timedelta
 ) -> None:
     task = waiting_task()
     taken = take(task, heart._worker)
@@ -151,7 +153,7 @@ def test_a_worker_that_lives_keeps_what_it_holds(
 
 @JUMPS
 def test_what_is_held_is_not_stuck_and_is_written_once(
-    clock: Clock, heart: _Heart, jump: timedelta
+    clock: Clock, heart: Heart, jump: timedelta
 ) -> None:
     task, kind = waiting_task(), kind_named("task")
     assert kind is not None
@@ -160,7 +162,7 @@ def test_what_is_held_is_not_stuck_and_is_written_once(
 
     clock.ahead = jump
     other = uuid.uuid4()
-    _Heart(other, 1).beat([])
+    Heart(other, 1).beat([])
     after = take(task, other)
     assert after is not None
     kind.step(after)
@@ -173,7 +175,7 @@ def test_what_is_held_is_not_stuck_and_is_written_once(
     assert events.count() == 1
 
 
-def test_a_worker_that_was_forgotten_comes_back(clock: Clock, heart: _Heart) -> None:
+def test_a_worker_that_was_forgotten_comes_back(clock: Clock, heart: Heart) -> None:
     forget = delete_after_update(heart._worker)
 
     with connection.execute_wrapper(forget):

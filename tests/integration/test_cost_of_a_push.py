@@ -19,7 +19,7 @@ from benchmarks.cluster import InstantCluster
 from codestream.core.work import claim, due, kind_named
 from executions.models import Execution
 from executions.states import Status
-from executions.worker import no_workers
+from executions.workers import no_workers
 
 pytestmark = pytest.mark.django_db
 TAGS = tags()

@@ -21,7 +21,8 @@ from executions.services import (
     start_execution,
 )
 from executions.tasks import fail_task
-from executions.worker import drain, no_workers
+from executions.worker import drain
+from executions.workers import no_workers
 from pipelines.models import Pipeline
 from tests.factories import (
     MembershipFactory,

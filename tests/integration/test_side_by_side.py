@@ -15,7 +15,7 @@ import pytest
 
 from codestream.core.work import Claim, claim, kind_named
 from executions.models import Execution
-from executions.worker import no_workers
+from executions.workers import no_workers
 from tests.factories import DockerWebhookFactory
 from tests.integration.test_one_run import later, payload
 from tests.interleaving import interleave

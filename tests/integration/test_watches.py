@@ -37,7 +37,8 @@ from executions.models import RolloutWatch, TaskRun, Worker
 from executions.services import start_execution
 from executions.watch_board import Board
 from executions.watches import Watches
-from executions.worker import drain, living_workers
+from executions.worker import drain
+from executions.workers import living_workers
 from tests.conftest import TOKEN
 from tests.integration.deploys import Target, pipeline_of
 from tests.running import ROOT

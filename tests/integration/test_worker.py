@@ -16,10 +16,11 @@ from codestream.core import work
 from codestream.core.clock import now
 from codestream.core.work import Claim, WorkKind
 from codestream.operations.models import Chore
-from executions import worker
+from executions import heart, worker
 from executions.models import Worker
 from executions.watches import Watches
-from executions.worker import WorkerFaultError, WorkerLoop, living_workers
+from executions.worker import WorkerFaultError, WorkerLoop
+from executions.workers import living_workers
 from tests.running import until
 from webhooks.models import RegistryEvent
 
@@ -173,8 +174,8 @@ class Heart:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, then: Callable[[int], object]) -> None:
         self._beats = 0
         self._then = then
-        monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.01)
-        monkeypatch.setattr(worker._Heart, "beat", lambda heart, claims: self.beat())
+        monkeypatch.setattr(heart, "HEARTBEAT_SECONDS", 0.01)
+        monkeypatch.setattr(heart.Heart, "beat", lambda _heart, claims: self.beat())
 
     def beat(self) -> bool:
         self._beats += 1
@@ -217,7 +218,7 @@ def test_a_worker_whose_heart_stands_still_ends(
 ) -> None:
     answered = threading.Event()
     Heart(monkeypatch, lambda _beats: answered.wait(60))
-    monkeypatch.setattr(worker, "STUCK_SECONDS", 0.1)
+    monkeypatch.setattr(heart, "STUCK_SECONDS", 0.1)
 
     try:
         with pytest.raises(WorkerFaultError, match="heartbeat"):
@@ -230,10 +231,10 @@ def test_a_worker_whose_heart_stands_still_ends(
 def test_a_machine_that_slept_has_no_heart_that_stands_still(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    heart = worker._Heart(uuid.uuid4(), 1)
+    beating = heart.Heart(uuid.uuid4(), 1)
     monkeypatch.setattr(time, "monotonic", lambda: 1e9)
 
-    assert not heart.is_stuck()
+    assert not beating.is_stuck()
 
 
 def test_a_worker_whose_watches_have_ended_ends(
@@ -521,7 +522,7 @@ def test_the_heart_does_not_wait_for_a_row_that_a_step_has_locked(
         assert locked.wait(20)
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout TO '2s'")
-        assert worker._Heart(me, 1).beat([taken])
+        assert heart.Heart(me, 1).beat([taken])
     finally:
         beaten.set()
         step.join(20)
