@@ -218,17 +218,18 @@ class WorkerLoop:
         return self._threads >= FEW and of_this_kind >= self._threads - 1
 
     def _work_line(self, kind: WorkKind, pk: uuid.UUID) -> None:
-        """Work the row, and those behind it whose turn it is then; the key is occupied already."""
-        following: uuid.UUID | None = pk
+        """Work the row, which is occupied already, and then those behind it in its line."""
         try:
-            for _ in range(LONGEST_LINE):
-                is_next = following != pk
-                if following is None or (is_next and not self._occupy((kind.name, following))):
+            for turn in range(1, LONGEST_LINE + 1):
+                behind = self._work(kind, pk)
+                if behind is None:
                     return
-                pk, following = following, self._work(kind, following)
-            if following is not None:
-                with self._lock:
-                    self._backlog.append((kind.name, following))
+                if turn == LONGEST_LINE:
+                    with self._lock:
+                        self._backlog.append((kind.name, behind))
+                elif not self._occupy((kind.name, behind)):
+                    return
+                pk = behind
         finally:
             rest_connection()
 

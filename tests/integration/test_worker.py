@@ -368,6 +368,26 @@ def test_a_result_stays_when_the_next_of_the_line_cannot_be_found(
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_a_row_that_is_still_the_first_of_its_line_is_no_surprise(
+    kinds: dict[str, WorkKind],
+) -> None:
+    """Its step failed and is tried again in a moment: nothing behind it has its turn before."""
+
+    def fail(_taken: Claim) -> None:
+        raise OperationalError("no answer")
+
+    kinds["event"] = WorkKind(
+        name="event", model=RegistryEvent, step=fail, fail=print, following=lambda taken: taken.pk
+    )
+    first, loop = event(), WorkerLoop(threads=1)
+
+    loop.attend("event", first.pk)
+
+    first.refresh_from_db()
+    assert (first.epoch, first.lease_owner) == (1, None)
+    assert not loop._busy
+
+
 def test_the_end_does_not_wait_for_a_database_that_does_not_answer(
     kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch
 ) -> None:
