@@ -424,8 +424,10 @@ def test_a_line_that_is_too_long_for_one_turn_goes_on_after_the_others(
     loop = WorkerLoop(threads=1)
     rows = [event() for _ in range(5)]
     line, other = [row.pk for row in rows[:4]], rows[4].pk
+    offered = threading.Event()
 
     def step(taken: Claim) -> None:
+        assert offered.wait(20)
         with work.finishing(taken, wake_at=None):
             seen.append(taken.pk)
 
@@ -439,6 +441,7 @@ def test_a_line_that_is_too_long_for_one_turn_goes_on_after_the_others(
 
     assert loop.offer("event", line[0])
     assert loop.offer("event", other)
+    offered.set()
     until(lambda: len(seen) == 5)
 
     assert seen == [line[0], line[1], other, line[2], line[3]]
