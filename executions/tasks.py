@@ -11,7 +11,7 @@ from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
 from codestream.core.rows import unsynced, update
 from codestream.core.words import Words, gettext_noop, joined
-from codestream.core.work import Claim, finishing, let_go
+from codestream.core.work import Claim, finish, finishing
 from endpoints.clients.base import ClientError
 from endpoints.clients.image_references import ImageReference
 from executions import rollbacks
@@ -71,20 +71,20 @@ def work_task(claim: Claim) -> None:
             return
     view = View(task)
     result = _step(task, view)
-    for _again in range(MOST_AT_ONCE):
+    for _ in range(MOST_AT_ONCE):
         if not (isinstance(result, Wait) and result.until <= now() and _kept(claim, task, result)):
             break
         result = _step(task, view)
-    again = _next_look(task, result)
+    next_look = _next_look(task, result)
     if isinstance(result, Wait | Hold) and _is_nothing_new(task, result):
-        with finishing(claim, wake_at=again):
+        with finishing(claim, wake_at=next_look):
             _keep_place(task, result)
             _keep_watch(task, result)
         return
     # A task that goes on does something outside next, and must not forget what it has done.
     is_last = not isinstance(result, Wait | Hold)
     with unsynced() if is_last else nullcontext(), locked(task.stage_run.execution) as run:
-        let_go(claim, wake_at=again, repeatable=is_last)
+        finish(claim, wake_at=next_look, repeatable=is_last)
         same = _same(run, task)
         _keep_watch(task, result)
         if _asks_again(task, result):
@@ -130,7 +130,7 @@ def fail_task(claim: Claim, message: str) -> None:
     """End the task run because of a fault of ours."""
     task: TaskRun = claim.row
     with locked(task.stage_run.execution) as run:
-        let_go(claim, wake_at=None)
+        finish(claim, wake_at=None)
         _write(run, _same(run, task), Failed(message=message))
         advance(run)
 

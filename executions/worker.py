@@ -93,10 +93,10 @@ class WorkerLoop:
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
         self._lock = threading.Lock()
-        self._busy: dict[Key, Claim | None] = {}
-        self._again: set[Key] = set()
-        self._backlog: deque[Key] = deque()
-        self._owed: set[Key] = set()
+        self._busy: dict[Key, Claim | None] = {}  # a thread is at it; without a claim yet: None
+        self._hinted: set[Key] = set()  # busy, and a hint came for it meanwhile
+        self._backlog: deque[Key] = deque()  # waits for a thread
+        self._owed: set[Key] = set()  # the database has not taken it back yet
         self._heart = Heart(self.id, threads)
         self._watches = Watches(self.id, alive=living_workers)
 
@@ -137,7 +137,7 @@ class WorkerLoop:
         key = (kind, pk)
         with self._lock:
             if key in self._busy:
-                self._again.add(key)
+                self._hinted.add(key)
                 return True
             if kind_named(kind) is None or self._stopping.is_set():
                 return False
@@ -163,7 +163,7 @@ class WorkerLoop:
         keys = [(kind, pk) for _since, kind, pk in sorted(found)]
         with self._lock:
             self._backlog = deque(dict.fromkeys((*self._backlog, *keys)))
-        begun = list(islice(iter(self._next, None), free))
+        begun = list(islice(iter(self._occupy_next, None), free))
         for key in begun:
             self._pool.submit(self._work_on, key)
         return len(begun)
@@ -184,21 +184,14 @@ class WorkerLoop:
             raise WorkerFaultError(f"These threads do not go on: {', '.join(lost)}.")
 
     def _occupy(self, key: Key) -> bool:
+        """Keep the row for one thread; False when another is at it, or the worker is to end."""
         with self._lock:
             if key in self._busy or self._stopping.is_set():
                 return False
             self._busy[key] = None
             return True
 
-    def _work_on(self, key: Key) -> None:
-        """Work the row, which is occupied already, and then what else is due."""
-        following: Key | None = key
-        while following is not None:
-            name, pk = following
-            self._work_line(cast(WorkKind, kind_named(name)), pk)
-            following = self._next()
-
-    def _next(self) -> Key | None:
+    def _occupy_next(self) -> Key | None:
         """Occupy the row of the backlog that is due longest, of a kind that may have a thread."""
         with self._lock:
             if self._stopping.is_set():
@@ -216,6 +209,14 @@ class WorkerLoop:
         """
         of_this_kind = sum(name == kind for name, _pk in self._busy)
         return self._threads >= FEW and of_this_kind >= self._threads - 1
+
+    def _work_on(self, key: Key) -> None:
+        """Work the row, which is occupied already, and then what else is due."""
+        occupied: Key | None = key
+        while occupied is not None:
+            name, pk = occupied
+            self._work_line(cast(WorkKind, kind_named(name)), pk)
+            occupied = self._occupy_next()
 
     def _work_line(self, kind: WorkKind, pk: uuid.UUID) -> None:
         """Work the row, which is occupied already, and then those behind it in its line."""
@@ -245,7 +246,7 @@ class WorkerLoop:
                 return None
             self._busy[key] = taken
             self._step(kind, taken)
-            return None if self._stopping.is_set() else kind.following(taken)
+            return None if self._stopping.is_set() else kind.next_in_line(taken)
         except AnyDatabaseError as error:
             logger.error("%s %s: the database failed: %s", kind.name, pk, error)
             # A claim may have been written although its answer never came.
@@ -260,9 +261,9 @@ class WorkerLoop:
         finally:
             with self._lock:
                 del self._busy[key]
-                again = key in self._again
-                self._again.discard(key)
-            if again:
+                is_hinted = key in self._hinted
+                self._hinted.discard(key)
+            if is_hinted:
                 self.offer(*key)
 
     def _step(self, kind: WorkKind, taken: Claim) -> None:
@@ -280,7 +281,7 @@ class WorkerLoop:
             except OUTAGES as error:
                 outcome = "database"
                 logger.error("%s %s: the database failed: %s", kind.name, taken.pk, error)
-                self._let_go(kind, taken)
+                self._retry_soon(kind, taken)
             except Exception as error:
                 # The outermost loop: a fault of ours ends this piece of work, never the worker.
                 outcome = "fault"
@@ -297,22 +298,22 @@ class WorkerLoop:
             kind.fail(taken, message)
         except Exception:
             logger.exception("%s %s could not be ended.", kind.name, taken.pk)
-            self._let_go(kind, taken)
+            self._retry_soon(kind, taken)
 
     def _put_off(self, kind: WorkKind, pk: uuid.UUID, taken: Claim | None) -> None:
         """Let the sweeps find the row again, after a pause, if it was not done."""
         close_connection()
-        again = now() + PAUSE_AFTER_FAULT
+        wake_at = now() + PAUSE_AFTER_FAULT
         try:
             if taken is None:
-                put_off(kind.model, pk, until=again)
+                put_off(kind.model, pk, until=wake_at)
             else:
-                release(taken, wake_at=again)
+                release(taken, wake_at=wake_at)
         except Exception:
             logger.exception("%s %s could not be put off.", kind.name, pk)
             self._owed.add((kind.name, pk))
 
-    def _let_go(self, kind: WorkKind, taken: Claim) -> None:
+    def _retry_soon(self, kind: WorkKind, taken: Claim) -> None:
         """Free the row, to be tried again in a moment."""
         close_connection()
         try:

@@ -28,7 +28,7 @@ class WebhooksConfig(AppConfig):
             fail=fail_event,
             related=("webhook__endpoint", "webhook__project"),
             turn=in_turn,
-            following=next_in_line,
+            next_in_line=next_in_line,
         )
         work.register(events)
         hooks = work.WorkKind(

@@ -89,9 +89,8 @@ class WorkKind:
     when a fault of ours ended the step.
 
     ``related`` is what a step needs besides the row. ``about`` names, for the log, what else a row
-    belongs to. ``turn`` narrows the rows to those whose turn
-    it is, for a kind whose rows stand in a line; ``following`` names the row whose turn comes when
-    the claimed one is done.
+    belongs to. ``turn`` narrows the rows to those whose turn it is, for a kind whose rows stand in
+    a line; ``next_in_line`` names the row whose turn comes when the claimed one is done.
     """
 
     name: str
@@ -101,7 +100,7 @@ class WorkKind:
     related: tuple[str, ...] = ()
     about: Callable[[Any], dict[str, str]] = nothing_else
     turn: Callable[[], Q] = Q
-    following: Callable[[Claim], uuid.UUID | None] = nothing_next
+    next_in_line: Callable[[Claim], uuid.UUID | None] = nothing_next
 
     def rows(self) -> models.QuerySet[Any]:
         """Read rows together with what a step needs besides."""
@@ -245,15 +244,15 @@ def finishing(
 ) -> Iterator[None]:
     """Open the transaction in which the result of a step is written, under the claim's epoch.
 
-    Lets the row go first. Raises LeaseLostError, and so writes nothing at all, when the row was
-    claimed by another worker meanwhile. ``repeatable``: see ``let_go``.
+    The row is given back first. Raises LeaseLostError, and so writes nothing at all, when another
+    worker has claimed it meanwhile. ``repeatable``: see ``finish``.
     """
     with unsynced() if repeatable else nullcontext(), transaction.atomic():
-        let_go(claim, wake_at=wake_at, repeatable=repeatable)
+        finish(claim, wake_at=wake_at, repeatable=repeatable)
         yield
 
 
-def let_go(claim: Claim, *, wake_at: datetime | None, repeatable: bool = False) -> None:
+def finish(claim: Claim, *, wake_at: datetime | None, repeatable: bool = False) -> None:
     """Give the row back, in the transaction in which the result is written, before it is.
 
     It sleeps until ``wake_at`` (for ever when None), or is due at once when somebody woke it while
@@ -265,9 +264,9 @@ def let_go(claim: Claim, *, wake_at: datetime | None, repeatable: bool = False) 
     write = update_unsynced if repeatable else update
     mine = {"id": claim.pk, "epoch": claim.epoch}
     released = {"lease_until": None, "leased_at": None, "lease_owner": None}
-    again = by_database_clock(wake_at) if wake_at else None
+    asleep_until = by_database_clock(wake_at) if wake_at else None
     quiet = {**mine, "wake_seq": claim.wake_seq}
-    if not write(claim.model, quiet, wake_at=again, **released):
+    if not write(claim.model, quiet, wake_at=asleep_until, **released):
         if not write(claim.model, mine, wake_at=database_now(), **released):
             raise LeaseLostError("Another worker has taken this over.")
         announce(claim.model, claim.pk)

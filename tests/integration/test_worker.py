@@ -356,7 +356,7 @@ def test_a_result_stays_when_the_next_of_the_line_cannot_be_found(
         raise ZeroDivisionError
 
     kinds["event"] = WorkKind(
-        name="event", model=RegistryEvent, step=step, fail=print, following=fail
+        name="event", model=RegistryEvent, step=step, fail=print, next_in_line=fail
     )
     waiting, loop = event(), WorkerLoop(threads=1)
 
@@ -377,7 +377,11 @@ def test_a_row_that_is_still_the_first_of_its_line_is_no_surprise(
         raise OperationalError("no answer")
 
     kinds["event"] = WorkKind(
-        name="event", model=RegistryEvent, step=fail, fail=print, following=lambda taken: taken.pk
+        name="event",
+        model=RegistryEvent,
+        step=fail,
+        fail=print,
+        next_in_line=lambda taken: taken.pk,
     )
     first, loop = event(), WorkerLoop(threads=1)
 
@@ -431,12 +435,12 @@ def test_a_line_that_is_too_long_for_one_turn_goes_on_after_the_others(
         with work.finishing(taken, wake_at=None):
             seen.append(taken.pk)
 
-    def following(taken: Claim) -> uuid.UUID | None:
+    def next_in_line(taken: Claim) -> uuid.UUID | None:
         place = line.index(taken.pk) + 1 if taken.pk in line else len(line)
         return line[place] if place < len(line) else None
 
     kinds["event"] = WorkKind(
-        name="event", model=RegistryEvent, step=step, fail=print, following=following
+        name="event", model=RegistryEvent, step=step, fail=print, next_in_line=next_in_line
     )
 
     assert loop.offer("event", line[0])
