@@ -21,12 +21,16 @@ from codestream.core.rows import insert, update
 from codestream.core.work import announce
 from executions.definitions import definition_of, undo_of
 from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
-from executions.states import TERMINAL, TRANSITIONS, Status
+from executions.states import TERMINAL, Status, can_change
 from pipelines.definition import DefinitionError, PipelineDefinition, Problem
 from pipelines.definition import Task as TaskDefinition
 from pipelines.models import Pipeline
 
 Row = Execution | StageRun | TaskRun
+
+
+class ImpossibleChangeError(Exception):
+    """A row was to change as ``states.TRANSITIONS`` does not allow: a fault of ours."""
 
 
 class ConcurrentChangeError(Exception):
@@ -58,14 +62,15 @@ class Run:
         """What the execution runs."""
         return definition_of_execution(self.execution)
 
-    def change(self, row: Row, status: Status, *, message: str = "", **columns: object) -> bool:
+    def change(self, row: Row, status: Status, *, message: str = "", **columns: object) -> None:
         """Move the execution, a stage or a task, with more of its columns, and tell of it.
 
-        False when its state does not lead there.
+        Raises ImpossibleChangeError when its state does not lead there: the plan never says so,
+        and who has a result for a task looks first whether that is over.
         """
         before = Status(row.status)
-        if status not in TRANSITIONS[before]:
-            return False
+        if not can_change(before, status):
+            raise ImpossibleChangeError(f"{row!r} cannot become {status}: it is {before}.")
         if status in TERMINAL:
             columns["finished_at"] = now()
         elif row.started_at is None:
@@ -76,7 +81,6 @@ class Run:
             columns["wake_at"] = None
         self.keep(row, status=status.value, **columns)
         self.tell(row, change=(before.value, status.value), message=message)
-        return True
 
     def keep(self, row: Row, **columns: object) -> None:
         """Change columns, without a word in the story."""

@@ -22,7 +22,7 @@ from executions.restricted import RestrictedError, check_use, named_by, restrict
 from executions.run import Run, locked
 from executions.runners import runner_for
 from executions.runners.base import Done, Hold, Outcome, Stopped, TaskFailedError, Wait
-from executions.states import Status
+from executions.states import TERMINAL, Status
 from executions.task_context import View, context_of
 from executions.waiting import is_covered, keep_watch
 
@@ -84,8 +84,13 @@ def work_task(claim: Claim) -> None:
     # A task that goes on does something outside next, and must not forget what it has done.
     is_last = not isinstance(result, Wait | Hold)
     with unsynced() if is_last else nullcontext(), locked(task.stage_run.execution) as run:
-        finish(claim, wake_at=next_look, repeatable=is_last)
         same = _same(run, task)
+        is_over = same.status in TERMINAL
+        finish(claim, wake_at=None if is_over else next_look, repeatable=is_last)
+        if is_over:
+            # Ended while the step was under way: that stays, and so does what the step has pushed.
+            note_pushes(same, _pushes_of(result))
+            return
         _keep_watch(task, result)
         if _asks_again(task, result):
             run.keep(same, answer="", answer_comment="", answered_by="", answered_at=None)
@@ -127,12 +132,14 @@ def _kept(claim: Claim, task: TaskRun, result: Wait) -> bool:
 
 
 def fail_task(claim: Claim, message: str) -> None:
-    """End the task run because of a fault of ours."""
+    """End the task run because of a fault of ours, unless it was ended meanwhile."""
     task: TaskRun = claim.row
     with locked(task.stage_run.execution) as run:
         finish(claim, wake_at=None)
-        _write(run, _same(run, task), Failed(message=message))
-        advance(run)
+        same = _same(run, task)
+        if same.status not in TERMINAL:
+            _write(run, same, Failed(message=message))
+            advance(run)
 
 
 def _same(run: Run, task: TaskRun) -> TaskRun:

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
-from executions.run import ConcurrentChangeError, locked
+from executions.run import ConcurrentChangeError, ImpossibleChangeError, locked
 from executions.runners.base import Done, TaskFailedError
 from executions.services import (
     answer_task,
@@ -158,6 +158,17 @@ def test_a_row_that_somebody_changed_without_the_lock_is_not_overwritten(
         change_at_the_same_time()
     assert statuses(execution)["a"] == "RUNNING"
     assert story(execution) == before
+
+
+def test_a_change_that_no_state_leads_to_is_a_fault(puppets: Puppets) -> None:
+    execution = start(pipeline_of("Main: a"))
+
+    with (
+        pytest.raises(ImpossibleChangeError, match="cannot become RUNNING"),
+        locked(execution) as run,
+    ):
+        run.change(run.tasks[0], Status.RUNNING)
+    assert statuses(execution) == {"": "COMPLETED", "a": "COMPLETED"}
 
 
 def test_every_transaction_that_changes_a_state_tells_of_it(puppets: Puppets) -> None:

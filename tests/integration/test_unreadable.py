@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
 
-from codestream.core.work import wake
+from codestream.core.work import Claim, claim, kind_named, wake
 from executions import definitions, runners
 from executions.models import Execution, TaskRun
+from executions.runners.base import Done, Outcome, TaskContext, TaskFailedError
 from executions.services import cancel_execution, start_execution
 from executions.states import Status
+from executions.tasks import fail_task, work_task
 from executions.worker import drain
+from executions.workers import no_workers
 from pipelines import task_kinds
 from pipelines.models import Pipeline, PipelineRevision
 from pipelines.services import save_pipeline
 from tests.factories import UserFactory
-from tests.integration.puppets import Puppets, asking, pipeline_of, working
+from tests.integration.puppets import Puppets, asking, pipeline_of, task_of, working
 
 pytestmark = pytest.mark.django_db
 WORDS = "The definition can no longer be read: "
@@ -101,3 +106,68 @@ def test_one_under_way_can_be_canceled(puppets: Puppets) -> None:
     cancel_execution(execution=spoiled, by=UserFactory.create())
 
     assert states(spoiled) == ["FAILED"]
+
+
+LATE = {
+    "waits": working(),
+    "asks": asking(),
+    "has done it": Done(message="fine"),
+    "failed": TaskFailedError("it broke"),
+}
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=list(LATE))
+def test_what_a_step_finds_after_the_end_changes_nothing_any_more(
+    puppets: Puppets,
+    django_capture_on_commit_callbacks: Any,
+    caplog: pytest.LogCaptureFixture,
+    late: Outcome | TaskFailedError,
+) -> None:
+    """Its task was ended, because somebody canceled the execution, while the step was under way."""
+    execution = start(pipeline_of("Main: a"))
+
+    def act(_context: TaskContext) -> Outcome:
+        end(execution)
+        if isinstance(late, TaskFailedError):
+            raise late
+        return late
+
+    puppets.acts["a"] = act
+    with caplog.at_level("INFO"), django_capture_on_commit_callbacks(execute=True):
+        work_task(taken(execution))
+
+    assert_ended_once(execution, caplog.text)
+
+
+def test_a_fault_after_the_end_changes_nothing_any_more(
+    puppets: Puppets, django_capture_on_commit_callbacks: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    execution = start(pipeline_of("Main: a"))
+    held = taken(execution)
+
+    with caplog.at_level("INFO"), django_capture_on_commit_callbacks(execute=True):
+        end(execution)
+        fail_task(held, "Internal error.")
+
+    assert_ended_once(execution, caplog.text)
+
+
+def end(execution: Execution) -> None:
+    spoil(execution)
+    cancel_execution(execution=execution, by=UserFactory.create())
+
+
+def taken(execution: Execution) -> Claim:
+    kind, task = kind_named("task"), task_of(execution, "a")
+    assert kind is not None
+    found = claim(kind, task.pk, owner=uuid4(), alive=no_workers)
+    assert found is not None
+    return found
+
+
+def assert_ended_once(execution: Execution, log: str) -> None:
+    task = task_of(execution, "a")
+    assert (task.status, task.wake_at, task.lease_owner) == (Status.FAILED, None, None)
+    assert task.message.startswith(WORDS)
+    assert not execution.events.filter(kind="progress").exists()
+    assert log.count("has ended") == 1
