@@ -20,11 +20,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.certificates import CertificateFacts
 from codestream.core.clock import now
-from codestream.core.errors import CodeStreamError, Refused
+from codestream.core.errors import CodeStreamError
 from codestream.core.http import origin
 from codestream.core.pages import answer_deletion, page, wants_fragment
 from codestream.core.templatetags.look import said
-from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action, require
 from endpoints import services
@@ -214,23 +213,17 @@ def _draft_of(endpoint: Endpoint, form: EndpointForm) -> Endpoint:
 
 def _saved(form: EndpointForm, endpoint: Endpoint) -> bool:
     """Save what was entered; a refusal is left on the form."""
-    try:
-        services.save_endpoint(
-            endpoint=endpoint,
-            name=form.cleaned_data["name"],
-            description=form.cleaned_data["description"],
-            is_restricted=form.cleaned_data["is_restricted"],
-            properties=form.properties(),
-            credentials=form.credentials(),
-            by=form.user,
-        )
-    except ChangedMeanwhileError as refusal:
-        form.show_change(refusal)
-        return False
-    except Refused as refusal:
-        form.add_error("name", refusal.user_message)
-        return False
-    return True
+    save = partial(
+        services.save_endpoint,
+        endpoint=endpoint,
+        name=form.cleaned_data["name"],
+        description=form.cleaned_data["description"],
+        is_restricted=form.cleaned_data["is_restricted"],
+        properties=form.properties(),
+        credentials=form.credentials(),
+        by=form.user,
+    )
+    return form.saved_by(save)
 
 
 def _say_saved(request: SignedInRequest, endpoint: Endpoint, *, before: str) -> None:

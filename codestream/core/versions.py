@@ -6,7 +6,7 @@ which the form finds out, or since the request read it, which the service does u
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from django import forms
@@ -60,6 +60,20 @@ class VersionedForm(forms.Form):
             self.show_change(_changed(row) if shown else _unseen(row))
             self._show_stored()
         return cleaned
+
+    def saved_by(self, save: Callable[[], object]) -> bool:
+        """Save what was entered; False leaves on the form what somebody else saved meanwhile, or
+        at its name why it is Refused.
+        """
+        try:
+            save()
+        except ChangedMeanwhileError as refusal:
+            self.show_change(refusal)
+        except Refused as refusal:
+            self.add_error("name", refusal.user_message)
+        else:
+            return True
+        return False
 
     def show_change(self, refusal: ChangedMeanwhileError) -> None:
         """Come back with everything that was entered, over the row as it stands now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from django.contrib import messages
@@ -19,7 +20,6 @@ from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
 from codestream.core.pages import form_status, page, submitted, wants_fragment
 from codestream.core.redact import MASK
-from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects.access import projects_allowing
 from codestream.projects.forms import SecretVariableForm, VariableForm
 from codestream.projects.models import Variable
@@ -139,16 +139,10 @@ def _changeable(request: SignedInRequest, pk: UUID) -> Variable:
 
 
 def _saved(request: SignedInRequest, form: VariableForm, variable: Variable) -> bool:
-    try:
-        save_variable(variable=variable, by=request.user)
-    except ChangedMeanwhileError as refusal:
-        form.show_change(refusal)
-        return False
-    except Refused as refusal:
-        form.add_error("name", refusal.user_message)
-        return False
-    messages.success(request, _("Variable %(name)s saved.") % {"name": variable.name})
-    return True
+    save = partial(save_variable, variable=variable, by=request.user)
+    if is_saved := form.saved_by(save):
+        messages.success(request, _("Variable %(name)s saved.") % {"name": variable.name})
+    return is_saved
 
 
 def _say_deleted(request: SignedInRequest, variable: Variable) -> None:

@@ -18,7 +18,6 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from codestream.accounts.requests import SignedInRequest
 from codestream.core.errors import Refused
 from codestream.core.pages import answer_deletion, form_status, page, submitted
-from codestream.core.versions import ChangedMeanwhileError
 from codestream.projects import services
 from codestream.projects.belongings import needing
 from codestream.projects.forms import MemberForm, ProjectForm, RoleForm
@@ -161,16 +160,10 @@ def _administered(request: SignedInRequest, pk: UUID) -> Project:
 
 
 def _saved(request: SignedInRequest, form: ProjectForm, project: Project) -> bool:
-    try:
-        services.update_project(project=project, **form.cleaned_data)
-    except ChangedMeanwhileError as refusal:
-        form.show_change(refusal)
-        return False
-    except Refused as refusal:
-        form.add_error("name", refusal.user_message)
-        return False
-    messages.success(request, _("Project %(name)s saved.") % {"name": project.name})
-    return True
+    save = partial(services.update_project, project=project, **form.cleaned_data)
+    if is_saved := form.saved_by(save):
+        messages.success(request, _("Project %(name)s saved.") % {"name": project.name})
+    return is_saved
 
 
 def _detail_page(
