@@ -69,6 +69,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Moves:
+    """What becomes of tasks, as in ``Plan``; the rest of it follows."""
+
     start: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     cancel: tuple[str, ...] = ()
@@ -82,15 +84,15 @@ FAILURES: Final = frozenset({Status.FAILED, Status.ROLLBACK_COMPLETED, Status.RO
 def plan(execution: ExecutionState) -> Plan:
     """Return what to do next; nothing for an execution that is over.
 
-    A QUEUED execution waits until somebody with a free slot makes it RUNNING; only a request
-    to cancel moves it here. Stages and execution are rolled up as if the moves were done.
+    A QUEUED execution waits until there is a place for it, where the engine makes it RUNNING; only
+    a request to cancel moves it here. Stages and execution are rolled up as if the moves were done.
     """
-    if execution.status in TERMINAL or _waits_for_a_slot(execution):
+    if execution.status in TERMINAL or _waits_for_a_place(execution):
         return Plan()
-    moves = _cancellation(execution) if execution.cancel_requested else _advance(execution)
-    statuses = _statuses_after(execution, moves)
-    stages = _stages_after(execution, statuses)
-    status = _status_after(execution, tuple(stages.values()), statuses)
+    moves = _to_cancel(execution) if execution.cancel_requested else _to_go_on(execution)
+    tasks = _tasks_after(execution, moves)
+    stages = _stages_after(execution, tasks)
+    status = _status_after(execution, tuple(stages.values()), tasks)
     return Plan(
         start=moves.start,
         skip=moves.skip,
@@ -102,7 +104,7 @@ def plan(execution: ExecutionState) -> Plan:
             if stages[stage.key] is not stage.status
         ),
         status=None if status is execution.status else status,
-        failed_task=_failed_task(statuses) if status in FAILURES else None,
+        failed_task=_failed_task(tasks) if status in FAILURES else None,
     )
 
 
@@ -112,16 +114,16 @@ def ready_tasks(execution: ExecutionState) -> tuple[str, ...]:
     The same tasks that ``plan`` starts or skips; preconditions of all others are not looked at.
     """
     held = execution.cancel_requested or execution.pause_requested
-    if held or execution.status in TERMINAL or _waits_for_a_slot(execution):
+    if held or execution.status in TERMINAL or _waits_for_a_place(execution):
         return ()
     return tuple(task.key for task in _next_tasks(execution))
 
 
-def _waits_for_a_slot(execution: ExecutionState) -> bool:
+def _waits_for_a_place(execution: ExecutionState) -> bool:
     return execution.status is Status.QUEUED and not execution.cancel_requested
 
 
-def _advance(execution: ExecutionState) -> _Moves:
+def _to_go_on(execution: ExecutionState) -> _Moves:
     if execution.pause_requested:
         return _NO_MOVES
     ready = _next_tasks(execution)
@@ -142,7 +144,7 @@ def _next_tasks(execution: ExecutionState) -> tuple[TaskState, ...]:
     return ()
 
 
-def _cancellation(execution: ExecutionState) -> _Moves:
+def _to_cancel(execution: ExecutionState) -> _Moves:
     tasks = tuple(_tasks(execution))
     # A rollback that has begun is not left half way.
     settled = TERMINAL | {Status.NOT_STARTED, Status.CANCELING, Status.ROLLING_BACK}
@@ -159,7 +161,7 @@ def _counted(task: TaskState) -> Status:
     return task.status
 
 
-def _statuses_after(execution: ExecutionState, moves: _Moves) -> Mapping[str, Status]:
+def _tasks_after(execution: ExecutionState, moves: _Moves) -> Mapping[str, Status]:
     """How every task stands when the moves are done, by its key."""
     return {
         **{task.key: _counted(task) for task in _tasks(execution)},
@@ -170,15 +172,14 @@ def _statuses_after(execution: ExecutionState, moves: _Moves) -> Mapping[str, St
     }
 
 
-def _stages_after(
-    execution: ExecutionState, statuses: Mapping[str, Status]
-) -> Mapping[str, Status]:
+def _stages_after(execution: ExecutionState, tasks: Mapping[str, Status]) -> Mapping[str, Status]:
+    """How every stage stands then: one that was not reached stays as it is."""
     after: dict[str, Status] = {}
     for stage in execution.stages:
         if stage.status in TERMINAL:
             after[stage.key] = stage.status
         elif execution.cancel_requested or _is_reached(after):
-            after[stage.key] = _stage_status(execution, stage, statuses)
+            after[stage.key] = _stage_after(execution, stage, tasks)
         else:
             after[stage.key] = stage.status
     return after
@@ -188,10 +189,10 @@ def _is_reached(earlier: Mapping[str, Status]) -> bool:
     return all(status in TERMINAL - BLOCKING for status in earlier.values())
 
 
-def _stage_status(
-    execution: ExecutionState, stage: StageState, statuses: Mapping[str, Status]
+def _stage_after(
+    execution: ExecutionState, stage: StageState, tasks: Mapping[str, Status]
 ) -> Status:
-    own = [statuses[task.key] for group in stage.groups for task in group]
+    own = [tasks[task.key] for group in stage.groups for task in group]
     if execution.cancel_requested and not own:
         return Status.CANCELED
     rolled = roll_up(own)
@@ -199,8 +200,9 @@ def _stage_status(
 
 
 def _status_after(
-    execution: ExecutionState, stages: tuple[Status, ...], statuses: Mapping[str, Status]
+    execution: ExecutionState, stages: tuple[Status, ...], tasks: Mapping[str, Status]
 ) -> Status:
+    """How the whole stands then: as its stages, unless somebody asked for an end or a pause."""
     if execution.cancel_requested and not stages:
         return Status.CANCELED
     rolled = roll_up(stages)
@@ -212,17 +214,17 @@ def _status_after(
     if rolled is Status.ROLLING_BACK:
         return rolled
     if execution.pause_requested:
-        return Status.PAUSING if _is_working(statuses) else Status.PAUSED
+        return Status.PAUSING if _is_working(tasks) else Status.PAUSED
     return Status.WAITING if rolled is Status.WAITING else Status.RUNNING
 
 
-def _is_working(statuses: Mapping[str, Status]) -> bool:
+def _is_working(tasks: Mapping[str, Status]) -> bool:
     idle = TERMINAL | {Status.NOT_STARTED, Status.WAITING}
-    return any(status not in idle for status in statuses.values())
+    return any(status not in idle for status in tasks.values())
 
 
-def _failed_task(statuses: Mapping[str, Status]) -> str | None:
-    return next((key for key, status in statuses.items() if status in FAILURES), None)
+def _failed_task(tasks: Mapping[str, Status]) -> str | None:
+    return next((key for key, status in tasks.items() if status in FAILURES), None)
 
 
 def _groups(execution: ExecutionState) -> Iterator[tuple[TaskState, ...]]:
