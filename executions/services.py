@@ -246,8 +246,8 @@ def _run_of(execution: Execution, definition: PipelineDefinition, pipeline: Pipe
         for position, stage in enumerate(definition.stages)
     ]
     tasks = [
-        TaskRun(stage_run=run, position=position, group=group, name=task.name, kind=task.kind)
-        for run, stage in zip(stages, definition.stages, strict=True)
+        TaskRun(stage_run=row, position=position, group=group, name=task.name, kind=task.kind)
+        for row, stage in zip(stages, definition.stages, strict=True)
         for position, (group, task) in enumerate(_in_groups(stage))
     ]
     return Run(execution, pipeline=pipeline, stages=stages, tasks=tasks)

@@ -18,7 +18,7 @@ from executions.states import TERMINAL, Status
 from pipelines.scope import RecordedScope
 
 
-class View:
+class Snapshot:
     """What the steps under one claim see of the project: each thing as it was first looked up."""
 
     def __init__(self, task: TaskRun) -> None:
@@ -42,7 +42,7 @@ class View:
         return self._endpoints[name, kind]
 
 
-def context_of(task: TaskRun, view: View) -> TaskContext:
+def context_of(task: TaskRun, seen: Snapshot) -> TaskContext:
     """What the next step of the task is given."""
     execution = task.stage_run.execution
     definition = definition_of_task(task)
@@ -51,11 +51,11 @@ def context_of(task: TaskRun, view: View) -> TaskContext:
         task_id=str(task.pk),
         input=dict(definition.input),
         endpoints=definition.endpoints,
-        scope=view.scope,
-        shown=view.shown,
+        scope=seen.scope,
+        shown=seen.shown,
         cursor=task.cursor,
         output=task.output,
-        find_endpoint=view.endpoint,
+        find_endpoint=seen.endpoint,
         find_task=lambda past, stage, name: _past_task(execution, past, stage, name),
         answer=_answer(task),
     )

@@ -23,7 +23,7 @@ from executions.run import Run, locked
 from executions.runners import runner_for
 from executions.runners.base import Done, Hold, Outcome, Stopped, TaskFailedError, Wait
 from executions.states import TERMINAL, Status
-from executions.task_context import View, context_of
+from executions.task_context import Snapshot, context_of
 from executions.waiting import is_covered, keep_watch
 
 LONGEST_PAUSE = timedelta(seconds=30)
@@ -69,33 +69,39 @@ def work_task(claim: Claim) -> None:
     if task.status not in AT_WORK:
         with finishing(claim, wake_at=None):
             return
-    view = View(task)
-    result = _step(task, view)
-    for _ in range(MOST_AT_ONCE):
-        if not (isinstance(result, Wait) and result.until <= now() and _kept(claim, task, result)):
-            break
-        result = _step(task, view)
+    result = _steps(claim, task)
     next_look = _next_look(task, result)
     if isinstance(result, Wait | Hold) and _is_nothing_new(task, result):
         with finishing(claim, wake_at=next_look):
-            _keep_place(task, result)
+            _keep_cursor(task, result)
             _keep_watch(task, result)
         return
     # A task that goes on does something outside next, and must not forget what it has done.
     is_last = not isinstance(result, Wait | Hold)
     with unsynced() if is_last else nullcontext(), locked(task.stage_run.execution) as run:
-        same = _same(run, task)
-        is_over = same.status in TERMINAL
+        row = _locked_row(run, task)
+        is_over = row.status in TERMINAL
         finish(claim, wake_at=None if is_over else next_look, repeatable=is_last)
         if is_over:
-            # Ended while the step was under way: that stays, and so does what the step has pushed.
-            note_pushes(same, _pushes_of(result))
+            # Ended while the step was under way, and stays so; what was pushed is pushed.
+            note_pushes(row, _pushes_of(result))
             return
         _keep_watch(task, result)
         if _asks_again(task, result):
-            run.keep(same, answer="", answer_comment="", answered_by="", answered_at=None)
-        _write(run, same, result)
+            run.keep(row, answer="", answer_comment="", answered_by="", answered_at=None)
+        _write(run, row, result)
         advance(run)
+
+
+def _steps(claim: Claim, task: TaskRun) -> Result:
+    """Do the next step, and under the same claim those after it that need not wait."""
+    seen = Snapshot(task)
+    result = _step(task, seen)
+    for _ in range(MOST_AT_ONCE):
+        if not (isinstance(result, Wait) and result.until <= now() and _kept(claim, task, result)):
+            break
+        result = _step(task, seen)
+    return result
 
 
 def _next_look(task: TaskRun, result: Result) -> datetime | None:
@@ -136,24 +142,24 @@ def fail_task(claim: Claim, message: str) -> None:
     task: TaskRun = claim.row
     with locked(task.stage_run.execution) as run:
         finish(claim, wake_at=None)
-        same = _same(run, task)
-        if same.status not in TERMINAL:
-            _write(run, same, Failed(message=message))
+        row = _locked_row(run, task)
+        if row.status not in TERMINAL:
+            _write(run, row, Failed(message=message))
             advance(run)
 
 
-def _same(run: Run, task: TaskRun) -> TaskRun:
+def _locked_row(run: Run, task: TaskRun) -> TaskRun:
     """The row as it stands now, under the lock."""
     return next(each for each in run.tasks if each.pk == task.pk)
 
 
-def _step(task: TaskRun, view: View) -> Result:
+def _step(task: TaskRun, seen: Snapshot) -> Result:
     """Do one step in the outside world; no transaction is open."""
     if task.status == Status.ROLLING_BACK:
         return _roll_back(task)
     runner = runner_for(task.kind)
     try:
-        context = context_of(task, view)
+        context = context_of(task, seen)
         if task.status == Status.CANCELING:
             return _canceled(task, runner.cancel(context) or Stopped())
         if not task.cursor:
@@ -271,7 +277,7 @@ def _asks_again(task: TaskRun, result: Result) -> bool:
     return isinstance(result, Hold) and task.answered_at is not None
 
 
-def _keep_place(task: TaskRun, result: Wait | Hold) -> None:
+def _keep_cursor(task: TaskRun, result: Wait | Hold) -> None:
     attempt = task.attempt + isinstance(result, TryAgain)
     TaskRun.objects.filter(pk=task.pk).update(cursor=result.cursor, attempt=attempt)
 
