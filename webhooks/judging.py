@@ -1,5 +1,8 @@
 """Judges a delivery: one worker step that ends in a verdict with the steps that led to it, and,
 when the push passes, in an execution; both in one transaction, so that a push starts one run.
+
+Three things are a push here: ``push`` is what the delivery tells, ``current`` the row of the last
+push of its tag, ``made`` the push of a task of ours that it may tell of.
 """
 
 from __future__ import annotations
@@ -97,6 +100,7 @@ _LINE = Prepared(
 
 
 def _read(event: RegistryEvent) -> ImagePushed | Judgement:
+    """The push that the body tells of; where it tells of none, that is the judgement already."""
     parsed = reader_for(event.registry).parse(bytes(event.body), event.headers)[event.part]
     if isinstance(parsed, ImagePushed):
         return parsed
@@ -105,6 +109,7 @@ def _read(event: RegistryEvent) -> ImagePushed | Judgement:
 
 
 def _judgement(event: RegistryEvent, push: ImagePushed | Judgement) -> Judgement:
+    """Whether the push passes the webhook: all that is known without a look at other pushes."""
     if isinstance(push, Judgement):
         return push
     webhook = event.webhook
@@ -148,6 +153,9 @@ def _pinned(
 def _decide(
     event: RegistryEvent, webhook: DockerWebhook, push: ImagePushed, judgement: Judgement
 ) -> Judgement:
+    """Start the execution of a push that has passed so far, or say which question ends it: is it
+    known already, our own, only for the record, a loop, and may who runs it?
+    """
     # Locked before anything is compared: two deliveries whose machines have different clocks may be
     # judged side by side, and both must not be the next push of their tag.
     pipeline = lock_pipeline(webhook.pipeline_id)
