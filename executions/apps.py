@@ -21,6 +21,7 @@ class ExecutionsConfig(AppConfig):
         from executions.engine import admit
         from executions.models import TaskRun
         from executions.runners.kubernetes import KubernetesRunner
+        from executions.task_context import target_of
         from executions.tasks import fail_task, work_task
         from executions.usage import live_executions
         from pipelines import task_kinds
@@ -36,6 +37,7 @@ class ExecutionsConfig(AppConfig):
             fail=fail_task,
             related=("stage_run__execution", "rollout_watch"),
             about=lambda task: {"execution": str(task.stage_run.execution_id)},
+            target=target_of,
         )
         work.register(tasks)
         when_saved(admit)

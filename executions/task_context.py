@@ -15,6 +15,7 @@ from executions.run import definition_of_task
 from executions.runners.base import Answer, PastTask, TaskContext, TaskFailedError
 from executions.scopes import masked, scope_of
 from executions.states import TERMINAL, Status
+from pipelines.definition import DefinitionError
 from pipelines.scope import RecordedScope
 
 
@@ -40,6 +41,16 @@ class Snapshot:
         if (name, kind) not in self._endpoints:
             self._endpoints[name, kind] = _endpoint(self._task, name, kind)
         return self._endpoints[name, kind]
+
+
+def target_of(task: TaskRun) -> str:
+    """The outside system that the steps of the task speak to: its endpoints, by their names."""
+    try:
+        endpoints = definition_of_task(task).endpoints
+    except DefinitionError:
+        return ""
+    names = " ".join(sorted(endpoints.values()))
+    return f"{task.stage_run.execution.project_id} {names}" if names else ""
 
 
 def context_of(task: TaskRun, seen: Snapshot) -> TaskContext:

@@ -50,6 +50,7 @@ from codestream.core.work import (
     registered,
     release,
 )
+from executions.bulkhead import Bulkhead
 from executions.connections import close_connection, rest_connection
 from executions.heart import Heart
 from executions.models import Worker
@@ -97,6 +98,7 @@ class WorkerLoop:
         self._hinted: set[Key] = set()  # busy, and a hint came for it meanwhile
         self._backlog: deque[Key] = deque()  # waits for a thread
         self._owed: set[Key] = set()  # the database has not taken it back yet
+        self._bulkhead = Bulkhead(threads)
         self._heart = Heart(self.id, threads)
         self._watches = Watches(self.id, alive=living_workers)
 
@@ -245,7 +247,11 @@ class WorkerLoop:
                 release(taken)
                 return None
             self._busy[key] = taken
-            self._step(kind, taken)
+            with self._bulkhead.passage(kind.target(taken.row)) as may_pass:
+                if not may_pass:
+                    release(taken, wake_at=now() + PAUSE)
+                    return None
+                self._step(kind, taken)
             return None if self._stopping.is_set() else kind.next_in_line(taken)
         except AnyDatabaseError as error:
             logger.error("%s %s: the database failed: %s", kind.name, pk, error)

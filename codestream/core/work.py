@@ -78,6 +78,11 @@ def nothing_else(_row: Any) -> dict[str, str]:
     return {}
 
 
+def no_target(_row: Any) -> str:
+    """Rows of most kinds speak to nobody outside, or one at a time."""
+    return ""
+
+
 def nothing_next(_claim: Claim) -> uuid.UUID | None:
     """Rows of most kinds are not in a line."""
     return None
@@ -89,8 +94,10 @@ class WorkKind:
     when a fault of ours ended the step.
 
     ``related`` is what a step needs besides the row. ``about`` names, for the log, what else a row
-    belongs to. ``turn`` narrows the rows to those whose turn it is, for a kind whose rows stand in
-    a line; ``next_in_line`` names the row whose turn comes when the claimed one is done.
+    belongs to. ``target`` names the outside system that its step speaks to, of which one that hangs
+    shall not take every thread. ``turn`` narrows the rows to those whose turn it is, for a kind
+    whose rows stand in a line; ``next_in_line`` names the row whose turn comes when the claimed one
+    is done.
     """
 
     name: str
@@ -99,6 +106,7 @@ class WorkKind:
     fail: Callable[[Claim, str], None]
     related: tuple[str, ...] = ()
     about: Callable[[Any], dict[str, str]] = nothing_else
+    target: Callable[[Any], str] = no_target
     turn: Callable[[], Q] = Q
     next_in_line: Callable[[Claim], uuid.UUID | None] = nothing_next
 

@@ -16,7 +16,7 @@ from codestream.core import work
 from codestream.core.clock import now
 from codestream.core.work import Claim, WorkKind
 from codestream.operations.models import Chore
-from executions import heart, worker
+from executions import bulkhead, heart, worker
 from executions.models import Worker
 from executions.watches import Watches
 from executions.worker import WorkerFaultError, WorkerLoop
@@ -490,6 +490,48 @@ def test_no_kind_of_work_takes_every_thread(kinds: dict[str, WorkKind]) -> None:
     assert loop.sweep() == 4
     assert judged.wait(20)
     assert sum(name == "slow" for name, _pk in loop._busy) == 3
+
+    hang.set()
+    loop.stop()
+    until(lambda: not loop._busy)
+
+
+def test_a_target_that_hangs_leaves_threads_to_the_others(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may not pass is tried again a moment later."""
+    monkeypatch.setattr(bulkhead, "SLOW_SECONDS", 0.0)
+    hang, answered = threading.Event(), threading.Event()
+    loop = WorkerLoop(threads=4)
+
+    def speak(taken: Claim) -> None:
+        if taken.row.name == "hangs":
+            assert hang.wait(20)
+            return
+        with work.finishing(taken, wake_at=None):
+            answered.set()
+
+    kinds["chore"] = WorkKind(
+        name="chore",
+        model=Chore,
+        step=speak,
+        fail=print,
+        target=lambda row: row.name.partition(" ")[0],
+    )
+    first, then, another = (
+        Chore.objects.create(name=name, wake_at=now()) for name in ("hangs", "hangs too", "answers")
+    )
+
+    assert loop.offer("chore", first.pk)
+    until(lambda: loop._busy.get(("chore", first.pk)))
+    loop.attend("chore", then.pk)
+    loop.attend("chore", another.pk)
+
+    assert answered.is_set()
+    then.refresh_from_db()
+    assert then.lease_owner is None
+    assert then.wake_at is not None
+    assert then.wake_at > now()
 
     hang.set()
     loop.stop()

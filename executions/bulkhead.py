@@ -1,0 +1,58 @@
+"""Keeps one outside system that hangs from taking the threads of a worker, time-out by time-out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SLOW_SECONDS = 5.0
+"""A step that takes longer makes its target slow; a shorter one makes it well again."""
+SHARE = 4
+"""One thread in so many is left to a slow target."""
+
+
+class Bulkhead:
+    """Who speaks to which target, and since when. A target has a name; steps without one may always
+    go on.
+    """
+
+    def __init__(self, threads: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = max(1, threads // SHARE)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._began: defaultdict[str, list[float]] = defaultdict(list)
+        self._slow: set[str] = set()
+
+    @contextmanager
+    def passage(self, target: str) -> Iterator[bool]:
+        """Say whether one more step may speak to the target; it has its place until it is over."""
+        began = self._enter(target) if target else None
+        try:
+            yield began is not None or not target
+        finally:
+            if began is not None:
+                self._leave(target, began)
+
+    def _enter(self, target: str) -> float | None:
+        moment = self._clock()
+        with self._lock:
+            began = self._began[target]
+            if began and moment - began[0] > SLOW_SECONDS:
+                self._slow.add(target)
+            if target in self._slow and len(began) >= self._most:
+                return None
+            began.append(moment)
+            return moment
+
+    def _leave(self, target: str, began: float) -> None:
+        with self._lock:
+            self._began[target].remove(began)
+            if not self._began[target]:
+                del self._began[target]
+            if self._clock() - began > SLOW_SECONDS:
+                self._slow.add(target)
+            else:
+                self._slow.discard(target)
