@@ -54,6 +54,8 @@ WORK = ["-n", "auto", *(f"tests/integration/test_{name}.py" for name in DRIVEN),
 # One at a time: each copy empties the same database first.
 COPIES = ["-n", "0", "tests/integration/test_copy_database.py"]
 
+DEMO = ["-n", "0", *(f"tests/browser/test_{name}.py" for name in ("demo", "undo"))]
+
 
 def main() -> int:
     """Run the tests and return pytest's exit code; without a server, say so and return 0."""
@@ -64,7 +66,8 @@ def main() -> int:
         folder = Path(name)
         folder.chmod(0o711)
         with LocalPostgres(data_dir=folder, port=_free_port()).running() as url:
-            return _pytest(WORK, TEST_DATABASE_URL=url) or _pytest(COPIES, TEST_POSTGRES_URL=url)
+            failed = _pytest(WORK, TEST_DATABASE_URL=url) or _pytest(COPIES, TEST_POSTGRES_URL=url)
+    return failed or _pytest(DEMO, DEMO_ON="postgres")
 
 
 def _pytest(arguments: list[str], **environment: str) -> int:

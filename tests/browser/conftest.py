@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 
+from tests.process.databases import DEMO_OPTIONS, folder_for_all
 from tests.running import PASSWORD, Running, running_product
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -16,8 +17,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 @pytest.fixture(scope="session")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running_product(tmp_path_factory.mktemp("data")) as running:
+def product() -> Iterator[Running]:
+    with folder_for_all() as folder, running_product(folder, *DEMO_OPTIONS) as running:
         yield running
 
 

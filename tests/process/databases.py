@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ import pytest
 
 from codestream.local_postgres import is_installed
 
+DEMO_OPTIONS = ("--postgres",) if os.environ.get("DEMO_ON") == "postgres" else ()
+"""The browser's tests click through the demo on SQLite, or as ``DEMO_ON=postgres`` says."""
 NEEDS_POSTGRES = pytest.mark.skipif(not is_installed(), reason="PostgreSQL is not installed")
 ON_SQLITE = pytest.param((), id="sqlite", marks=pytest.mark.xdist_group("process-sqlite"))
 ON_POSTGRES = pytest.param(
