@@ -37,7 +37,10 @@ class Push:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a delivery came to: ``event`` names the stored row; the times are those of the clock."""
+    """What a delivery came to; the times are those of the clock.
+
+    ``event`` names the row that the product stored; it is empty where another server answered.
+    """
 
     hook: str
     tag: str
@@ -135,7 +138,7 @@ class _Line:
             raise BenchmarkError("The server closed a connection without an answer.")
         self._heard += piece
         head, found, body = self._heard.partition(b"\r\n\r\n")
-        if not found or len(body) < _length(head):
+        if not found or not _is_whole(head, body):
             return None
         answered = time.time()
         status = int(head.split(b" ", 2)[1])
@@ -143,7 +146,7 @@ class _Line:
             hook=self._push.hook,
             tag=self._push.tag,
             status=status,
-            event=json.loads(body)["id"] if status == 200 else "",
+            event=json.loads(body)["id"] if status == 200 and body[:1] == b"{" else "",
             sent=self._sent,
             answered=answered,
         )
@@ -159,10 +162,12 @@ def _request(push: Push) -> bytes:
     return head.encode() + body
 
 
-def _length(head: bytes) -> int:
+def _is_whole(head: bytes, body: bytes) -> bool:
     for line in head.lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
-            return int(line.partition(b":")[2])
+            return len(body) >= int(line.partition(b":")[2])
+        if line == b"transfer-encoding: chunked":
+            return (b"\r\n" + body).endswith(b"\r\n0\r\n\r\n")
     raise BenchmarkError(f"An answer without a length: {head!r}")
 
 

@@ -156,6 +156,8 @@ def receiver() -> Iterator[str]:
             raise ConnectionDropped
         if request.path == "/busy":
             return json_response({"message": "x" * 200_000}, 503)
+        if request.path == "/other":
+            return Response(chunks=[b"1 change", b" found"], content_type="text/html")
         return json_response({"id": str(next(numbers))})
 
     with HttpServer(answer) as server:
@@ -179,6 +181,12 @@ def test_a_refusal_is_an_answer(receiver: str) -> None:
     answers = deliver(the_pushes(f"{receiver}/busy", 2))
 
     assert [(answer.status, answer.event) for answer in answers] == [(503, ""), (503, "")]
+
+
+def test_another_server_may_answer_in_pieces(receiver: str) -> None:
+    answers = deliver(the_pushes(f"{receiver}/other", 3))
+
+    assert [(answer.status, answer.event) for answer in answers] == [(200, "")] * 3
 
 
 def test_no_answer_ends_the_benchmark(receiver: str) -> None:
