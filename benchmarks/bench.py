@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from codestream.local_postgres import LocalPostgres
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
 END_SECONDS = 20.0
+LOOK_SECONDS = 0.02
 _GIB = 2**30
 _OF_THE_PRODUCT = {
     *("DATABASE_URL", "DATA_DIR", "DEBUG", "ENCRYPTION_KEYS", "HINTS", "HOST", "LOOKUP_KEY"),
@@ -176,14 +177,28 @@ def product_at_hand(environment: Mapping[str, str]) -> Iterator[None]:
 
 def usage_of(pid: int) -> Usage:
     """Return what a living process has used: processor time and resident memory."""
-    # The name in parentheses may hold blanks; utime and stime are the 14th and 15th field.
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    fields = _fields_of(pid)
     ticks = int(fields[11]) + int(fields[12])
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
     return Usage(
         cpu_seconds=ticks / os.sysconf("SC_CLK_TCK"),
         memory_mib=pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
     )
+
+
+def processor_seconds() -> float:
+    """Return the processor time of all programs that this one started, and of those they ended."""
+    parents, used = {}, {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            fields = _fields_of(int(entry.name))
+            parents[int(entry.name)] = int(fields[1])
+            used[int(entry.name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    found, ours = {os.getpid()}, set[int]()
+    while found:
+        found = {pid for pid, parent in parents.items() if parent in found}
+        ours |= found
+    return sum(used[pid] for pid in ours)
 
 
 @contextmanager
@@ -211,6 +226,28 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a started server listens; raise BenchmarkError with its log when it does not."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise BenchmarkError(f"A server does not answer: {log.read_text(encoding='utf-8')}")
+
+
+def until(happened: Callable[[], bool], seconds: float) -> None:
+    """Wait until it happened; raise BenchmarkError when it does not."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            raise BenchmarkError(f"Nothing came of it in {seconds:.0f} s: see the logs.")
+        time.sleep(LOOK_SECONDS)
+
+
 @contextmanager
 def database_named(name: str) -> Iterator[str]:
     """The URL of a database of this kind, ``sqlite`` or ``postgres``; SQLite's is empty."""
@@ -232,6 +269,12 @@ def free_port() -> int:
         return port
 
 
+def _fields_of(pid: int) -> list[str]:
+    # The name in parentheses may hold blanks. The state comes first, then the parent; utime, stime
+    # and those of the children that were waited for are the 12th to the 15th.
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+
+
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -247,22 +290,10 @@ def _address() -> dict[str, str]:
 def _gunicorn(environment: dict[str, str], log: Path) -> Iterator[WebServer]:
     command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.py", "codestream.wsgi"]
     with program(command, environment, log) as process:
-        _wait_for(int(environment["PORT"]), process, log)
+        wait_for(int(environment["PORT"]), process, log)
         yield WebServer(
             url=environment["PUBLIC_URL"], environment=environment, process=process, log=log
         )
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise BenchmarkError(f"The web server does not answer: {log.read_text(encoding='utf-8')}")
 
 
 def _line(cells: Sequence[str], columns: Sequence[_Column]) -> str:

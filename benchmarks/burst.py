@@ -29,6 +29,7 @@ from benchmarks.bench import (
     describe_machine,
     print_table,
     product_at_hand,
+    until,
     web_server,
 )
 from benchmarks.client import Answer, Push, body_of, deliver, tags
@@ -95,7 +96,7 @@ def _measure(chosen: argparse.Namespace) -> Outcome:
         with scene.workers(server, chosen.workers):
             began = time.time()
             answers = deliver(burst, connections=min(CONNECTIONS, len(burst)))
-            scene.until(scene.is_all_over, END_SECONDS)
+            until(scene.is_all_over, END_SECONDS)
         runs = scene.runs()
         calls = len(cluster.calls)
         return Outcome(

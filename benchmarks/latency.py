@@ -27,6 +27,7 @@ from benchmarks.bench import (
     percentile,
     print_table,
     product_at_hand,
+    until,
     web_server,
 )
 from benchmarks.client import Push, body_of, deliver, tags
@@ -79,7 +80,7 @@ def _latencies(hook: str, cluster: InstantCluster, pushes: int) -> Iterator[floa
         time.sleep(PAUSE_SECONDS)
         cluster.calls.clear()
         deliver([Push(hook=hook, tag=tag)])
-        scene.until(scene.is_all_over, END_SECONDS)
+        until(scene.is_all_over, END_SECONDS)
         if number >= WARM_UP:
             yield (cluster.calls[0].at - scene.newest_event().timestamp()) * 1000
 

@@ -5,13 +5,12 @@ and how every push ended. Import it where ``bench.product_at_hand`` holds.
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from benchmarks.bench import READY_SECONDS, BenchmarkError, WebServer, program
+from benchmarks.bench import READY_SECONDS, BenchmarkError, WebServer, program, until
 from codestream.accounts.models import ServiceRole, User
 from codestream.accounts.services import issue_token
 from codestream.projects.models import Project
@@ -25,7 +24,6 @@ from webhooks.matching import Verdict
 from webhooks.models import DockerWebhook, RegistryEvent
 from webhooks.services import save_webhook
 
-LOOK_SECONDS = 0.02
 SOURCE = """\
 name: {name}
 concurrency: {concurrency}
@@ -124,15 +122,6 @@ def workers(server: WebServer, number: int = 1) -> Iterator[list[int]]:
         pids = [stack.enter_context(program(command, server.environment, log)).pid for log in logs]
         until(lambda: Worker.objects.filter(pid__in=pids).count() == number, READY_SECONDS)
         yield pids
-
-
-def until(happened: Callable[[], bool], seconds: float) -> None:
-    """Wait until it happened; raise BenchmarkError when it does not."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        if time.monotonic() > deadline:
-            raise BenchmarkError(f"Nothing came of it in {seconds:.0f} s: see the logs.")
-        time.sleep(LOOK_SECONDS)
 
 
 def stored_events() -> set[str]:

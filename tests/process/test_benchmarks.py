@@ -18,6 +18,10 @@ pytestmark = pytest.mark.process
         ("intake", ["--clients", "2", "--seconds", "0.2"]),
         ("latency", ["--pushes", "3"]),
         ("burst", ["--pushes", "6", "--pipelines", "2", "--concurrency", "1"]),
+        (
+            "beside",
+            ["--tool", "codestream", "--single", "3", "--pushes", "6", "--seconds", "0.2"],
+        ),
         ("waiting", ["--executions", "20", "--seconds", "0.5"]),
     ],
 )

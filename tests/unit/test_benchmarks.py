@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
+from pathlib import Path
 
 import pytest
 from pytest_django.fixtures import Settings
 
-from benchmarks.bench import BenchmarkError, percentile, print_table, usage_of
+from benchmarks.bench import BenchmarkError, percentile, print_table, processor_seconds, usage_of
 from benchmarks.burst import crowded, incomplete, overtaken, pushes
 from benchmarks.client import Answer, Push, Senders, body_of, deliver, tags
 from benchmarks.cluster import InstantCluster
 from benchmarks.intake import Line
+from benchmarks.peers import TOOLS, Setting
 from benchmarks.scene import Run
 from codestream.core.json_types import JsonObject
 from codestream.sandbox.http_server import (
@@ -89,6 +93,25 @@ def test_this_process_takes_memory_and_time() -> None:
 
     assert usage_of(os.getpid()).cpu_seconds >= before.cpu_seconds > 0
     assert before.memory_mib > 1
+
+
+def test_what_a_program_started_itself_counts_as_well() -> None:
+    busy = "import time\nwhile time.process_time() < 0.1: pass"
+    outer = f"""
+import subprocess, sys
+subprocess.run([sys.executable, "-c", {busy!r}])
+print("over", flush=True)
+sys.stdin.read()
+"""
+    before = processor_seconds()
+    command = [sys.executable, "-c", outer]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"over\n"
+        used = processor_seconds() - before
+        program.communicate()
+
+    assert used >= 0.09
 
 
 def test_pushes_of_one_benchmark_have_bodies_of_one_size() -> None:
@@ -200,6 +223,20 @@ def test_senders_push_different_tags_in_every_turn(receiver: str) -> None:
 
     seen = [answer.tag for turn in turns for answer in turn]
     assert len(set(seen)) == len(seen) >= 4
+
+
+@pytest.mark.parametrize("name", ["buildbot", "webhook"])
+def test_a_tool_that_is_not_there_is_named(name: str, tmp_path: Path) -> None:
+    with InstantCluster() as cluster:
+        setting = Setting(
+            folder=tmp_path,
+            database_url="",
+            cluster=cluster,
+            programs=str(tmp_path),
+            at_once=1,
+        )
+        with pytest.raises(BenchmarkError, match=f"no {name}"), TOOLS[name](setting):
+            pass
 
 
 @pytest.mark.parametrize(
