@@ -152,7 +152,9 @@ class Watches:
     # What the tasks wait for
 
     def _read_all(self) -> None:
-        found = dict(_waiting().values_list("pk", "told_at"))
+        # Without the index of tasks that sleep a database reads every task there ever was.
+        waiting = _waiting().filter(task__wake_at__isnull=False)
+        found = dict(waiting.values_list("pk", "told_at"))
         gone = list(self._told_at.keys() - found.keys())
         for task in gone:
             self._board.drop(task)

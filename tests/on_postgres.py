@@ -24,6 +24,7 @@ DRIVEN = (
     "hints",
     "judging",
     "one_run",
+    "plans_of_work",
     "postgres_connections",
     "prepared",
     "other_registries",
