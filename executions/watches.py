@@ -313,7 +313,8 @@ class Watches:
         chosen = [task for task in chosen if self._is_to_be_woken(task)]
         if not chosen:
             return
-        rows = TaskRun.objects.filter(pk__in=chosen)
+        # In no order: theirs would be read, and locked, from what they belong to.
+        rows = TaskRun.objects.filter(pk__in=chosen).order_by()
         with transaction.atomic():
             # The task's row first, as its steps do, and none that somebody holds: who holds one of
             # these may wait for another.

@@ -41,6 +41,7 @@ from executions.worker import drain
 from executions.workers import living_workers
 from tests.conftest import TOKEN
 from tests.integration.deploys import Target, pipeline_of
+from tests.integration.plans import listening
 from tests.running import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -221,6 +222,21 @@ def test_a_change_of_the_object_wakes_the_task(target: Target, watches: Watches)
     target.cluster.patch(web, {"metadata": {"annotations": {"note": "changed"}}})
 
     until(lambda: is_woken(task), watches)
+
+
+def test_waking_locks_the_tasks_and_not_their_executions(target: Target, watches: Watches) -> None:
+    task = deploy(target)
+    settle(task, watches)
+
+    target.cluster.delete(pods_of(target)[0])
+    with listening() as heard:
+        until(lambda: is_woken(task), watches)
+
+    locking = [
+        each.sql for each in heard if each.sql.startswith('SELECT "executions_taskrun"."id"')
+    ]
+    assert locking
+    assert not [sql for sql in locking if "JOIN" in sql]
 
 
 def test_the_end_of_a_rollout_ends_what_is_kept_for_the_watch(
