@@ -47,15 +47,16 @@ def old_executions() -> Iterator[Rows]:
     if days := settings.RETENTION_EXECUTIONS_DAYS:
         limit = now() - timedelta(days=days)
         rows = _deletable().filter(created_at__lt=limit, finished_at__lt=limit)
-        # In no order: sorting a long backlog again for each batch would cost more than deleting.
-        yield rows.order_by()
+        # In the order of an index, which ends the search as soon as nothing is that old.
+        yield rows.order_by("created_at")
     if keep := settings.RETENTION_EXECUTIONS_PER_PIPELINE:
         for pipeline in Pipeline.objects.filter(next_index__gt=keep + 1).order_by("pk"):
             ended = Execution.objects.filter(pipeline=pipeline, status__in=ENDED)
             newest = ended.order_by("-index").values_list("index", flat=True)
             first_to_go = newest[keep : keep + 1].first()
             if first_to_go is not None:
-                yield _deletable().filter(pipeline=pipeline, index__lte=first_to_go)
+                rows = _deletable().filter(pipeline=pipeline, index__lte=first_to_go)
+                yield rows.order_by("index")
 
 
 def old_events() -> Iterator[Rows]:
@@ -138,9 +139,13 @@ CHORES = (
 
 
 def _deletable() -> QuerySet[Execution]:
-    """Over, and neither the parent nor the model of one that is not, nor being undone by it."""
-    live = Execution.objects.live()
-    rows = Execution.objects.filter(status__in=ENDED)
+    """Over, and neither the parent nor the model of one that is not, nor being undone by it.
+
+    What is over has an end. Not asked by status: an index of that leads to all that live, once for
+    each row, or is sorted again for each batch.
+    """
+    live = Execution.objects.filter(finished_at__isnull=True)
+    rows = Execution.objects.filter(finished_at__isnull=False)
     for needed in ("parent", "rerun_of", "undoes__stage_run__execution"):
         rows = rows.exclude(Exists(live.filter(**{needed: OuterRef("pk")})))
     return rows

@@ -7,12 +7,19 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connection
+from pytest_django.fixtures import Settings
 
+from codestream.core.clock import now
+from codestream.operations.retention import old_executions
+from executions.models import Execution
 from executions.watches import Watches
 from executions.workers import living_workers
+from tests.factories import ExecutionFactory
 from tests.integration.plans import Asked, listening, steps_of
 
 pytestmark = pytest.mark.django_db
+SORTING = ("enable_sort", "enable_bitmapscan")
+"""What a server may prefer for the few rows of a test."""
 
 
 @pytest.fixture
@@ -39,3 +46,35 @@ def test_the_tasks_that_sleep_are_found_among_all_that_ever_were(watches: Watche
         assert "task_run_due" in steps
     else:
         assert "SCAN executions_taskrun" not in steps
+
+
+def test_the_end_of_what_is_old_is_found_in_the_index(settings: Settings) -> None:
+    settings.RETENTION_EXECUTIONS_DAYS, settings.RETENTION_EXECUTIONS_PER_PIPELINE = 30, 0
+    ExecutionFactory.create()
+    (old,) = old_executions()
+
+    with listening() as heard:
+        list(old.values_list("pk", flat=True)[:50])
+
+    steps = " ".join(steps_of(heard[0], without=SORTING))
+    assert "execution_newest_of_all" in steps
+    assert "execution_undoing" in steps
+    assert "Sort" not in steps
+    assert "TEMP B-TREE" not in steps
+
+
+def test_what_is_too_much_of_a_pipeline_is_found_in_its_index(settings: Settings) -> None:
+    settings.RETENTION_EXECUTIONS_DAYS, settings.RETENTION_EXECUTIONS_PER_PIPELINE = 0, 1
+    first = ExecutionFactory.create(index=1, status="COMPLETED", finished_at=now())
+    ExecutionFactory.create(pipeline=first.pipeline, index=2, status="COMPLETED", finished_at=now())
+    first.pipeline.next_index = 3
+    first.pipeline.save()
+    (surplus,) = old_executions()
+
+    with listening() as heard:
+        assert list(surplus.values_list("pk", flat=True)[:50]) == [first.pk]
+
+    steps = " ".join(steps_of(heard[0], without=SORTING))
+    assert "TEMP B-TREE" not in steps
+    assert "Sort" not in steps
+    assert Execution.objects.count() == 2
