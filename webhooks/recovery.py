@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from codestream.core.clock import database_now, now
 from codestream.core.errors import CodeStreamError
@@ -24,6 +25,8 @@ from webhooks.services import Addressee, new_event
 
 ON_THE_WAY = timedelta(minutes=2)
 """How long a delivery may take, and how far Docker Hub's clock may be from ours."""
+LOOKED_AT = 5000
+"""So many of a webhook's newest deliveries are looked at for what a tag stood for last."""
 
 
 def look_for_pushes(*, webhook: DockerWebhook) -> int:
@@ -68,15 +71,27 @@ def _is_untold(webhook: DockerWebhook, tag: HubTag) -> bool:
     if since is None or tag.pushed_at <= since:
         return False
     told = RegistryEvent.objects.filter(webhook=webhook, tag=tag.name)
-    told = told.exclude(source=RegistryEvent.Source.RERUN).order_by("-created_at", "-pk")
-    if told.filter(created_at__gte=tag.pushed_at).exists():
+    told = told.exclude(source=RegistryEvent.Source.RERUN)
+    # Upwards: its delivery is among the first since then.
+    since_then = told.filter(created_at__gte=tag.pushed_at).order_by("created_at", "pk")
+    if since_then.values("pk").first() is not None:
         return False
-    last = told.exclude(digest="").first() if tag.digest else None
-    if last is not None and last.digest == tag.digest:
+    if tag.digest and _last_digest(webhook, told) == tag.digest:
         return False
     # The clocks may differ, but a delivery with another digest was of another push.
-    early = told.filter(created_at__gte=tag.pushed_at - ON_THE_WAY)
+    early = told.filter(created_at__gte=tag.pushed_at - ON_THE_WAY, created_at__lt=tag.pushed_at)
     return not (early.filter(digest="") if tag.digest else early).exists()
+
+
+def _last_digest(webhook: DockerWebhook, told: QuerySet[RegistryEvent]) -> str | None:
+    """The digest that was told last, as far as the newest LOOKED_AT deliveries know: one that was
+    told before them is found, and judged to be a duplicate.
+    """
+    newest = webhook.events.order_by("-created_at", "-pk").values_list("created_at", flat=True)
+    if oldest := newest[LOOKED_AT - 1 : LOOKED_AT].first():
+        told = told.filter(created_at__gte=oldest)
+    digests = told.exclude(digest="").order_by("-created_at", "-pk")
+    return digests.values_list("digest", flat=True).first()
 
 
 def _write_down(webhook: DockerWebhook, image: str, tag: HubTag) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -11,11 +12,14 @@ from pytest_django.fixtures import Settings
 
 from codestream.core.clock import now
 from codestream.operations.retention import old_executions
+from endpoints.clients.dockerhub import HubTag
 from executions.models import Execution
 from executions.watches import Watches
 from executions.workers import living_workers
-from tests.factories import ExecutionFactory
+from tests.factories import DockerWebhookFactory, ExecutionFactory, RegistryEventFactory
 from tests.integration.plans import Asked, listening, steps_of
+from webhooks import recovery
+from webhooks.models import DockerWebhook, RegistryEvent
 
 pytestmark = pytest.mark.django_db
 SORTING = ("enable_sort", "enable_bitmapscan")
@@ -78,3 +82,45 @@ def test_what_is_too_much_of_a_pipeline_is_found_in_its_index(settings: Settings
     assert "TEMP B-TREE" not in steps
     assert "Sort" not in steps
     assert Execution.objects.count() == 2
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> DockerWebhook:
+    """A webhook with more deliveries than a look goes through."""
+    monkeypatch.setattr(recovery, "LOOKED_AT", 3)
+    made: DockerWebhook = DockerWebhookFactory.create(recovery=DockerWebhook.Recovery.ON)
+    for number in range(6):
+        RegistryEventFactory.create(webhook=made, tag=f"1.{number}", digest=f"sha256:{number}")
+    made.recover_since = now() - timedelta(days=2)
+    return made
+
+
+def test_a_look_for_a_tag_goes_through_a_part_of_the_deliveries(webhook: DockerWebhook) -> None:
+    RegistryEvent.objects.update(created_at=now() - timedelta(days=1))
+    tag = HubTag(name="absent", digest="sha256:absent", pushed_at=now() - timedelta(hours=1))
+
+    with listening() as heard:
+        assert recovery._is_untold(webhook, tag)
+
+    of_the_tag = [each for each in heard if "absent" in each.params]
+    assert len(of_the_tag) == 3
+    for asked in of_the_tag:
+        steps = steps_of(asked)
+        assert [step for step in steps if "event_by_webhook" in step], steps
+        assert [step for step in steps if "created_at>" in step or "created_at >" in step], steps
+
+
+def test_the_delivery_of_a_push_is_looked_for_from_its_time_upwards(
+    webhook: DockerWebhook,
+) -> None:
+    tag = HubTag(name="1.0", digest="sha256:0", pushed_at=now() - timedelta(days=1))
+
+    with listening() as heard:
+        assert not recovery._is_untold(webhook, tag)
+
+    (asked,) = heard
+    assert '"created_at" ASC' in asked.sql
+    steps = " ".join(steps_of(asked, without=SORTING))
+    assert "event_by_webhook" in steps
+    assert "Sort" not in steps
+    assert "TEMP B-TREE" not in steps
