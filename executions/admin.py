@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.utils.html import format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from codestream.core.admin import ReadOnlyAdmin
+from codestream.core.admin import GrowingAdmin, ReadOnlyAdmin
 from codestream.core.clock import now
 from codestream.core.times import in_words
 from executions.models import Execution, ExecutionEvent, ImagePush, StageRun, TaskRun, Worker
@@ -15,7 +18,7 @@ from executions.workers import held_by, is_alive
 
 
 @admin.register(Execution)
-class ExecutionAdmin(ReadOnlyAdmin):
+class ExecutionAdmin(GrowingAdmin):
     """Every run of every pipeline."""
 
     list_display = ("__str__", "project", "status", "source", "triggered_by", "created_at")
@@ -24,8 +27,18 @@ class ExecutionAdmin(ReadOnlyAdmin):
     search_fields = ("pipeline_name", "message", "comments")
 
 
+class _PartAdmin(GrowingAdmin):
+    """What belongs to an execution."""
+
+    owner = "execution"
+
+    def newest(self) -> QuerySet[Any]:
+        """Return the newest executions."""
+        return Execution.objects.order_by("-created_at").values("pk")
+
+
 @admin.register(StageRun)
-class StageRunAdmin(ReadOnlyAdmin):
+class StageRunAdmin(_PartAdmin):
     """The stages of every run."""
 
     list_display = ("name", "execution", "position", "status", "started_at", "finished_at")
@@ -35,9 +48,10 @@ class StageRunAdmin(ReadOnlyAdmin):
 
 
 @admin.register(TaskRun)
-class TaskRunAdmin(ReadOnlyAdmin):
+class TaskRunAdmin(_PartAdmin):
     """The tasks of every run, with the lease of the worker that does the next step."""
 
+    owner = "stage_run__execution"
     list_display = ("name", "kind", "stage_run", "status", "attempt", "wake_at", "lease_until")
     list_filter = ("status", "kind")
     list_select_related = ("stage_run",)
@@ -46,22 +60,28 @@ class TaskRunAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ImagePush)
-class ImagePushAdmin(ReadOnlyAdmin):
+class ImagePushAdmin(_PartAdmin):
     """Which task pushed which image."""
 
+    ordering = ("-created_at",)
     list_display = ("created_at", "repository", "tag", "registry", "execution", "task_run")
     list_select_related = ("execution", "task_run")
     search_fields = ("repository", "tag", "digest")
 
 
 @admin.register(ExecutionEvent)
-class ExecutionEventAdmin(ReadOnlyAdmin):
-    """What happened, in order."""
+class ExecutionEventAdmin(GrowingAdmin):
+    """What happened, newest first."""
 
+    ordering = ("-id",)
     list_display = ("at", "execution", "kind", "subject", "from_status", "to_status", "actor")
     list_filter = ("kind", "to_status")
     list_select_related = ("execution",)
     search_fields = ("subject", "message")
+
+    def newest(self) -> QuerySet[Any]:
+        """Return the last events; their keys count up."""
+        return ExecutionEvent.objects.order_by("-id").values("pk")
 
 
 @admin.register(Worker)

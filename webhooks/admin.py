@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from codestream.core.admin import MadeElsewhereAdmin, ReadOnlyAdmin
+from codestream.core.admin import GrowingAdmin, MadeElsewhereAdmin, ReadOnlyAdmin
 from webhooks.models import (
     DockerWebhook,
     HookReveal,
@@ -93,7 +94,7 @@ class RemoteHookAdmin(ReadOnlyAdmin):
 
 
 @admin.register(RegistryEvent)
-class RegistryEventAdmin(ReadOnlyAdmin):
+class RegistryEventAdmin(GrowingAdmin):
     """Every delivery and its verdict."""
 
     list_display = ("created_at", "webhook_name", "image", "tag", "verdict", "message")
@@ -103,19 +104,28 @@ class RegistryEventAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Push)
-class PushAdmin(ReadOnlyAdmin):
+class PushAdmin(GrowingAdmin):
     """The states of each tag, as each webhook saw them."""
 
     list_display = ("repository", "tag", "webhook", "sequence", "is_current", "created_at")
     list_filter = ("is_current",)
     list_select_related = ("webhook",)
+    ordering = ("-created_at",)
     search_fields = ("repository", "tag", "digest")
+
+    def newest(self) -> QuerySet[Any]:
+        """Return those that the newest deliveries told of: pushes have no index by their time."""
+        return RegistryEvent.objects.order_by("-created_at").values("push")
 
 
 @admin.register(RefusedDelivery)
-class RefusedDeliveryAdmin(ReadOnlyAdmin):
+class RefusedDeliveryAdmin(GrowingAdmin):
     """Attempts without a valid token, counted."""
 
     list_display = ("minute", "remote_addr", "reason", "webhook", "count")
     list_filter = ("reason",)
     list_select_related = ("webhook",)
+
+    def newest(self) -> QuerySet[Any]:
+        """Return the last counts."""
+        return RefusedDelivery.objects.order_by("-minute").values("pk")

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
+
+LISTED = 1000
+"""What the list of a table that grows for ever is about: so many of the newest."""
 
 
 class MadeElsewhereAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -26,3 +31,36 @@ class ReadOnlyAdmin(MadeElsewhereAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody deletes one by hand."""
         return False
+
+
+class GrowingAdmin(ReadOnlyAdmin):
+    """Rows of a table that grows for ever. Its list, counts, filters and search are about the
+    newest, so they cost the same however many there are; every row has its page.
+
+    ``owner`` names what a row belongs to, where the list is about what the newest of those have.
+    """
+
+    owner = "pk"
+    # Django would count the whole table besides.
+    show_full_result_count = False
+
+    def newest(self) -> QuerySet[Any]:
+        """Return the keys of the owners, newest first, as an index has them."""
+        rows: QuerySet[Any] = self.model._default_manager.order_by("-created_at")
+        return rows.values("pk")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """All rows, and in the list the newest."""
+        rows = super().get_queryset(request)
+        match = request.resolver_match
+        if match is None or not str(match.url_name).endswith("_changelist"):
+            return rows
+        # By keys and not by a time: a server knows beforehand how few they are.
+        return rows.filter(**{f"{self.owner}__in": self.newest()[:LISTED]})
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Say under the title what the list is about."""
+        words = gettext("Only the newest are listed, filtered and searched.")
+        return super().changelist_view(request, {"subtitle": words, **(extra_context or {})})

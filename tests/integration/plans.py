@@ -18,6 +18,7 @@ BIG = (
     "executions_taskrun",
     "executions_executionevent",
     "executions_imagepush",
+    "webhooks_push",
     "webhooks_refuseddelivery",
     "webhooks_registryevent",
 )

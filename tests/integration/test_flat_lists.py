@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 from django.db import connection
 from django.test import Client
@@ -11,10 +13,11 @@ from pytest_django import DjangoAssertNumQueries
 from codestream.accounts.models import ServiceRole, User
 from codestream.accounts.services import issue_token
 from codestream.api import lists
-from codestream.core import listing
+from codestream.core import admin, listing
+from codestream.core.clock import now
 from codestream.core.listing import Tally
 from codestream.projects.models import Project
-from executions.models import Execution
+from executions.models import Execution, ExecutionEvent, ImagePush, TaskRun
 from executions.states import Status
 from pipelines.models import Pipeline
 from tests.factories import (
@@ -120,6 +123,63 @@ def test_no_list_reads_a_whole_table(
         assert client.get(url).status_code == 200
 
     assert scans(asked) == []
+
+
+@pytest.fixture
+def short_administration(db: None, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """The administration with lists of three, for who may see it."""
+    monkeypatch.setattr(admin, "LISTED", 3)
+    client = Client()
+    client.force_login(UserFactory.create(is_staff=True, is_superuser=True))
+    return client
+
+
+def add_parts(execution: str) -> None:
+    """What happened to its task, and an image that it pushed."""
+    task = TaskRun.objects.get(stage_run__execution=UUID(execution))
+    ExecutionEvent.objects.create(
+        execution_id=execution, task_run=task, kind="status", subject="Build", at=now()
+    )
+    ImagePush.objects.create(
+        execution_id=execution, task_run=task, registry="docker.io", repository="web", tag="1"
+    )
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("executions/execution", "executions/stagerun", "executions/taskrun"),
+        *("executions/executionevent", "executions/imagepush"),
+        *("webhooks/registryevent", "webhooks/push", "webhooks/refuseddelivery"),
+    ],
+)
+@pytest.mark.parametrize("query", ["", "?q=absent", "?p=2", "?o=1"])
+def test_no_list_of_the_administration_reads_a_whole_table(
+    short_administration: Client, webhook: DockerWebhook, model: str, query: str
+) -> None:
+    add_parts(add_runs(webhook, 6))
+
+    with CaptureQueriesContext(connection) as asked:
+        short_administration.get(f"/admin/{model}/{query}")
+
+    assert scans(asked) == []
+
+
+def test_the_administration_lists_the_newest_and_shows_every_row(
+    short_administration: Client, webhook: DockerWebhook
+) -> None:
+    add_runs(webhook, 5)
+
+    lists = {
+        name: short_administration.get(f"/admin/{name}/").context["cl"].queryset.count()
+        for name in ("executions/execution", "executions/stagerun", "webhooks/registryevent")
+    }
+
+    assert set(lists.values()) == {3}
+    oldest = Execution.objects.order_by("created_at")[0]
+    executions = "/admin/executions/execution/"
+    assert "Only the newest" in short_administration.get(executions).content.decode()
+    assert short_administration.get(f"{executions}{oldest.pk}/change/").status_code == 200
 
 
 @pytest.mark.django_db
