@@ -127,7 +127,7 @@ def _refusals(form: EventFilter) -> list[RefusedDelivery]:
         found = found.filter(pk=chosen["webhook"].pk)
     if chosen["project"]:
         found = found.filter(project=chosen["project"])
-    return last_refusals(found.values_list("pk", flat=True), most=MOST_REFUSALS_SHOWN)
+    return last_refusals(found, most=MOST_REFUSALS_SHOWN)
 
 
 def _question(request: SignedInRequest, form: EventFilter) -> Question:

@@ -32,6 +32,8 @@ from tests.integration.cast import Cast, get
 from tests.integration.plans import scans
 from webhooks.matching import Verdict
 from webhooks.models import DockerWebhook
+from webhooks.refusals import last_refusals
+from webhooks.services import count_refusal
 
 EXECUTIONS, ACTIVITY = "/executions/", "/triggers/docker/activity/"
 WEBHOOKS = "/triggers/docker/webhooks/"
@@ -122,6 +124,19 @@ def test_no_list_reads_a_whole_table(
     with CaptureQueriesContext(connection) as asked:
         assert client.get(url).status_code == 200
 
+    assert scans(asked) == []
+
+
+def test_many_webhooks_make_no_longer_question_of_what_was_refused(pipeline: Pipeline) -> None:
+    webhooks = DockerWebhookFactory.create_batch(9, project=pipeline.project)
+    for webhook in webhooks[:3]:
+        count_refusal(remote_addr="10.0.0.1", reason="wrong_token", webhook=webhook.pk)
+
+    with CaptureQueriesContext(connection) as asked:
+        shown = last_refusals(DockerWebhook.objects.all(), most=2)
+
+    assert [each.webhook for each in shown] == [webhooks[2], webhooks[1]]
+    assert sum(query["sql"].count("UNION") for query in asked) == 1
     assert scans(asked) == []
 
 

@@ -158,7 +158,7 @@ def test_more_deliveries_ask_the_database_no_more_often(
         RegistryEventFactory.create(webhook=webhook, execution=execution)
     client = cast.client("member")
 
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(10):
         client.get(ACTIVITY)
 
 
