@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ READY_SECONDS = 120.0
 HOOK_SECONDS = 10.0
 END_SECONDS = 8.0
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
+LOOK_SECONDS = 0.1
 STEADY_SECONDS = 5.0
 """Who ran for so long had started well, and is started again at once: others wait for it."""
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -65,7 +67,7 @@ class Child:
                 group=self.user or None,
                 extra_groups=[] if self.user else None,
                 preexec_fn=partial(  # noqa: PLW1509 - no threads here
-                    _die_with, os.getpid(), self.stop_signal
+                    die_with, os.getpid(), self.stop_signal
                 ),
             )
         self.started = time.monotonic()
@@ -83,10 +85,13 @@ class Child:
 
 
 class Supervisor:
-    """Keeps the children running until it is told to stop."""
+    """Keeps the children running until it is told to stop. ``ground`` is what the others stand on:
+    it ends last.
+    """
 
-    def __init__(self, children: list[Child]) -> None:
-        self.children = children
+    def __init__(self, children: list[Child], *, ground: list[Child]) -> None:
+        self.children = [*ground, *children]
+        self.ground = ground
         self.stopping = False
 
     def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
@@ -104,16 +109,17 @@ class Supervisor:
             child.start()
         self.children += children
 
-    def watch(self) -> None:
-        while not self.stopping:
+    def watch(self, *, until: Callable[[], bool] = lambda: False) -> None:
+        """Look after the children until it is to stop, or something else has come about."""
+        while not self.stopping and not until():
             for child in self.children:
                 child.look()
-            time.sleep(0.1)
+            time.sleep(LOOK_SECONDS)
 
     def end(self) -> None:
-        """Ask the children to end, the one that was started first last of all, and insist."""
-        for children in (self.children[1:], self.children[:1]):
-            _end(children)
+        """Ask the children to end, and insist."""
+        _end([child for child in self.children if child not in self.ground])
+        _end(self.ground)
 
 
 def _end(children: list[Child]) -> None:
@@ -149,7 +155,7 @@ def main(*, on_postgres: bool = False) -> int:
         database = [_database(postgres, logs, environment)] if postgres else []
     except PostgresError as error:
         return _fail(str(error))
-    supervisor = Supervisor([*database, *stand_ins])
+    supervisor = Supervisor(stand_ins, ground=database)
     supervisor.start()
     web, *workers = _own(logs, environment)
     try:
@@ -157,10 +163,7 @@ def main(*, on_postgres: bool = False) -> int:
             return _fail(f"PostgreSQL does not answer; see {logs / 'postgres.log'}")
         # What a killed worker held waits for one: it is loaded meanwhile, and begins afterwards.
         supervisor.add(workers[:1])
-        prepared = subprocess.run(
-            [sys.executable, "manage.py", "prepare"], cwd=ROOT, env=environment, check=False
-        )
-        if prepared.returncode:
+        if not _prepare(environment, supervisor) and not supervisor.stopping:
             return _fail("The data folder could not be prepared; see above.")
         supervisor.add([web, *workers[1:]])
         if not _wait_for(host, port, supervisor):
@@ -174,6 +177,22 @@ def main(*, on_postgres: bool = False) -> int:
         supervisor.end()
     _say("Stopped. The data is kept.")
     return 0
+
+
+def _prepare(environment: dict[str, str], supervisor: Supervisor) -> bool:
+    """Bring the database up to date. That ends with us: it would disturb the next one."""
+    preparing = subprocess.Popen(
+        [sys.executable, "manage.py", "prepare"],
+        cwd=ROOT,
+        env=environment,
+        preexec_fn=partial(  # noqa: PLW1509 - no threads here
+            die_with, os.getpid(), signal.SIGKILL
+        ),
+    )
+    supervisor.watch(until=lambda: preparing.poll() is not None)
+    if supervisor.stopping:
+        preparing.terminate()
+    return preparing.wait() == 0
 
 
 def _environment(host: str, port: int, data_dir: Path) -> dict[str, str]:
@@ -353,7 +372,7 @@ def _greeting(host: str, port: int, environment: dict[str, str], stand_ins: bool
     return "\n".join(["", *lines, f"Logs are in         {environment['DATA_DIR']}/logs", ""])
 
 
-def _die_with(parent: int, number: signal.Signals) -> None:
+def die_with(parent: int, number: signal.Signals) -> None:
     """Have the kernel end this child, with its own signal, when its parent ends: it may be gone by
     now. PostgreSQL would wait at SIGTERM for whoever is connected, and keep its port as long.
     """

@@ -2,9 +2,11 @@
 
 import gc
 import os
+import signal
 
 from codestream import settings
 from codestream.core.logs import web_server_logging
+from codestream.supervisor import die_with
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
@@ -18,6 +20,11 @@ proc_name = "codestream-web"
 accesslog = "-"
 access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms request=%({x-request-id}o)s'
 logconfig_dict = web_server_logging(settings.LOGGING)
+
+
+def post_fork(server, worker):
+    """End in order when the server is killed: it is started again, and needs the port."""
+    die_with(server.pid, signal.SIGTERM)
 
 
 def post_worker_init(worker):

@@ -16,13 +16,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from codestream.core.client_address import client_address
-from codestream.core.crypto import fingerprint
+from codestream.core.crypto import UndecipherableError, fingerprint
 from codestream.core.log_context import logging_about
 from codestream.core.prepared import Prepared
 from codestream.core.redact import redact_headers
 from endpoints.server_types import server_type_named
 from webhooks.models import DockerWebhook, ListenerSecret
-from webhooks.proof import Proof, is_proven, proof_of
+from webhooks.proof import Proof, is_shown, is_signed, proof_of
 from webhooks.readers import reader_for, registry_kind_of
 from webhooks.registries.base import Malformed, Reason
 from webhooks.services import Addressee, count_refusal, receive_events, reject_event
@@ -77,7 +77,7 @@ class RegistryWebhookListener(APIView):
             return _refuse(request, 400, "unreadable", words, to.webhook)
         if body is None:
             return _refuse(request, 413, "too_large", "The body is larger than 1 MiB.", to.webhook)
-        if proof.needs_body and not is_proven(proof, secrets, body=body):
+        if secrets and not is_signed(proof, secrets, body):
             return _refuse(request, 403, "wrong_token", NOT_PROVEN, to.webhook)
         return _accept(to, body, request)
 
@@ -121,16 +121,22 @@ def _accept(to: Addressee, body: bytes, request: Request) -> Response:
 
 
 def _recognise(proof: Proof, listener_id: UUID | None) -> tuple[Addressee | None, list[str]]:
-    """Find whose delivery it is, None without a proof; and the secrets of which a signature has to
-    prove one.
+    """Find whose delivery it is, None without a proof; and, where it is signed, the secrets of
+    which one has to have signed it.
     """
     if found := _found_by(proof.token, listener_id):
         return found, []
     if listener_id is None:
         return None, []
-    # A signature, or LOOKUP_KEY was changed.
-    to, secrets = _named(listener_id)
-    return (to if proof.needs_body or is_proven(proof, secrets) else None), secrets
+    try:
+        to, secrets = _named(listener_id)
+    except UndecipherableError as error:
+        logger.error("What a delivery shows cannot be compared: %s", error)
+        return None, []
+    if is_shown(proof, secrets):
+        # LOOKUP_KEY was changed.
+        return to, []
+    return (to, secrets) if proof.signature else (None, [])
 
 
 def _found_by(token: str, listener_id: UUID | None) -> Addressee | None:

@@ -27,11 +27,6 @@ class Proof:
     def is_missing(self) -> bool:
         return not self.token and not self.signature
 
-    @property
-    def needs_body(self) -> bool:
-        """Whether nothing can be said before the body is read."""
-        return not self.token and bool(self.signature)
-
 
 def proof_of(query_token: str, headers: Mapping[str, str]) -> Proof:
     """Collect what the sender shows; the token in the address goes before the header."""
@@ -40,14 +35,20 @@ def proof_of(query_token: str, headers: Mapping[str, str]) -> Proof:
     return Proof(token=token, signature=headers.get(SIGNATURE, "").strip())
 
 
-def is_proven(proof: Proof, secrets: Iterable[str], *, body: bytes = b"") -> bool:
-    """Whether one of the secrets fits. Takes the same time wherever a wrong one differs."""
-    if proof.token:
-        expected, given = [secret.encode() for secret in secrets], proof.token.encode()
-    else:
-        expected = [_signature(secret, body).encode() for secret in secrets]
-        given = proof.signature.encode()
-    fits = [hmac.compare_digest(each, given) for each in expected]
+def is_shown(proof: Proof, secrets: Iterable[str]) -> bool:
+    """Whether the token is one of the secrets. Takes the same time wherever a wrong one differs."""
+    return _is_any(proof.token, secrets)
+
+
+def is_signed(proof: Proof, secrets: Iterable[str], body: bytes) -> bool:
+    """Whether one of the secrets has signed the body; takes the same time likewise."""
+    return _is_any(proof.signature, [_signature(secret, body) for secret in secrets])
+
+
+def _is_any(given: str, expected: Iterable[str]) -> bool:
+    if not given:
+        return False
+    fits = [hmac.compare_digest(each.encode(), given.encode()) for each in expected]
     return any(fits)
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import NoneType
 from typing import Any, cast
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import (
     AutoField,
     BooleanField,
@@ -36,8 +36,10 @@ def insert(*rows: Model) -> None:
         return
     database, table = connections[DEFAULT_DB_ALIAS], _table(type(rows[0]))
     size = database.ops.bulk_batch_size(table.fields, list(rows)) or len(rows)
-    for first in range(0, len(rows), size):
-        _insert(database, table, rows[first : first + size])
+    # All or none, also where one statement does not hold them.
+    with transaction.atomic() if len(rows) > size else nullcontext():
+        for first in range(0, len(rows), size):
+            _insert(database, table, rows[first : first + size])
     for row in rows:
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 

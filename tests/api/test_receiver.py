@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from cryptography.fernet import Fernet
 from django.test import Client
 from psycopg.errors import LockNotAvailable
 from pytest_django.fixtures import Settings
@@ -286,6 +287,33 @@ def test_the_secret_may_sign_the_body() -> None:
 
     assert (right.status_code, changed.status_code, empty.status_code) == (200, 403, 403)
     assert signature not in json.dumps(RegistryEvent.objects.get().headers)
+
+
+def test_a_signature_counts_whatever_else_is_in_the_head() -> None:
+    """A password in the address, or a proxy, adds an Authorization that is none of ours."""
+    webhook = DockerWebhookFactory(endpoint__properties__serverType="GitHub_Packages")
+    body = payload("github/package-published")
+    signature = hmac.new(secret_of(webhook).encode(), body, hashlib.sha256).hexdigest()
+    heads = {
+        "X-Hub-Signature-256": f"sha256={signature}",
+        "Authorization": "Basic Ym9iOnNlc2FtZQ==",
+    }
+
+    right = post(webhook, body, **heads)
+    changed = post(webhook, body + b" ", **heads)
+
+    assert (right.status_code, changed.status_code) == (200, 403)
+
+
+def test_a_secret_that_no_key_decrypts_proves_nothing(settings: Settings) -> None:
+    webhook = DockerWebhookFactory()
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+
+    wrong = post(webhook, b"{}", Authorization="Bearer wrong")
+    signed = post(webhook, b"{}", **{"X-Hub-Signature-256": "sha256=00"})
+
+    assert (wrong.status_code, signed.status_code) == (403, 403)
+    assert "message" in wrong.json()
 
 
 def test_a_delivery_of_several_pushes_is_kept_once_for_each() -> None:

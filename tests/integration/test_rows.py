@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from codestream.core.clock import database_now, now
@@ -58,6 +58,18 @@ def test_rows_whose_keys_the_database_counts_are_written_down_in_order() -> None
 
     found = execution.events.order_by("pk").values_list("subject", flat=True)
     assert list(found) == [str(number) for number in range(250)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_are_written_down_all_or_none() -> None:
+    """However many statements the database needs for them."""
+    rows = [RegistryEvent(registry="dockerhub", body=b"{}") for _ in range(120)]
+    rows[-1].pk = rows[0].pk
+
+    with pytest.raises(IntegrityError):
+        insert(*rows)
+
+    assert not RegistryEvent.objects.exists()
 
 
 def test_columns_are_changed_where_the_row_is_as_it_was_seen() -> None:

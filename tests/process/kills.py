@@ -8,6 +8,7 @@ throw-away folder, prints what it came to, and exits with 1 when anything is not
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -29,13 +30,25 @@ from http.client import HTTPException
 from pathlib import Path
 
 from tests.process.leaks import leaks, log_lines
-from tests.process.oracle import OVER, PENDING, Account, Document, Sight, account_for, tag_of
+from tests.process.oracle import (
+    OVER,
+    PENDING,
+    Account,
+    Document,
+    Sight,
+    Taken,
+    account_for,
+    tag_of,
+)
 from tests.running import Running, running_product, until
 
 TAKEN_OVER = re.compile(r"is taken over from worker ([0-9a-f-]{36})")
 LOOK_SECONDS = 0.1
-MOST_PUSHES = 5
-MIDDLE_SECONDS = 0.4
+SENDERS = 2
+PAUSE_SECONDS = 4.0
+STRIKES = ((0.0, 0.03), (0.0, 0.4))
+"""How long after a delivery has begun a process is ended: in the midst of it, or of its work."""
+FROZEN_SECONDS = (1.0, 7.0)
 LONGEST = 5
 """So many of the takeovers that took longest are told of."""
 CUT_OFF = (OSError, HTTPException, ValueError)
@@ -76,9 +89,11 @@ CONNECTION = Victim(
 )
 HUB = Victim(name="stand-in Docker Hub", word="sandbox.dockerhub", signals=(signal.SIGKILL,))
 CLUSTER = Victim(name="stand-in cluster", word="sandbox.kubernetes", signals=(signal.SIGKILL,))
+FROZEN = Victim(name="worker, frozen", word="manage.py worker", signals=(signal.SIGSTOP,))
+"""Goes on after a while, and knows nothing of it."""
 SUPERVISOR = Victim(name="supervisor", word="", signals=())
 """Its end is everybody's; it is started again from outside."""
-CHILDREN = (WORKER, WORKER, WORKER, WEB, WEB, DATABASE, CONNECTION, CLUSTER, HUB)
+CHILDREN = (WORKER, WORKER, WORKER, FROZEN, WEB, WEB, DATABASE, CONNECTION, CLUSTER, HUB)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,27 +121,32 @@ class Campaign:
 
     product: Running
     chance: random.Random = field(default_factory=random.Random)
-    answered: dict[str, str] = field(default_factory=dict)
+    answered: dict[str, Taken] = field(default_factory=dict)
     refused: int = 0
+    sending: threading.Event = field(default_factory=threading.Event)
+    tags: Iterator[int] = field(default_factory=itertools.count)
     kills: Counter[str] = field(default_factory=Counter)
     deaths: list[Death] = field(default_factory=list)
     sights: list[Sight] = field(default_factory=list)
 
     def push(self) -> Answer:
         """Deliver the next tag as Docker Hub does, once; remember it if it was taken."""
-        tag = f"1.{len(self.answered) + self.refused}"
-        answer = deliver(self.product.hook_url(), tag)
+        tag, hook = f"1.{next(self.tags)}", self.product.hook_url()
+        sent = time.time()
+        self.sending.set()
+        answer = deliver(hook, tag)
         if answer.status == TAKEN:
-            self.answered[tag] = answer.body["id"]
+            self.answered[tag] = Taken(id=answer.body["id"], sent=sent, answered=time.time())
         else:
             self.refused += 1
         return answer
 
-    def push_some(self) -> None:
-        """Deliver a few, and leave the product a moment that ends in the middle of their work."""
-        for _ in range(self.chance.randint(1, MOST_PUSHES)):
-            self.push()
-        time.sleep(self.chance.uniform(0, MIDDLE_SECONDS))
+    def strike(self, victims: Sequence[Victim]) -> None:
+        """End a process in the midst of a delivery, or of the work for it."""
+        self.sending.clear()
+        self.sending.wait(PAUSE_SECONDS)
+        time.sleep(self.chance.uniform(*self.chance.choice(STRIKES)))
+        self.kill(victims)
 
     def kill(self, victims: Sequence[Victim]) -> None:
         """End one process of those that run."""
@@ -140,6 +160,9 @@ class Campaign:
             with suppress(ProcessLookupError):
                 os.kill(pid, self.chance.choice(victim.signals))
                 self._note(victim, pid)
+            if victim is FROZEN:
+                wake = threading.Timer(self.chance.uniform(*FROZEN_SECONDS), _go_on, [pid])
+                wake.start()
 
     def takeovers(self) -> list[Takeover]:
         """What the logs tell of rows that were taken over."""
@@ -212,6 +235,29 @@ def watching(campaign: Campaign) -> Iterator[None]:
         looking.join()
 
 
+@contextmanager
+def sending(campaign: Campaign, senders: int = SENDERS) -> Iterator[None]:
+    """Deliver all the time, from several senders, of which each waits for its answer."""
+    stopping = threading.Event()
+
+    def push_on(chance: random.Random) -> None:
+        while not stopping.wait(chance.uniform(0, PAUSE_SECONDS)):
+            campaign.push()
+
+    threads = [
+        threading.Thread(target=push_on, args=[random.Random(campaign.chance.random())])
+        for _ in range(senders)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()
+
+
 def deliver(hook: str, tag: str) -> Answer:
     """Post a push once and return what came back."""
     body = {
@@ -234,6 +280,11 @@ def deliver(hook: str, tag: str) -> Answer:
             return Answer(status=refused.code, body=json.load(refused))
     except CUT_OFF:
         return Answer(status=NO_ANSWER, body={})
+
+
+def _go_on(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
 
 
 def _moment(line: str) -> float:
@@ -263,10 +314,10 @@ def main() -> int:
             campaign = Campaign(product=product, chance=random.Random(asked.seed))
             ends = time.monotonic() + asked.minutes * 60
             with watching(campaign):
-                while time.monotonic() < ends:
-                    campaign.push_some()
-                    campaign.kill([*CHILDREN, *CHILDREN, SUPERVISOR])
-                    time.sleep(campaign.chance.uniform(1, 4))
+                with sending(campaign):
+                    while time.monotonic() < ends:
+                        campaign.strike([*CHILDREN, *CHILDREN, SUPERVISOR])
+                        time.sleep(campaign.chance.uniform(0, 3))
                 account = campaign.settle(seconds=300)
             leaked = leaks(product)
             print(f"seed {asked.seed}, {asked.database}, {asked.minutes:g} minutes")

@@ -5,7 +5,7 @@ run, and seen in the cluster. Pure.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,6 +21,15 @@ class Sight:
 
     execution: str
     image: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A push that was answered with 200: the id of its delivery, and from when to when it took."""
+
+    id: str
+    sent: float
+    answered: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +54,13 @@ class Account:
 
 
 def account_for(
-    answered: dict[str, str],
+    answered: Mapping[str, Taken],
     events: Sequence[Document],
     runs: Sequence[Document],
     sights: Sequence[Sight],
 ) -> Account:
-    """Compare. ``answered`` maps the tags of answered pushes, in their order, to the ids of the
-    deliveries; ``events`` and ``runs`` are the API's documents; the last sight is the final one.
+    """Compare. ``answered`` has the answered pushes by their tags; ``events`` and ``runs`` are the
+    API's documents; the last sight is the final one.
     """
     in_line = sorted(runs, key=lambda run: run["index"])
     tags = [tag_of(run) for run in in_line]
@@ -60,7 +69,7 @@ def account_for(
         answered=len(answered),
         stored=len(events),
         run=len(runs),
-        lost=[tag for tag, pk in answered.items() if pk not in stored or tag not in tags],
+        lost=[tag for tag, push in answered.items() if push.id not in stored or tag not in tags],
         doubled=_more_than_once(tags) + _more_than_once(event["tag"] for event in events),
         stuck=[tag_of(run) for run in runs if run["status"] not in OVER]
         + [event["tag"] for event in events if event["verdict"] == PENDING],
@@ -69,7 +78,7 @@ def account_for(
             for run in in_line
             if run["status"] in OVER - {"COMPLETED"}
         ],
-        out_of_order=_out_of_order([tag for tag in tags if tag in answered], list(answered)),
+        out_of_order=_out_of_order([tag for tag in tags if tag in answered], answered),
         astray=_astray(in_line, sights),
     )
 
@@ -83,9 +92,14 @@ def _more_than_once(tags: Iterable[str]) -> list[str]:
     return [tag for tag, times in Counter(tags).items() if times > 1]
 
 
-def _out_of_order(run: list[str], answered: list[str]) -> list[str]:
-    place = {tag: number for number, tag in enumerate(answered)}
-    return [after for before, after in pairwise(run) if place[after] < place[before]]
+def _out_of_order(run: list[str], answered: Mapping[str, Taken]) -> list[str]:
+    """What ran after a push that was sent when it had been answered already."""
+    latest, found = 0.0, []
+    for tag in run:
+        if answered[tag].answered < latest:
+            found.append(tag)
+        latest = max(latest, answered[tag].sent)
+    return found
 
 
 def _astray(in_line: list[Document], sights: Sequence[Sight]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.databases import ON_POSTGRES, ON_SQLITE
-from tests.process.kills import CHILDREN, Campaign, watching
+from tests.process.kills import CHILDREN, Campaign, sending, watching
 from tests.running import running_product
 
 ROUNDS = 8
@@ -25,10 +25,10 @@ def test_what_was_answered_runs_once_and_in_order(options: tuple[str, ...], fold
     with running_product(folder, *options) as product:
         campaign = Campaign(product=product, chance=random.Random(seed))
         with watching(campaign):
-            for _ in range(ROUNDS):
-                campaign.push_some()
-                campaign.kill(CHILDREN)
-                time.sleep(campaign.chance.uniform(1, 2))
+            with sending(campaign):
+                for _ in range(ROUNDS):
+                    campaign.strike(CHILDREN)
+                    time.sleep(campaign.chance.uniform(0, 2))
             account = campaign.settle(seconds=120)
 
     assert account.problems == {}, f"seed {seed}"

@@ -9,9 +9,12 @@ from urllib.parse import quote
 import pytest
 
 from tests.process.leaks import spellings
-from tests.process.oracle import Account, Sight, account_for
+from tests.process.oracle import Account, Sight, Taken, account_for
 
-ANSWERED = {"1.0": "event-0", "1.1": "event-1"}
+ANSWERED = {
+    "1.0": Taken(id="event-0", sent=1.0, answered=1.1),
+    "1.1": Taken(id="event-1", sent=2.0, answered=2.1),
+}
 
 
 def event(number: int, **changes: Any) -> dict[str, Any]:
@@ -93,6 +96,14 @@ def test_a_push_whose_answer_was_lost_may_have_been_taken() -> None:
 )
 def test_what_must_not_be_is_named(found: dict[str, list[str]], kind: str, what: str) -> None:
     assert found == {kind: [what]}
+
+
+def test_pushes_at_the_same_time_are_in_no_order() -> None:
+    sent_before_the_answer = Taken(id="event-1", sent=1.05, answered=2.1)
+    answered = {**ANSWERED, "1.1": sent_before_the_answer}
+    runs = [run(1, index=0), run(0, index=1)]
+
+    assert account_for(answered, EVENTS, runs, [sight(0, "run-1")]).problems == {}
 
 
 def test_every_kind_of_problem_is_told() -> None:

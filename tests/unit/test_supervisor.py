@@ -30,6 +30,27 @@ while "ready" not in log.read_text():
     time.sleep(0.01)
 os.kill(os.getpid(), signal.SIGKILL)
 """
+PREPARING = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from codestream import supervisor
+supervisor.ROOT = folder = Path(sys.argv[1])
+(folder / "manage.py").write_text(sys.argv[2])
+
+def kill_us():
+    while not (folder / "pid").exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+threading.Thread(target=kill_us).start()
+supervisor._prepare({**os.environ}, supervisor.Supervisor([], ground=[]))
+"""
+LONG = """
+import os, time
+open("new", "w").write(str(os.getpid()))
+os.rename("new", "pid")
+time.sleep(60)
+"""
 SERVER = """
 import signal, sys
 numbers = {signal.SIGINT, signal.SIGTERM}
@@ -73,7 +94,7 @@ def test_a_child_whose_parent_has_died_meanwhile_does_not_begin(
 ) -> None:
     child = subprocess.run(
         [sys.executable, "-c", "print('yes', end='')"],
-        preexec_fn=partial(supervisor._die_with, parent(), signal.SIGTERM),
+        preexec_fn=partial(supervisor.die_with, parent(), signal.SIGTERM),
         capture_output=True,
         text=True,
         check=False,
@@ -96,6 +117,37 @@ def test_a_child_of_a_killed_supervisor_gets_the_signal_that_ends_it(tmp_path: P
         "ready",
         "SIGINT",
     ]
+
+
+def test_what_the_others_stand_on_ends_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, web, worker = (
+        supervisor.Child(name=name, command=["true"], log=tmp_path / name, environment={})
+        for name in ("postgres", "web", "worker")
+    )
+    ended: list[list[str]] = []
+    monkeypatch.setattr(supervisor, "_end", lambda them: ended.append([one.name for one in them]))
+
+    supervisor.Supervisor([web, worker], ground=[database]).end()
+    supervisor.Supervisor([worker, web], ground=[]).end()
+
+    assert ended == [["web", "worker"], ["postgres"], ["worker", "web"], []]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel does not end children")
+def test_what_prepares_the_database_ends_with_a_killed_supervisor(tmp_path: Path) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", PREPARING, str(tmp_path), LONG], cwd=ROOT, check=False
+    )
+
+    assert killed.returncode == -signal.SIGKILL
+    pid = int((tmp_path / "pid").read_text())
+    assert until(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 @pytest.mark.parametrize(("ran", "failures"), [(6.0, 0), (4.0, 4)])

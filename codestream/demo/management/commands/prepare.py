@@ -7,7 +7,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
 
 from codestream.accounts.models import User
 from codestream.core.metrics import forget_the_dead
@@ -22,6 +23,15 @@ class Command(BaseCommand):
     help = "Migrates the database and, where it is empty, creates the demo."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._prepare()
+        except OperationalError as error:
+            raise CommandError(
+                f"The database does not answer ({error}). See that what DATABASE_URL names runs "
+                "and is reached from here, then start again."
+            ) from error
+
+    def _prepare(self) -> None:
         forget_the_dead(settings.METRICS_DIR)
         call_command("migrate", interactive=False, verbosity=0)
         if User.objects.exists():

@@ -60,7 +60,7 @@ class DatabaseAtStart:
         except AnyDatabaseError as error:
             problem = f"the database does not answer ({error})"
         else:
-            problem = f"migrations to be applied: {len(missing)}" if missing else ""
+            problem = "the database lacks migrations of this release" if missing else ""
         finally:
             connection.close()
         if problem and problem != self._said:
