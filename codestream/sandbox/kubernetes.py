@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import ssl
+import time
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
@@ -53,8 +54,9 @@ class KubernetesServer:
     """A whole stand-in cluster: ``with KubernetesServer(token="…") as cluster: cluster.url``.
 
     Without ``state`` nothing outlives the server. ``rollout_seconds`` is about how long a
-    rollout takes. Besides the token, a ``user`` with its password signs in, and over ``tls`` a
-    client certificate that this trusts. The account lacks the ``forbidden`` rights.
+    rollout takes, ``answer_seconds`` how long an answer. Besides the token, a ``user`` with its
+    password signs in, and over ``tls`` a client certificate that this trusts. The account lacks
+    the ``forbidden`` rights.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class KubernetesServer:
         state: Path | None = None,
         port: int = 0,
         rollout_seconds: float = ROLLOUT_SECONDS,
+        answer_seconds: float = 0.0,
         log: str = "",
         user: str = "",
         password: str = "",
@@ -76,6 +79,7 @@ class KubernetesServer:
         self._api = Api(self._store)
         self._cluster = Cluster(self._store, rollout_seconds=rollout_seconds)
         self._faults = Faults()
+        self._answer_seconds = answer_seconds
         self._http = HttpServer(self, port=port, log=log, tls=tls)
 
     @property
@@ -114,6 +118,7 @@ class KubernetesServer:
             return html_response(cluster_page(self._store))
         if request.path.startswith("/_control/"):
             return self._control(request)
+        time.sleep(self._answer_seconds)
         self._check_login(request)
         if request.path == "/version":
             major, minor, _ = VERSION.removeprefix("v").split(".")
@@ -218,12 +223,18 @@ def _patch_kind(request: Request) -> str:
     return PATCHES[content_type]
 
 
+def _given(what: str, otherwise: float) -> float:
+    """What the environment says, where a supervisor starts this."""
+    return float(os.environ.get(f"SANDBOX_KUBERNETES_{what}_SECONDS", otherwise))
+
+
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description="A stand-in for a Kubernetes API server.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--state", type=Path, help="the file that keeps the cluster")
-    parser.add_argument("--rollout-seconds", type=float, default=ROLLOUT_SECONDS)
+    parser.add_argument("--rollout-seconds", type=float, default=_given("ROLLOUT", ROLLOUT_SECONDS))
+    parser.add_argument("--answer-seconds", type=float, default=_given("ANSWER", 0.0))
     options = parser.parse_args()
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
@@ -233,6 +244,7 @@ def main() -> None:
         state=options.state,
         port=options.port,
         rollout_seconds=options.rollout_seconds,
+        answer_seconds=options.answer_seconds,
         log="kubernetes",
     ):
         wait_for_signal()

@@ -44,8 +44,13 @@ from tests.running import Running, running_product, until
 
 TAKEN_OVER = re.compile(r"is taken over from worker ([0-9a-f-]{36})")
 LOOK_SECONDS = 0.1
+CLUSTER_HABITS = {
+    "SANDBOX_KUBERNETES_ANSWER_SECONDS": "0.2",
+    "SANDBOX_KUBERNETES_ROLLOUT_SECONDS": "0.5",
+}
+"""A cluster that takes its time, so that a worker that dies holds something."""
 SENDERS = 2
-PAUSE_SECONDS = 4.0
+PAUSE_SECONDS = 7.0
 STRIKES = ((0.0, 0.03), (0.0, 0.4))
 """How long after a delivery has begun a process is ended: in the midst of it, or of its work."""
 FROZEN_SECONDS = (1.0, 7.0)
@@ -310,7 +315,7 @@ def main() -> int:
     options = ("--postgres",) if asked.database == "postgres" else ()
     with tempfile.TemporaryDirectory(prefix="codestream-kills-") as name:
         Path(name).chmod(0o711)
-        with running_product(Path(name), *options) as product:
+        with running_product(Path(name), *options, **CLUSTER_HABITS) as product:
             campaign = Campaign(product=product, chance=random.Random(asked.seed))
             ends = time.monotonic() + asked.minutes * 60
             with watching(campaign):
@@ -318,7 +323,7 @@ def main() -> int:
                     while time.monotonic() < ends:
                         campaign.strike([*CHILDREN, *CHILDREN, SUPERVISOR])
                         time.sleep(campaign.chance.uniform(0, 3))
-                account = campaign.settle(seconds=300)
+                account = campaign.settle(seconds=300 + asked.minutes * 60)
             leaked = leaks(product)
             print(f"seed {asked.seed}, {asked.database}, {asked.minutes:g} minutes")
             print(_table(campaign, account, leaked))

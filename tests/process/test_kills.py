@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.databases import ON_POSTGRES, ON_SQLITE
-from tests.process.kills import CHILDREN, Campaign, sending, watching
+from tests.process.kills import CHILDREN, CLUSTER_HABITS, Campaign, sending, watching
 from tests.running import running_product
 
 ROUNDS = 8
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.process
 @pytest.mark.parametrize("options", [ON_SQLITE, ON_POSTGRES])
 def test_what_was_answered_runs_once_and_in_order(options: tuple[str, ...], folder: Path) -> None:
     seed = random.randrange(10**6)
-    with running_product(folder, *options) as product:
+    with running_product(folder, *options, **CLUSTER_HABITS) as product:
         campaign = Campaign(product=product, chance=random.Random(seed))
         with watching(campaign):
             with sending(campaign):
