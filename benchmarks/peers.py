@@ -88,6 +88,7 @@ def codestream(setting: Setting) -> Iterator[Tool]:
             setting.folder,
             database_url=setting.database_url,
             OUTGOING_ALLOW=setting.cluster.place,
+            WEB_PROCESSES="2",
         ) as server,
         product_at_hand(server.environment),
     ):
@@ -107,7 +108,7 @@ def codestream(setting: Setting) -> Iterator[Tool]:
                 yield Running(hook=hook, lost=lost, completed=completed)
 
         yield Tool(
-            about=f"Codestream: one web process, one worker, {setting.at_once} executions at once",
+            about=f"Codestream: 2 web processes, 1 worker, {setting.at_once} executions at once",
             at_work=partial(started, 1),
             accepting=partial(started, 0),
         )

@@ -24,7 +24,6 @@ DRIVEN = (
     "hints",
     "judging",
     "one_run",
-    "plans_of_work",
     "postgres_connections",
     "prepared",
     "other_registries",
