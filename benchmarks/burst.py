@@ -141,7 +141,7 @@ def _print(chosen: argparse.Namespace, outcome: Outcome) -> None:
         each.sent for each in outcome.answers
     )
     print(
-        f"{outcome.machine}\none web process, {chosen.workers} workers; {chosen.pipelines} "
+        f"{outcome.machine}\ntwo web processes, {chosen.workers} workers; {chosen.pipelines} "
         f"pipelines of concurrency {chosen.concurrency}; {outcome.calls:,} cluster calls\n"
     )
     rows = [

@@ -58,7 +58,7 @@ def main() -> int:
             bare = list(_bare_latencies(near, chosen.pushes))
             completed = [run.status == "COMPLETED" for run in scene.runs()]
             machine = describe_machine(url)
-    print(f"{machine}\none web process, one worker; {chosen.pushes} pushes, one at a time\n")
+    print(f"{machine}\ntwo web processes, one worker; {chosen.pushes} pushes, one at a time\n")
     limit = percentile(bare, 0.5)
     rows = [_row("stored push to first cluster call", took, limit)]
     rows.append(_row("bare INSERT and call", bare, limit))
