@@ -237,12 +237,15 @@ class WorkerLoop:
             rest_connection()
 
     def _work(self, kind: WorkKind, pk: uuid.UUID) -> uuid.UUID | None:
-        """Work one row and return the next of its line; whatever goes wrong ends here."""
+        """Work one row and return the next of its line, or whose turn it is instead; whatever goes
+        wrong ends here.
+        """
         key, taken = (kind.name, pk), None
         try:
             taken = claim(kind, pk, owner=self.id, alive=living_workers)
             if taken is None:
-                return None
+                first = kind.first_in_line(pk)
+                return None if first == pk else first
             if self._stopping.is_set():
                 release(taken)
                 return None

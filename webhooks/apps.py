@@ -16,7 +16,13 @@ class WebhooksConfig(AppConfig):
         from codestream.core import work
         from codestream.projects import belongings, variable_usage
         from webhooks import signals  # noqa: F401
-        from webhooks.judging import fail_event, in_turn, judge_event, next_in_line
+        from webhooks.judging import (
+            fail_event,
+            first_in_line,
+            in_turn,
+            judge_event,
+            next_in_line,
+        )
         from webhooks.mirror_worker import fail_hook, reconcile
         from webhooks.models import RegistryEvent, RemoteHook
         from webhooks.usage import webhooks_in, webhooks_needing
@@ -29,6 +35,7 @@ class WebhooksConfig(AppConfig):
             related=("webhook__endpoint", "webhook__project"),
             turn=in_turn,
             next_in_line=next_in_line,
+            first_in_line=first_in_line,
         )
         work.register(events)
         hooks = work.WorkKind(

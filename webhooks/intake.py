@@ -5,10 +5,11 @@ before the answer; a worker judges what was written down.
 from __future__ import annotations
 
 import logging
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeGuard
 from uuid import UUID
 
-from django.db.models import QuerySet
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -16,16 +17,20 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from codestream.core.client_address import client_address
-from codestream.core.crypto import UndecipherableError, fingerprint
 from codestream.core.log_context import logging_about
-from codestream.core.prepared import Prepared
 from codestream.core.redact import redact_headers
-from endpoints.server_types import server_type_named
-from webhooks.models import DockerWebhook, ListenerSecret
-from webhooks.proof import Proof, is_shown, is_signed, proof_of
-from webhooks.readers import reader_for, registry_kind_of
-from webhooks.registries.base import Malformed, Reason
-from webhooks.services import Addressee, count_refusal, receive_events, reject_event
+from webhooks.models import DockerWebhook, RegistryEvent
+from webhooks.proof import Proof, is_signed, proof_of
+from webhooks.readers import reader_for
+from webhooks.recognising import is_still_for, recognise, remembered
+from webhooks.registries.base import Malformed, Parsed, Reason
+from webhooks.services import (
+    Addressee,
+    count_refusal,
+    receive_event_if,
+    receive_events,
+    reject_event,
+)
 
 MAX_BODY = 1024 * 1024
 DRAIN = 4 * MAX_BODY
@@ -36,7 +41,6 @@ hold back all that come after it, so they are answered 200 whatever they sent.
 """
 NOT_PROVEN = "The secureToken is missing or wrong."
 logger = logging.getLogger(__name__)
-_Found: TypeAlias = tuple[UUID, str, UUID, str, dict[str, Any]]
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -66,151 +70,164 @@ class RegistryWebhookListener(APIView):
     http_method_names = ["post"]
 
     def post(self, request: Request, listener_id: UUID | None = None) -> Response:
-        proof = proof_of(request.query_params.get("secureToken", ""), request.headers)
-        to, secrets = _recognise(proof, listener_id)
-        if to is None:
-            return _refuse_stranger(request, listener_id, proof)
+        delivery = Delivery(
+            request=request,
+            listener_id=UUID(str(listener_id)) if listener_id else None,
+            proof=proof_of(request.query_params.get("secureToken", ""), request.headers),
+        )
+        return _accept_as_before(delivery) or _accept_or_refuse(delivery)
+
+
+@dataclass(kw_only=True)
+class Delivery:
+    """A request, which may hold a delivery; its body is read when it is asked for."""
+
+    request: Request
+    listener_id: UUID | None
+    proof: Proof
+
+    @cached_property
+    def body(self) -> bytes | Unread:
+        """The body, or why there is none."""
         try:
-            body = _read(request)
+            return _read(self.request)
         except OSError:
-            words = "The body broke off or is not encoded as announced."
-            return _refuse(request, 400, "unreadable", words, to.webhook)
-        if body is None:
-            return _refuse(request, 413, "too_large", "The body is larger than 1 MiB.", to.webhook)
-        if secrets and not is_signed(proof, secrets, body):
-            return _refuse(request, 403, "wrong_token", NOT_PROVEN, to.webhook)
-        return _accept(to, body, request)
+            return UNREADABLE
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """The headers without secrets."""
+        return redact_headers({**self.request.headers})
+
+    @cached_property
+    def address(self) -> str | None:
+        return client_address(self.request) or None
 
 
-def _refuse_stranger(request: Request, listener_id: UUID | None, proof: Proof) -> Response:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """How a body that is not taken is answered."""
+
+    status: int
+    reason: str
+    message: str
+
+
+UNREADABLE = Unread(
+    status=400,
+    reason="unreadable",
+    message="The body broke off or is not encoded as announced.",
+)
+TOO_LARGE = Unread(status=413, reason="too_large", message="The body is larger than 1 MiB.")
+
+
+def _accept_as_before(delivery: Delivery) -> Response | None:
+    """Write down the delivery of one push to whom the last one with its token was for, in one
+    statement, which looks whether it still is; None for whatever is not so plain.
+    """
+    to = remembered(delivery.proof, delivery.listener_id)
+    if to is None or not isinstance(delivery.body, bytes):
+        return None
+    parsed = reader_for(to.registry).parse(delivery.body, delivery.headers)
+    if len(parsed) > 1 or _is_no_json(parsed[0]):
+        return None
+    event = receive_event_if(
+        is_still_for(to, delivery.proof),
+        to=to,
+        body=delivery.body,
+        headers=delivery.headers,
+        remote_addr=delivery.address,
+    )
+    return _accepted([event], to, delivery) if event else None
+
+
+def _accept_or_refuse(delivery: Delivery) -> Response:
+    to, secrets = recognise(delivery.proof, delivery.listener_id)
+    if to is None:
+        return _refuse_stranger(delivery)
+    body = delivery.body
+    if not isinstance(body, bytes):
+        return _refuse(delivery, body.status, body.reason, body.message, to.webhook)
+    if secrets and not is_signed(delivery.proof, secrets, body):
+        return _refuse(delivery, 403, "wrong_token", NOT_PROVEN, to.webhook)
+    parsed = reader_for(to.registry).parse(body, delivery.headers)
+    if _is_no_json(parsed[0]):
+        return _reject(parsed[0], to, body, delivery)
+    events = receive_events(
+        to=to,
+        body=body,
+        headers=delivery.headers,
+        remote_addr=delivery.address,
+        parts=len(parsed),
+    )
+    return _accepted(events, to, delivery)
+
+
+def _refuse_stranger(delivery: Delivery) -> Response:
     """Answer what does not carry the secret of a webhook."""
+    listener_id = delivery.listener_id
     known = DockerWebhook.objects.filter(listener_id=listener_id) if listener_id else None
     webhook = known.values_list("pk", flat=True).first() if known is not None else None
     if webhook is None and listener_id:
-        return _refuse(request, 404, "unknown_uuid", "There is no webhook at this address.")
-    reason = "missing_token" if proof.is_missing else "wrong_token"
-    return _refuse(request, 403, reason, NOT_PROVEN, webhook)
+        return _refuse(delivery, 404, "unknown_uuid", "There is no webhook at this address.")
+    reason = "missing_token" if delivery.proof.is_missing else "wrong_token"
+    return _refuse(delivery, 403, reason, NOT_PROVEN, webhook)
 
 
-def _accept(to: Addressee, body: bytes, request: Request) -> Response:
-    headers = redact_headers({**request.headers})
-    address = _address(request)
-    parsed = reader_for(to.registry).parse(body, headers)
-    first = parsed[0]
-    if isinstance(first, Malformed) and first.reason_code is Reason.NOT_JSON:
-        event = reject_event(
-            to=to,
-            body=body,
-            headers=headers,
-            remote_addr=address,
-            reason_code=first.reason_code,
-            message=first.reason,
-        )
-        with logging_about(event=str(event.pk)):
-            logger.info("A delivery for %s from %s is no JSON.", to.name, address)
-        answer = {"id": str(event.pk), "verdict": event.verdict, "message": event.message}
-        return Response(answer, status=400 if to.registry in TRIES_ONCE else 200)
-    events = receive_events(
-        to=to, body=body, headers=headers, remote_addr=address, parts=len(parsed)
+def _is_no_json(parsed: Parsed) -> TypeGuard[Malformed]:
+    return isinstance(parsed, Malformed) and parsed.reason_code is Reason.NOT_JSON
+
+
+def _reject(why: Malformed, to: Addressee, body: bytes, delivery: Delivery) -> Response:
+    """Write down what cannot be read, and say so."""
+    event = reject_event(
+        to=to,
+        body=body,
+        headers=delivery.headers,
+        remote_addr=delivery.address,
+        reason_code=why.reason_code,
+        message=why.reason,
     )
+    with logging_about(event=str(event.pk)):
+        logger.info("A delivery for %s from %s is no JSON.", to.name, delivery.address)
+    answer = {"id": str(event.pk), "verdict": event.verdict, "message": event.message}
+    return Response(answer, status=400 if to.registry in TRIES_ONCE else 200)
+
+
+def _accepted(events: list[RegistryEvent], to: Addressee, delivery: Delivery) -> Response:
+    """Say that the delivery is written down."""
     for event in events:
         with logging_about(event=str(event.pk)):
-            logger.info("A delivery for %s from %s is written down.", to.name, address)
+            logger.info("A delivery for %s from %s is written down.", to.name, delivery.address)
     answer = {"id": str(events[0].pk), "verdict": events[0].verdict}
     return Response(answer if len(events) == 1 else {**answer, "ids": [str(e.pk) for e in events]})
 
 
-def _recognise(proof: Proof, listener_id: UUID | None) -> tuple[Addressee | None, list[str]]:
-    """Find whose delivery it is, None without a proof; and, where it is signed, the secrets of
-    which one has to have signed it.
+def _read(request: Request) -> bytes | Unread:
+    """Return the body if it is not too large; a chunked one has no length to go by. Raises OSError
+    where it breaks off.
     """
-    if found := _found_by(proof.token, listener_id):
-        return found, []
-    if listener_id is None:
-        return None, []
-    try:
-        to, secrets = _named(listener_id)
-    except UndecipherableError as error:
-        logger.error("What a delivery shows cannot be compared: %s", error)
-        return None, []
-    if is_shown(proof, secrets):
-        # LOOKUP_KEY was changed.
-        return to, []
-    return (to, secrets) if proof.signature else (None, [])
-
-
-def _found_by(token: str, listener_id: UUID | None) -> Addressee | None:
-    """Find the webhook by the keyed hash of its token; the manual's address names no webhook."""
-    if not token:
-        return None
-    lookup = fingerprint(token)
-    if listener_id is None:
-        found = _BY_TOKEN.first(lookup)
-    else:
-        found = _BY_ADDRESS_AND_TOKEN.first(UUID(str(listener_id)), lookup)
-    return _addressee(found) if found else None
-
-
-def _named(listener_id: UUID) -> tuple[Addressee | None, list[str]]:
-    """Find the webhook of this address, and the secrets of which a delivery must prove one."""
-    found = _BY_ADDRESS.all(UUID(str(listener_id)))
-    to = _addressee(found[0][1:]) if found else None
-    return to, [secret for secret, *_ in found]
-
-
-def _accepted(*columns: str) -> QuerySet[ListenerSecret, Any]:
-    """The secrets that are accepted, each with as much of its webhook as a delivery needs.
-
-    One that was replaced is accepted for as long as its hook is there.
-    """
-    project = ("webhook__project", "webhook__project__name", "webhook__endpoint__properties")
-    return ListenerSecret.objects.values_list(*columns, "webhook", "webhook__name", *project)
-
-
-_BY_ADDRESS: Prepared[tuple[Any, ...]] = Prepared(
-    lambda listener: _accepted("secret").filter(webhook__listener_id=listener)
-)
-_BY_TOKEN: Prepared[_Found] = Prepared(lambda lookup: _accepted().filter(lookup=lookup))
-_BY_ADDRESS_AND_TOKEN: Prepared[_Found] = Prepared(
-    lambda listener, lookup: _accepted().filter(webhook__listener_id=listener, lookup=lookup)
-)
-
-
-def _addressee(found: _Found) -> Addressee:
-    webhook, name, project, project_name, properties = found
-    registry = registry_kind_of(server_type_named(properties.get("serverType")))
-    return Addressee(
-        webhook=webhook, name=name, project=project, project_name=project_name, registry=registry
-    )
-
-
-def _address(request: Request) -> str | None:
-    return client_address(request) or None
-
-
-def _read(request: Request) -> bytes | None:
-    """Return the body, None when it is over the limit. A chunked one has no length to go by."""
     length = request.META.get("CONTENT_LENGTH")
     stream = request if length else request.META["wsgi.input"]
     if length and int(length) > MAX_BODY:
         stream.read(min(int(length), DRAIN))
-        return None
+        return TOO_LARGE
     if not length and "chunked" not in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         return b""
     body: bytes = stream.read(MAX_BODY + 1)
     if len(body) > MAX_BODY:
         stream.read(DRAIN)
-        return None
+        return TOO_LARGE
     return body
 
 
 def _refuse(
-    request: Request,
+    delivery: Delivery,
     status: int,
     reason: str,
     message: str,
     webhook: UUID | None = None,
 ) -> Response:
     """Count the attempt, and answer."""
-    count_refusal(remote_addr=_address(request), reason=reason, webhook=webhook)
+    count_refusal(remote_addr=delivery.address, reason=reason, webhook=webhook)
     return Response({"message": message, "status": status}, status=status)

@@ -14,7 +14,7 @@ from functools import partial
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 
 from codestream.accounts.services import note_use
 from codestream.core.clock import now
@@ -89,10 +89,23 @@ def next_in_line(claim: Claim) -> UUID | None:
     return _LINE.first(event.webhook_id) if event.webhook_id else None
 
 
+def first_in_line(pk: UUID) -> UUID | None:
+    """The delivery that waits longest of those to the same webhook as this one."""
+    return _LINE_OF.first(pk)
+
+
 _LINE = Prepared(
     lambda webhook: (
         RegistryEvent.objects.pending()
         .filter(webhook=webhook)
+        .order_by("created_at", "pk")
+        .values_list("pk", flat=True)[:1]
+    )
+)
+_LINE_OF = Prepared(
+    lambda pk: (
+        RegistryEvent.objects.pending()
+        .filter(webhook=Subquery(RegistryEvent.objects.filter(pk=pk).values("webhook")[:1]))
         .order_by("created_at", "pk")
         .values_list("pk", flat=True)[:1]
     )

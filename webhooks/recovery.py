@@ -100,7 +100,7 @@ def _write_down(webhook: DockerWebhook, image: str, tag: HubTag) -> None:
     # Known before it is judged, so that the next look does not find it again.
     event.tag, event.digest = tag.name, tag.digest
     event.save(force_insert=True)
-    announce(RegistryEvent, event.pk)
+    announce(RegistryEvent, event.pk, line=str(webhook.pk))
 
 
 def _body(image: str, tag: HubTag) -> bytes:

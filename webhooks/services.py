@@ -18,7 +18,8 @@ from codestream.accounts.services import find_token
 from codestream.core.clock import database_now, now
 from codestream.core.errors import Refused
 from codestream.core.metrics import EVENTS
-from codestream.core.rows import insert
+from codestream.core.prepared import Asked
+from codestream.core.rows import insert, insert_if
 from codestream.core.versions import require_unchanged
 from codestream.core.words import Words
 from codestream.core.work import announce
@@ -121,13 +122,16 @@ def variable_of_token(webhook: DockerWebhook) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addressee:
-    """A webhook as far as its deliveries are written down with it; ``registry`` says who sends."""
+    """A webhook as far as its deliveries are written down with it; ``registry`` says who sends,
+    as its endpoint's ``server_type`` does, which may be empty.
+    """
 
     webhook: UUID
     name: str
     project: UUID
     project_name: str
     registry: str
+    server_type: str = ""
 
     @classmethod
     def of(cls, webhook: DockerWebhook) -> Self:
@@ -163,9 +167,25 @@ def receive_events(
     for part, event in enumerate(events):
         event.part, event.wake_at = part, database_now()
     insert(*events)
-    for event in events:
-        announce(RegistryEvent, event.pk)
+    _announce(events[0])
     return events
+
+
+def receive_event_if(
+    holds: Asked,
+    *,
+    to: Addressee,
+    body: bytes,
+    headers: Mapping[str, str],
+    remote_addr: str | None,
+) -> RegistryEvent | None:
+    """Write the delivery of one push down if the question has an answer at that moment."""
+    event = new_event(to, body, headers, remote_addr)
+    event.wake_at = database_now()
+    if not insert_if(holds, event):
+        return None
+    _announce(event)
+    return event
 
 
 def reject_event(
@@ -204,8 +224,13 @@ def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
     again.part, again.rerun_of, again.rerun_by = event.part, event, by.username
     again.wake_at = database_now()
     again.save(force_insert=True)
-    announce(RegistryEvent, again.pk)
+    _announce(again)
     return again
+
+
+def _announce(event: RegistryEvent) -> None:
+    """Tell a worker of the deliveries to this webhook, which it judges one after another."""
+    announce(RegistryEvent, event.pk, line=str(event.webhook_id))
 
 
 def new_event(

@@ -22,18 +22,19 @@ _offer: Offer | None = None
 
 
 @task()
-def attend(kind: str, key: str) -> None:
+def attend(kind: str, key: str, line: str = "") -> None:
     """Do the next step of the row, if it still wants attention; in a worker's process only: by a
-    thread of its own, or here while those have enough to do.
+    thread of its own, or here while those have enough to do. ``line`` is for the backend: one hint
+    for a row is as good as one for another row of the same line.
     """
     pk = uuid.UUID(key)
     if _attend is not None and not (_offer is not None and _offer(kind, pk)):
         _attend(kind, pk)
 
 
-def give(kind: str, pk: uuid.UUID) -> None:
+def give(kind: str, pk: uuid.UUID, *, line: str = "") -> None:
     """Give a hint as soon as the transaction is committed."""
-    transaction.on_commit(partial(_send, kind, pk), robust=True)
+    transaction.on_commit(partial(_send, kind, pk, line), robust=True)
 
 
 def work_here(*, attend: Attend, offer: Offer) -> None:
@@ -48,7 +49,7 @@ def stop_here() -> None:
     _attend = _offer = None
 
 
-def _send(kind: str, pk: uuid.UUID) -> None:
+def _send(kind: str, pk: uuid.UUID, line: str) -> None:
     """Do it in this process when it can, else let the backend tell another one."""
     if _offer is None or not _offer(kind, pk):
-        attend.enqueue(kind, str(pk))
+        attend.enqueue(kind, str(pk), line=line)

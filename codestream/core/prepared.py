@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from inspect import signature
 from operator import itemgetter
 from typing import Any, Generic, TypeVar, cast
@@ -24,6 +25,14 @@ from django.db.transaction import TransactionManagementError
 Row = TypeVar("Row")
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The text of a question and the values in it."""
+
+    text: str
+    params: tuple[Any, ...]
+
+
 class Prepared(Generic[Row]):
     """A question with values left open: ``Prepared(lambda key: Thing.objects.filter(pk=key))``.
 
@@ -35,14 +44,21 @@ class Prepared(Generic[Row]):
 
     def all(self, *values: object) -> list[Row]:
         """Ask it with these values, in the order of its parameters; return every row."""
-        composed = kept.get(self)
-        if composed is None:
-            composed = kept[self] = _Composed(self._question)
-        return composed.ask(values)
+        return self._composed().ask(values)
 
     def first(self, *values: object) -> Row | None:
         """Return the first row of the answer; the question itself says how many it reads."""
         return next(iter(self.all(*values)), None)
+
+    def asked(self, *values: object) -> Asked:
+        """Return its text with these values, to be a part of another statement."""
+        return self._composed().asked(values)
+
+    def _composed(self) -> _Composed:
+        composed = kept.get(self)
+        if composed is None:
+            composed = kept[self] = _Composed(self._question)
+        return composed
 
 
 class _Given(Expression):
@@ -74,14 +90,19 @@ class _Composed:
         if self._is_locking and not database.in_atomic_block:
             # Django looks at this when it composes; a lock would be gone as soon as it is taken.
             raise TransactionManagementError("A row cannot be locked outside of a transaction.")
+        asked = self.asked(values)
+        with database.cursor() as cursor:
+            cursor.execute(asked.text, cast(Any, asked.params))
+            rows = cursor.fetchall()
+        return [self._read(self._converted(row, database)) for row in rows]
+
+    def asked(self, values: tuple[object, ...]) -> Asked:
+        database = connections[DEFAULT_DB_ALIAS]
         params = tuple(
             _adapted(values[each.place], database) if isinstance(each, _Given) else each
             for each in self._params
         )
-        with database.cursor() as cursor:
-            cursor.execute(self._sql, cast(Any, params))
-            rows = cursor.fetchall()
-        return [self._read(self._converted(row, database)) for row in rows]
+        return Asked(self._sql, params)
 
     def _converted(self, row: tuple[Any, ...], database: Any) -> list[Any]:
         found = list(row)

@@ -27,6 +27,8 @@ from django.db.models import (
     UUIDField,
 )
 
+from codestream.core.prepared import Asked
+
 
 def insert(*rows: Model) -> None:
     """Write new rows of one model down, as ``bulk_create`` does; the database counts the keys that
@@ -42,6 +44,18 @@ def insert(*rows: Model) -> None:
             _insert(database, table, rows[first : first + size])
     for row in rows:
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+
+
+def insert_if(holds: Asked, row: Model) -> bool:
+    """Write a new row down as ``insert`` does, if the question has an answer at that moment."""
+    database, table = connections[DEFAULT_DB_ALIAS], _table(type(row))
+    texts, params = _values(database, table, row)
+    select = f"{table.into}SELECT {', '.join(texts)} WHERE EXISTS ({holds.text})"
+    with database.cursor() as cursor:
+        cursor.execute(select, [*params, *holds.params])
+        is_written = bool(cursor.rowcount)
+    row._state.adding, row._state.db = not is_written, DEFAULT_DB_ALIAS
+    return is_written
 
 
 def update(model: type[Model], where: Mapping[str, object], **columns: object) -> int:
@@ -105,19 +119,27 @@ def _insert(database: Any, table: _Table, rows: Sequence[Model]) -> None:
     groups: list[str] = []
     params: list[Any] = []
     for row in rows:
-        texts = []
-        for field, name, set_before, as_they_are in table.columns:
-            value = set_before(row, True) if set_before else getattr(row, name)
-            if type(value) in as_they_are:
-                texts.append("%s")
-                params.append(value)
-                continue
-            text, more = _written(database, field, value)
-            texts.append(text)
-            params += more
+        texts, more = _values(database, table, row)
         groups.append(f"({', '.join(texts)})")
+        params += more
     with database.cursor() as cursor:
-        cursor.execute(table.insert + ", ".join(groups), params)
+        cursor.execute(f"{table.into}VALUES {', '.join(groups)}", params)
+
+
+def _values(database: Any, table: _Table, row: Model) -> tuple[list[str], list[Any]]:
+    """What is written into the columns of a row."""
+    texts: list[str] = []
+    params: list[Any] = []
+    for field, name, set_before, as_they_are in table.columns:
+        value = set_before(row, True) if set_before else getattr(row, name)
+        if type(value) in as_they_are:
+            texts.append("%s")
+            params.append(value)
+            continue
+        text, more = _written(database, field, value)
+        texts.append(text)
+        params += more
+    return texts, params
 
 
 class _Table:
@@ -131,7 +153,7 @@ class _Table:
             for each in self.fields
         ]
         names = ", ".join(f'"{each.column}"' for each in self.fields)
-        self.insert = f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES '  # noqa: S608
+        self.into = f'INSERT INTO "{model._meta.db_table}" ({names}) '
 
 
 _table = lru_cache(_Table)

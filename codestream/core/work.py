@@ -83,7 +83,7 @@ def no_target(_row: Any) -> str:
     return ""
 
 
-def nothing_next(_claim: Claim) -> uuid.UUID | None:
+def no_line(_of: Any) -> uuid.UUID | None:
     """Rows of most kinds are not in a line."""
     return None
 
@@ -97,7 +97,7 @@ class WorkKind:
     belongs to. ``target`` names the outside system that its step speaks to, of which one that hangs
     shall not take every thread. ``turn`` narrows the rows to those whose turn it is, for a kind
     whose rows stand in a line; ``next_in_line`` names the row whose turn comes when the claimed one
-    is done.
+    is done, ``first_in_line`` that whose turn it is in the line of the row with this key.
     """
 
     name: str
@@ -108,7 +108,8 @@ class WorkKind:
     about: Callable[[Any], dict[str, str]] = nothing_else
     target: Callable[[Any], str] = no_target
     turn: Callable[[], Q] = Q
-    next_in_line: Callable[[Claim], uuid.UUID | None] = nothing_next
+    next_in_line: Callable[[Claim], uuid.UUID | None] = no_line
+    first_in_line: Callable[[uuid.UUID], uuid.UUID | None] = no_line
 
     def rows(self) -> models.QuerySet[Any]:
         """Read rows together with what a step needs besides."""
@@ -154,11 +155,13 @@ def put_off(model: type[Claimable], pk: uuid.UUID, *, until: datetime) -> None:
     rows.update(wake_at=by_database_clock(until))
 
 
-def announce(model: type[Claimable], pk: uuid.UUID) -> None:
-    """Tell a worker, once the transaction is over, that this row wants attention."""
+def announce(model: type[Claimable], pk: uuid.UUID, *, line: str = "") -> None:
+    """Tell a worker, once the transaction is over, that this row wants attention, or the ``line``
+    in which it stands.
+    """
     kind = next((kind for kind in _kinds.values() if kind.model is model), None)
     if kind is not None:
-        hints.give(kind.name, pk)
+        hints.give(kind.name, pk, line=line)
 
 
 def due(kind: WorkKind, *, alive: Living, limit: int) -> list[tuple[datetime, Any]]:

@@ -93,6 +93,66 @@ def test_every_published_address_takes_any_content_type(
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("changed", ["the token", "the webhook", "its address", "its secret"])
+def test_what_was_right_once_is_looked_at_again(webhook: DockerWebhook, changed: str) -> None:
+    """The second delivery is written down in one statement, under the names of the first."""
+    token, path = secret_of(webhook), webhook.listener_path
+    deliver(webhook)
+    deliver(webhook)
+    if changed == "the webhook":
+        webhook.delete()
+    elif changed == "its secret":
+        ListenerSecret.objects.all().delete()
+    elif changed == "the token":
+        token += "x"
+    else:
+        path = DockerWebhookFactory().listener_path
+
+    answer = Client().post(f"{path}?secureToken={token}", json.dumps(PUSH), "application/json")
+
+    assert answer.status_code == (404 if changed == "the webhook" else 403)
+    assert RegistryEvent.objects.count() == 2
+
+
+def test_a_delivery_bears_the_names_of_the_moment(webhook: DockerWebhook) -> None:
+    deliver(webhook)
+    webhook.name, webhook.project.name = "renamed", "Elsewhere"
+    webhook.save()
+    webhook.project.save()
+
+    assert [deliver(webhook).status_code for _ in range(2)] == [200, 200]
+
+    first, *others = RegistryEvent.objects.order_by("created_at")
+    assert first.webhook_name != "renamed"
+    assert {(each.webhook_name, each.project_name) for each in others} == {("renamed", "Elsewhere")}
+
+
+def test_a_delivery_is_read_as_its_registry_writes_it_at_the_moment(
+    webhook: DockerWebhook,
+) -> None:
+    deliver(webhook)
+    webhook.endpoint.properties = {**webhook.endpoint.properties, "serverType": "HARBOR"}
+    webhook.endpoint.save()
+
+    deliver(webhook)
+
+    assert [each.registry for each in RegistryEvent.objects.order_by("created_at")] == [
+        "dockerhub",
+        "harbor",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"not json", 400), (b"x" * (1024 * 1024 + 1), 413), (b"{}", 200)]
+)
+def test_a_sender_that_was_right_before_is_told_what_is_wrong_now(
+    webhook: DockerWebhook, body: bytes, status: int
+) -> None:
+    deliver(webhook)
+
+    assert deliver(webhook, body).status_code == status
+
+
 def test_an_unknown_address_is_404_and_counted(webhook: DockerWebhook) -> None:
     path = f"/codestream/api/registry-webhook-listeners/{uuid.uuid4()}"
 

@@ -19,11 +19,26 @@ from tests.running import until
 
 
 def test_what_came_meanwhile_goes_together() -> None:
-    hints: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    hints: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
     for number in range(3):
-        hints.put({"number": number})
+        hints.put(("", {"number": number}))
 
-    assert [hint["number"] for hint in gathered(hints)] == [0, 1, 2]
+    found, number = gathered(hints)
+
+    assert [hint["number"] for hint in found] == [0, 1, 2]
+    assert number == 3
+    assert hints.empty()
+
+
+def test_one_hint_of_a_line_stands_for_all_that_come_with_it() -> None:
+    hints: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
+    for number, line in enumerate(("a", "a", "b", "", "a", "")):
+        hints.put((line, {"number": number}))
+
+    found, number = gathered(hints)
+
+    assert [hint["number"] for hint in found] == [0, 2, 3, 5]
+    assert number == 6
     assert hints.empty()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -21,9 +22,12 @@ from tests.factories import (
     DockerWebhookFactory,
     MembershipFactory,
     PipelineFactory,
+    RegistryEventFactory,
     UserFactory,
     VariableFactory,
 )
+from webhooks.judging import first_in_line
+from webhooks.matching import Verdict
 from webhooks.models import DockerWebhook, Push, RegistryEvent
 from webhooks.services import receive_event, save_webhook, set_enabled
 
@@ -153,6 +157,18 @@ def test_pushing_the_same_tag_again_is_another_push() -> None:
 
     assert list(Push.objects.values_list("sequence", "is_current")) == [(1, False), (2, True)]
     assert Execution.objects.count() == 2
+
+
+def test_the_first_of_a_line_is_known_from_any_of_it() -> None:
+    judged, first, last = (RegistryEventFactory() for _ in range(3))
+    RegistryEvent.objects.exclude(pk=judged.pk).update(verdict=Verdict.PENDING)
+    RegistryEvent.objects.update(webhook=judged.webhook)
+    elsewhere = RegistryEventFactory(verdict=Verdict.PENDING)
+
+    lines = [first_in_line(each.pk) for each in (judged, first, last, elsewhere)]
+
+    assert lines == [first.pk, first.pk, first.pk, elsewhere.pk]
+    assert first_in_line(uuid.uuid4()) is None
 
 
 def test_a_judged_delivery_is_not_judged_again() -> None:

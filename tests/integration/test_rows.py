@@ -9,10 +9,11 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from codestream.core.clock import database_now, now
-from codestream.core.rows import insert, unsynced, update, update_unsynced
+from codestream.core.prepared import Prepared
+from codestream.core.rows import insert, insert_if, unsynced, update, update_unsynced
 from executions.models import ExecutionEvent
 from tests.factories import DockerWebhookFactory, ExecutionFactory
-from webhooks.models import RegistryEvent
+from webhooks.models import DockerWebhook, RegistryEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +35,28 @@ def test_a_row_is_written_down_as_saving_it_would() -> None:
     assert all(
         (each["created_at"], each["updated_at"], each["wake_at"]) for each in (written, saved)
     )
+
+
+def test_a_row_is_written_down_while_a_question_has_an_answer() -> None:
+    webhook = DockerWebhookFactory()
+    named = Prepared(lambda name: DockerWebhook.objects.filter(name=name).values_list("pk"))
+    given = {"webhook": webhook, "registry": "dockerhub", "body": b"{}", "remote_addr": "::1"}
+    rows = [RegistryEvent(**given, headers={"A": "b"}, steps=[1]) for _ in range(3)]
+    for row in rows:
+        row.wake_at = database_now()
+
+    is_written = [insert_if(named.asked(name), rows[0]) for name in ("absent", webhook.name)]
+    insert(rows[1])
+
+    assert is_written == [False, True]
+    own = {"id": None, "created_at": None, "updated_at": None, "wake_at": None}
+    written, plain = RegistryEvent.objects.order_by("created_at").values()
+    assert written["id"] == rows[0].pk
+    assert {**written, **own} == {**plain, **own}
+    assert not insert_if(named.asked("absent"), rows[2])
+    rows[2].wake_at = None
+    rows[2].save()
+    assert RegistryEvent.objects.count() == 3
 
 
 def test_a_row_that_was_written_down_is_changed_by_its_next_save() -> None:

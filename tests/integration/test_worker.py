@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import NotSupportedError, OperationalError, connection, transaction
+from django.db.models import Q
 
 from codestream.core import work
 from codestream.core.clock import now
@@ -450,6 +451,33 @@ def test_a_line_that_is_too_long_for_one_turn_goes_on_after_the_others(
 
     assert seen == [line[0], line[1], other, line[2], line[3]]
     loop.stop()
+
+
+def test_a_hint_for_a_row_whose_turn_it_is_not_is_one_for_the_first_of_its_line(
+    kinds: dict[str, WorkKind],
+) -> None:
+    first, told = event(), event()
+    seen: list[uuid.UUID] = []
+
+    def step(taken: Claim) -> None:
+        with work.finishing(taken, wake_at=None):
+            seen.append(taken.pk)
+
+    kinds["event"] = WorkKind(
+        name="event",
+        model=RegistryEvent,
+        step=step,
+        fail=print,
+        turn=lambda: Q(pk=first.pk),
+        first_in_line=lambda _pk: first.pk,
+    )
+    loop = WorkerLoop(threads=1)
+
+    loop.attend("event", told.pk)
+    loop.attend("event", told.pk)
+
+    assert seen == [first.pk]
+    assert not loop._busy
 
 
 def test_a_sweep_forgets_no_hint_that_was_taken(kinds: dict[str, WorkKind]) -> None:

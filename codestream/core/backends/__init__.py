@@ -31,11 +31,13 @@ class Carrier(BaseTaskBackend):
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult[Any]:
         """Send the hint. Never raises for a system that is away: a hint may get lost."""
-        self.send(task, args)
+        self.send(task, args, line=(kwargs or {}).get("line", ""))
         return _sent(self.alias, task, args)
 
-    def send(self, task: Task[Any, Any], args: Any) -> None:
-        """Let some worker call ``task`` with ``args``."""
+    def send(self, task: Task[Any, Any], args: Any, *, line: str = "") -> None:
+        """Let some worker call ``task`` with ``args``; of those with the same ``line``, which come
+        together, one is enough.
+        """
         raise NotImplementedError
 
     def listen(self, stopping: threading.Event, *, threads: int) -> Waiting:

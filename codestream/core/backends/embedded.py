@@ -18,7 +18,7 @@ LOOK_SECONDS_AT_WORK = 0.05
 class EmbeddedBackend(Carrier):
     """Sends nothing: the commit that would give the hint can be seen by every process."""
 
-    def send(self, task: Task[Any, Any], args: Any) -> None:
+    def send(self, task: Task[Any, Any], args: Any, *, line: str = "") -> None:
         """Leave it to ``PRAGMA data_version``."""
 
     def listen(self, stopping: threading.Event, *, threads: int) -> Waiting:

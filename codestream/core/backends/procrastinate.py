@@ -31,8 +31,12 @@ POLL_SECONDS = 5.0
 AGAIN_SECONDS = 1.0
 GATHER_SECONDS = 0.01
 """The first hint after a rest goes at once; what comes right behind it waits for so long."""
-REST = 9
-"""While hints keep coming, the sender rests so many times as long as it took to send some."""
+REST, LONG_REST = 9, 49
+"""While hints keep coming, the sender rests so many times as long as it took to send some: for each
+that had come, and at most.
+"""
+LONGEST_REST_SECONDS = 0.25
+"""With longer rests, sweeps would find most of the rows before."""
 MOST_AT_ONCE = 500
 MOST_IN_A_JOB = 10
 """So many hints are one job, since each costs alike; with more, other workers get some, too."""
@@ -58,13 +62,13 @@ class ProcrastinateBackend(Carrier):
 
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
         super().__init__(alias, params)
-        self._hints: SimpleQueue[Hint] = SimpleQueue()
+        self._hints: SimpleQueue[tuple[str, Hint]] = SimpleQueue()
         self._starting = threading.Lock()
         self._sender: threading.Thread | None = None
 
-    def send(self, task: Task[Any, Any], args: Any) -> None:
+    def send(self, task: Task[Any, Any], args: Any, *, line: str = "") -> None:
         """Have a job deferred in a moment."""
-        self._hints.put({"path": task.module_path, "args": list(args)})
+        self._hints.put((line, {"path": task.module_path, "args": list(args)}))
         with self._starting:
             # A process that was forked has none, though the object is there.
             if self._sender is None or not self._sender.is_alive():
@@ -73,13 +77,13 @@ class ProcrastinateBackend(Carrier):
 
     def _send_on(self) -> None:
         while True:
-            hints = gathered(self._hints)
+            hints, number = gathered(self._hints)
             began = time.monotonic()
             try:
                 defer(hints)
             except Exception:
                 logger.exception("%s hints were lost; a sweep will find the rows.", len(hints))
-            time.sleep(max(GATHER_SECONDS, REST * (time.monotonic() - began)))
+            time.sleep(_rest(number, time.monotonic() - began))
 
     def listen(self, stopping: threading.Event, *, threads: int) -> Waiting:
         """Fetch jobs in a thread of their own, for as long as this worker runs."""
@@ -88,13 +92,24 @@ class ProcrastinateBackend(Carrier):
         return super().listen(stopping, threads=threads)
 
 
-def gathered(hints: SimpleQueue[Hint]) -> list[Hint]:
-    """Wait for a hint; return it with all that are there by now."""
-    found = [hints.get()]
+def gathered(hints: SimpleQueue[tuple[str, Hint]]) -> tuple[list[Hint], int]:
+    """Wait for a hint; return it with those that are there by now, one of each line, and how many
+    had come.
+    """
+    line, hint = hints.get()
+    found, lines, number = [hint], {line}, 1
     with suppress(Empty):
-        while len(found) < MOST_AT_ONCE:
-            found.append(hints.get_nowait())
-    return found
+        while number < MOST_AT_ONCE:
+            line, hint = hints.get_nowait()
+            number += 1
+            if not line or line not in lines:
+                found.append(hint)
+                lines.add(line)
+    return found, number
+
+
+def _rest(number: int, took: float) -> float:
+    return min(max(GATHER_SECONDS, min(REST * number, LONG_REST) * took), LONGEST_REST_SECONDS)
 
 
 def defer(hints: list[Hint]) -> None:
