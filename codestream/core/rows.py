@@ -133,6 +133,9 @@ def _values(database: Any, table: _Table, row: Model) -> tuple[list[str], list[A
     for field, name, set_before, as_they_are in table.columns:
         value = set_before(row, True) if set_before else getattr(row, name)
         if type(value) in as_they_are:
+            if not value:
+                texts.append(as_they_are[type(value)])
+                continue
             texts.append("%s")
             params.append(value)
             continue
@@ -149,7 +152,7 @@ class _Table:
         known = model._meta.local_concrete_fields
         self.fields = [each for each in known if not isinstance(each, AutoField)]
         self.columns = [
-            (each, each.attname, _set_before(each), _AS_THEY_ARE.get(type(each), ()))
+            (each, each.attname, _set_before(each), _AS_THEY_ARE.get(type(each), {}))
             for each in self.fields
         ]
         names = ", ".join(f'"{each.column}"' for each in self.fields)
@@ -164,12 +167,14 @@ def _set_before(field: Any) -> Callable[[Model, bool], Any] | None:
     return None if type(field).pre_save is Field.pre_save else field.pre_save
 
 
-_AS_THEY_ARE: Mapping[type, tuple[type, ...]] = {
-    **dict.fromkeys((CharField, TextField), (str,)),
-    **dict.fromkeys((PositiveBigIntegerField, PositiveIntegerField), (int,)),
-    **dict.fromkeys((BooleanField, DateTimeField, ForeignKey, UUIDField), (NoneType,)),
+_AS_THEY_ARE: Mapping[type, Mapping[type, str]] = {
+    **{field: {str: "''"} for field in (CharField, TextField)},
+    **{field: {int: "0"} for field in (PositiveBigIntegerField, PositiveIntegerField)},
+    **{field: {NoneType: "NULL"} for field in (BooleanField, DateTimeField, ForeignKey, UUIDField)},
 }
-"""Values that a database takes without any preparation; of these very fields, not of their kin."""
+"""What a database takes without any preparation, and how it writes the empty one of its type; for
+these very fields, not for their kin.
+"""
 
 
 @lru_cache
@@ -179,7 +184,7 @@ def _fields(model: type[Model]) -> Mapping[str, Any]:
 
 def _written(database: Any, field: Any, value: Any) -> tuple[str, list[Any]]:
     """The value of a column, or what only the database can say, such as its present time."""
-    if type(value) in _AS_THEY_ARE.get(type(field), ()):
+    if type(value) in _AS_THEY_ARE.get(type(field), {}):
         return "%s", [value]
     if not hasattr(value, "as_sql"):
         return "%s", [field.get_db_prep_save(value, database)]
