@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 
 from django import forms, template
 from django.forms import BaseForm
@@ -13,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from codestream.core.references import variable_name
 from codestream.core.statuses import look_of
@@ -39,16 +40,18 @@ def icon(name: str, *, small: bool = False, spin: bool = False) -> SafeString:
 @register.simple_tag
 def pill(status: str, word: str = "") -> SafeString:
     """The state of the object that the page is about."""
-    return _status(status, word, "pill")
+    return _status(status, word, "pill", get_language())
 
 
 @register.simple_tag
 def state(status: str, word: str = "") -> SafeString:
     """A status inside a table or a list of facts."""
-    return _status(status, word, "state")
+    return _status(status, word, "state", get_language())
 
 
-def _status(status: str, word: str, part: str) -> SafeString:
+@lru_cache(maxsize=1024)
+def _status(status: str, word: str, part: str, _language: str | None) -> SafeString:
+    """The same few stand in every row of a list."""
     look = look_of(status)
     return format_html(
         '<span class="{}" data-status="{}">{}{}</span>',
