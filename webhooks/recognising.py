@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet, TextField, Value
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, NullIf
 
 from codestream.core.crypto import UndecipherableError, fingerprint
 from codestream.core.prepared import Asked, Prepared
@@ -97,7 +97,10 @@ def _accepted(*columns: str) -> QuerySet[ListenerSecret, Any]:
 
     One that was replaced is accepted for as long as its hook is there.
     """
-    server_type = KeyTextTransform("serverType", "webhook__endpoint__properties")
+    # SQLite's word for the JSON value that is none; PostgreSQL answers NULL.
+    server_type = NullIf(
+        KeyTextTransform("serverType", "webhook__endpoint__properties"), Value("null")
+    )
     return ListenerSecret.objects.annotate(
         server_type=Coalesce(server_type, Value(""), output_field=TextField())
     ).values_list(

@@ -18,6 +18,7 @@ from psycopg.errors import LockNotAvailable
 from pytest_django.fixtures import Settings
 
 from codestream.core.clock import now
+from endpoints.models import Endpoint
 from executions.worker import drain
 from tests.database_failures import database_failure
 from tests.factories import DockerWebhookFactory
@@ -140,6 +141,19 @@ def test_a_delivery_is_read_as_its_registry_writes_it_at_the_moment(
         "dockerhub",
         "harbor",
     ]
+
+
+@pytest.mark.parametrize("server_type", [{}, {"serverType": None}, {"serverType": ""}])
+def test_an_endpoint_without_a_server_type_is_one_of_docker_hub(
+    webhook: DockerWebhook, server_type: dict[str, str | None]
+) -> None:
+    others = {k: v for k, v in webhook.endpoint.properties.items() if k != "serverType"}
+    Endpoint.objects.filter(pk=webhook.endpoint_id).update(properties={**others, **server_type})
+
+    for _ in range(2):
+        deliver(webhook)
+
+    assert [each.registry for each in RegistryEvent.objects.all()] == ["dockerhub"] * 2
 
 
 @pytest.mark.parametrize(
