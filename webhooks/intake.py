@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, TypeGuard
 from uuid import UUID
 
+from django.db import IntegrityError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -75,7 +76,11 @@ class RegistryWebhookListener(APIView):
             listener_id=UUID(str(listener_id)) if listener_id else None,
             proof=proof_of(request.query_params.get("secureToken", ""), request.headers),
         )
-        return _accept_as_before(delivery) or _accept_or_refuse(delivery)
+        try:
+            return _accept_as_before(delivery) or _accept_or_refuse(delivery)
+        except IntegrityError:
+            # Whom it was for was being deleted when it was looked for, and is gone now.
+            return _accept_or_refuse(delivery)
 
 
 @dataclass(kw_only=True)

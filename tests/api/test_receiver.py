@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import threading
 import uuid
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,7 @@ from unittest.mock import patch
 
 import pytest
 from cryptography.fernet import Fernet
+from django.db import connection, transaction
 from django.test import Client
 from psycopg.errors import LockNotAvailable
 from pytest_django.fixtures import Settings
@@ -22,6 +24,7 @@ from endpoints.models import Endpoint
 from executions.worker import drain
 from tests.database_failures import database_failure
 from tests.factories import DockerWebhookFactory
+from tests.running import until
 from webhooks.models import DockerWebhook, ListenerSecret, RefusedDelivery, RegistryEvent
 
 pytestmark = pytest.mark.django_db
@@ -413,3 +416,35 @@ def test_a_registry_that_would_send_it_for_ever_is_answered_200(body: bytes) -> 
     drain()
     assert answer.status_code == 200
     assert RegistryEvent.objects.get().verdict in {"REJECTED", "IGNORED"}
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_webhook_that_is_deleted_during_a_delivery_is_unknown(
+    webhook: DockerWebhook, before: int
+) -> None:
+    url = f"{webhook.listener_path}?secureToken={secret_of(webhook)}"
+    for _ in range(before):
+        deliver(webhook)
+    answers: list[int] = []
+
+    def push() -> None:
+        answers.append(Client().post(url, b"{}", content_type="application/json").status_code)
+        connection.close()
+
+    sender = threading.Thread(target=push)
+    with transaction.atomic():
+        webhook.delete()
+        sender.start()
+        until(someone_waits_for_a_lock)
+    sender.join()
+
+    assert answers == [404]
+    assert RegistryEvent.objects.count() == before
+
+
+def someone_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
