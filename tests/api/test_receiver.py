@@ -19,12 +19,14 @@ from django.test import Client
 from psycopg.errors import LockNotAvailable
 from pytest_django.fixtures import Settings
 
+from codestream.core.backends import carrier
 from codestream.core.clock import now
 from endpoints.models import Endpoint
 from executions.worker import drain
 from tests.database_failures import database_failure
-from tests.factories import DockerWebhookFactory
+from tests.factories import DockerWebhookFactory, ProjectFactory
 from tests.running import until
+from webhooks import recognising
 from webhooks.models import DockerWebhook, ListenerSecret, RefusedDelivery, RegistryEvent
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +36,7 @@ PUSH = {
 }
 REAL = Path(__file__).resolve().parents[3] / "shared/payloads/dockerhub"
 OWN = Path(__file__).resolve().parents[1] / "payloads/dockerhub"
+OF_DISTRIBUTION = Path(__file__).resolve().parents[1] / "payloads/distribution"
 
 
 @pytest.fixture
@@ -168,6 +171,87 @@ def test_a_sender_that_was_right_before_is_told_what_is_wrong_now(
     deliver(webhook)
 
     assert deliver(webhook, body).status_code == status
+
+
+@pytest.mark.parametrize("address", ["its own", "the manual's"])
+def test_a_token_that_became_that_of_another_webhook_is_no_longer_of_this_one(
+    webhook: DockerWebhook, address: str
+) -> None:
+    """The manual's address names no webhook, so that the token alone says whose a delivery is."""
+    secret, other = ListenerSecret.objects.get(), DockerWebhookFactory(name=webhook.name)
+    path = webhook.listener_path if address == "its own" else "/pipelines/api/docker-hub-webhooks"
+    url = f"{path}?secureToken={secret.secret}"
+    Client().post(url, json.dumps(PUSH), "application/json")
+    ListenerSecret.objects.filter(webhook=other).delete()
+    secret.webhook = other
+    secret.save()
+
+    answer = Client().post(url, json.dumps(PUSH), "application/json")
+
+    assert answer.status_code == (403 if address == "its own" else 200)
+    assert other.events.count() == (0 if address == "its own" else 1)
+    assert webhook.events.count() == 1
+
+
+@pytest.mark.parametrize("changed", ["name", "project_id"])
+def test_a_delivery_belongs_to_the_project_of_the_moment(
+    webhook: DockerWebhook, changed: str
+) -> None:
+    deliver(webhook)
+    other = ProjectFactory()
+    if changed == "name":
+        webhook.project.name = "Elsewhere"
+        webhook.project.save()
+    else:
+        webhook.project = other
+        webhook.save()
+
+    deliver(webhook)
+
+    last = RegistryEvent.objects.latest("created_at")
+    assert (last.project, last.project_name) == (webhook.project, webhook.project.name)
+
+
+def test_no_push_is_lost_of_a_delivery_of_several_that_comes_after_one_of_one(
+    webhook: DockerWebhook,
+) -> None:
+    webhook.endpoint.properties = {"serverType": "Docker_Distribution"}
+    webhook.endpoint.save()
+    pushes = json.loads((OF_DISTRIBUTION / "push.json").read_text())["events"][:1]
+    deliver(webhook, {"events": pushes})
+
+    answer = deliver(webhook, {"events": pushes * 3})
+
+    assert len(answer.json()["ids"]) == 3
+    assert sorted(RegistryEvent.objects.values_list("part", flat=True)) == [0, 0, 1, 2]
+
+
+def test_what_is_remembered_has_an_end(
+    webhook: DockerWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recognising, "MOST_REMEMBERED", 2)
+    recognising._remembered.clear()
+
+    for each in (webhook, DockerWebhookFactory(), DockerWebhookFactory()):
+        deliver(each, token=ListenerSecret.objects.get(webhook=each).secret)
+
+    assert len(recognising._remembered) == 1
+
+
+def test_the_deliveries_to_a_webhook_are_announced_as_one_line(
+    webhook: DockerWebhook,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    lines: list[str] = []
+    told = carrier()
+    monkeypatch.setattr(told, "send", lambda _task, _args, *, line="": lines.append(line))
+
+    for _ in range(2):
+        with django_capture_on_commit_callbacks(execute=True):
+            deliver(webhook)
+
+    assert lines == [str(webhook.pk)] * 2
 
 
 def test_an_unknown_address_is_404_and_counted(webhook: DockerWebhook) -> None:
