@@ -105,7 +105,7 @@ _LINE = Prepared(
 _LINE_OF = Prepared(
     lambda pk: (
         RegistryEvent.objects.pending()
-        .filter(webhook=Subquery(RegistryEvent.objects.filter(pk=pk).values("webhook")[:1]))
+        .filter(webhook=Subquery(RegistryEvent.objects.filter(pk=pk).order_by().values("webhook")))
         .order_by("created_at", "pk")
         .values_list("pk", flat=True)[:1]
     )
