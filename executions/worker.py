@@ -193,6 +193,14 @@ class WorkerLoop:
             self._busy[key] = None
             return True
 
+    def _look_again(self, key: Key) -> None:
+        """Let a thread that has not claimed the row yet look at it once more: it may have found
+        that it was not its turn, just before it was.
+        """
+        with self._lock:
+            if key in self._busy and self._busy[key] is None:
+                self._hinted.add(key)
+
     def _occupy_next(self) -> Key | None:
         """Occupy the row of the backlog that is due longest, of a kind that may have a thread."""
         with self._lock:
@@ -231,6 +239,7 @@ class WorkerLoop:
                     with self._lock:
                         self._backlog.append((kind.name, behind))
                 elif not self._occupy((kind.name, behind)):
+                    self._look_again((kind.name, behind))
                     return
                 pk = behind
         finally:

@@ -453,6 +453,48 @@ def test_a_line_that_is_too_long_for_one_turn_goes_on_after_the_others(
     loop.stop()
 
 
+def test_a_row_that_was_claimed_too_early_is_looked_at_again_when_its_turn_comes(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would wait for the next sweep: who is done before it finds another thread at it."""
+    first, behind = event(), event()
+    seen: list[uuid.UUID] = []
+    is_refused, is_met = threading.Event(), threading.Event()
+    claim_now, loop = work.claim, WorkerLoop(threads=2)
+
+    def claim(kind: WorkKind, pk: uuid.UUID, **how: Any) -> Claim | None:
+        if pk == first.pk or is_refused.is_set():
+            return claim_now(kind, pk, **how)
+        is_refused.set()
+        assert is_met.wait(20)
+        return None
+
+    def step(taken: Claim) -> None:
+        if taken.pk == first.pk:
+            assert is_refused.wait(20)
+        with work.finishing(taken, wake_at=None):
+            seen.append(taken.pk)
+
+    kinds["event"] = WorkKind(
+        name="event",
+        model=RegistryEvent,
+        step=step,
+        fail=print,
+        next_in_line=lambda taken: behind.pk if taken.pk == first.pk else None,
+        first_in_line=lambda pk: pk,
+    )
+    monkeypatch.setattr(worker, "claim", claim)
+
+    assert loop.offer("event", behind.pk)
+    assert loop.offer("event", first.pk)
+    until(lambda: list(loop._busy) == [("event", behind.pk)] and seen)
+    is_met.set()
+    until(lambda: not loop._busy)
+
+    assert seen == [first.pk, behind.pk]
+    loop.stop()
+
+
 def test_a_hint_for_a_row_whose_turn_it_is_not_is_one_for_the_first_of_its_line(
     kinds: dict[str, WorkKind],
 ) -> None:
