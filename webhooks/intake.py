@@ -23,7 +23,7 @@ from codestream.core.redact import redact_headers
 from webhooks.models import DockerWebhook, RegistryEvent
 from webhooks.proof import Proof, is_signed, proof_of
 from webhooks.readers import reader_for
-from webhooks.recognising import is_still_for, recognise, remembered
+from webhooks.recognising import forget, is_still_for, recognise, remembered
 from webhooks.registries.base import Malformed, Parsed, Reason
 from webhooks.services import (
     Addressee,
@@ -143,7 +143,10 @@ def _accept_as_before(delivery: Delivery) -> Response | None:
         headers=delivery.headers,
         remote_addr=delivery.address,
     )
-    return _accepted([event], to, delivery) if event else None
+    if event is None:
+        forget(delivery.proof, delivery.listener_id)
+        return None
+    return _accepted([event], to, delivery)
 
 
 def _accept_or_refuse(delivery: Delivery) -> Response:

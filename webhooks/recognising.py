@@ -50,6 +50,11 @@ def remembered(proof: Proof, listener_id: UUID | None) -> Addressee | None:
     return _remembered.get((listener_id, fingerprint(proof.token)))
 
 
+def forget(proof: Proof, listener_id: UUID | None) -> None:
+    """Look anew for whom the next delivery with this token is."""
+    _remembered.pop((listener_id, fingerprint(proof.token)), None)
+
+
 def is_still_for(to: Addressee, proof: Proof) -> Asked:
     """Ask whether this token is still that of a webhook with just these names."""
     lookup, names = fingerprint(proof.token), (to.name, to.project_name, to.server_type)
@@ -125,6 +130,7 @@ _STILL: Prepared[_Found] = Prepared(
         _accepted()
         .filter(lookup=lookup, webhook=webhook, webhook__name=name)
         .filter(webhook__project=project, webhook__project__name=project_name)
+        # As a Q, since the stubs of Django do not know what is annotated elsewhere.
         .filter(Q(server_type=server_type))
     )
 )

@@ -7,6 +7,7 @@ import hmac
 import json
 import threading
 import uuid
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ from unittest.mock import patch
 
 import pytest
 from cryptography.fernet import Fernet
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Model
 from django.test import Client
 from psycopg.errors import LockNotAvailable
 from pytest_django.fixtures import Settings
 
 from codestream.core.backends import carrier
 from codestream.core.clock import now
+from codestream.core.crypto import fingerprint
+from codestream.core.models import Entity
 from endpoints.models import Endpoint
 from executions.worker import drain
 from tests.database_failures import database_failure
@@ -102,7 +106,7 @@ def test_every_published_address_takes_any_content_type(
 
 @pytest.mark.parametrize("changed", ["the token", "the webhook", "its address", "its secret"])
 def test_what_was_right_once_is_looked_at_again(webhook: DockerWebhook, changed: str) -> None:
-    """The second delivery is written down in one statement, under the names of the first."""
+    """The webhook is known by now; under another token or address nothing is."""
     token, path = secret_of(webhook), webhook.listener_path
     deliver(webhook)
     deliver(webhook)
@@ -119,6 +123,8 @@ def test_what_was_right_once_is_looked_at_again(webhook: DockerWebhook, changed:
 
     assert answer.status_code == (404 if changed == "the webhook" else 403)
     assert RegistryEvent.objects.count() == 2
+    known = (webhook.listener_id, fingerprint(token))
+    assert (known in recognising._remembered) == (changed == "its address")
 
 
 def test_a_delivery_bears_the_names_of_the_moment(webhook: DockerWebhook) -> None:
@@ -526,6 +532,25 @@ def test_a_webhook_that_is_deleted_during_a_delivery_is_unknown(
 
     assert answers == [404]
     assert RegistryEvent.objects.count() == before
+
+
+@pytest.mark.parametrize(("failures", "is_deleted"), [(0, True), (2, True), (5, False)])
+def test_a_deletion_is_tried_again_when_a_delivery_came_in_between(
+    webhook: DockerWebhook, monkeypatch: pytest.MonkeyPatch, failures: int, is_deleted: bool
+) -> None:
+    waiting = iter(range(failures))
+
+    def delete_late(row: Entity) -> Any:
+        found = Model.delete(row)
+        if next(waiting, None) is not None:
+            raise IntegrityError("a delivery names the webhook")
+        return found
+
+    monkeypatch.setattr(Entity, "delete", delete_late, raising=False)
+    with suppress(IntegrityError):
+        webhook.delete()
+
+    assert DockerWebhook.objects.exists() is not is_deleted
 
 
 def someone_waits_for_a_lock() -> bool:

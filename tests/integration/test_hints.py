@@ -13,7 +13,7 @@ from django.db import InterfaceError, connection, connections
 
 from codestream.core import hints as received
 from codestream.core.backends import procrastinate
-from codestream.core.backends.procrastinate import ProcrastinateBackend, defer, gathered
+from codestream.core.backends.procrastinate import ProcrastinateBackend, defer, gathered, rest_after
 from codestream.core.hints import attend
 from tests.running import until
 
@@ -40,6 +40,16 @@ def test_one_hint_of_a_line_stands_for_all_that_come_with_it() -> None:
     assert [hint["number"] for hint in found] == [0, 2, 3, 5]
     assert number == 6
     assert hints.empty()
+
+
+@pytest.mark.parametrize(
+    ("number", "took", "rest"),
+    [(1, 0.0001, 0.01), (1, 0.004, 0.036), (3, 0.004, 0.108), (50, 0.004, 0.196), (1, 1.0, 0.25)],
+)
+def test_the_sender_rests_longer_the_more_there_is_to_send(
+    number: int, took: float, rest: float
+) -> None:
+    assert rest_after(number, took) == pytest.approx(rest)
 
 
 def those_with_a_job(keys: list[str]) -> list[str]:

@@ -32,8 +32,8 @@ AGAIN_SECONDS = 1.0
 GATHER_SECONDS = 0.01
 """The first hint after a rest goes at once; what comes right behind it waits for so long."""
 REST, LONG_REST = 9, 49
-"""While hints keep coming, the sender rests so many times as long as it took to send some: for each
-that had come, and at most.
+"""While hints keep coming, the sender rests so many times as long as it took to send the last ones:
+``REST`` times for each of them, and at most ``LONG_REST`` times.
 """
 LONGEST_REST_SECONDS = 0.25
 """With longer rests, sweeps would find most of the rows before."""
@@ -83,7 +83,7 @@ class ProcrastinateBackend(Carrier):
                 defer(hints)
             except Exception:
                 logger.exception("%s hints were lost; a sweep will find the rows.", len(hints))
-            time.sleep(_rest(number, time.monotonic() - began))
+            time.sleep(rest_after(number, time.monotonic() - began))
 
     def listen(self, stopping: threading.Event, *, threads: int) -> Waiting:
         """Fetch jobs in a thread of their own, for as long as this worker runs."""
@@ -108,7 +108,8 @@ def gathered(hints: SimpleQueue[tuple[str, Hint]]) -> tuple[list[Hint], int]:
     return found, number
 
 
-def _rest(number: int, took: float) -> float:
+def rest_after(number: int, took: float) -> float:
+    """How long to rest after so many hints, which took so long to send; in seconds."""
     return min(max(GATHER_SECONDS, min(REST * number, LONG_REST) * took), LONGEST_REST_SECONDS)
 
 
