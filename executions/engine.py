@@ -82,7 +82,7 @@ def _plan_and_do(run: Run) -> None:
     """Plan and carry out, again after a task was skipped: the next condition may look at it."""
     while True:
         ready = ready_tasks(_state_of(run, {}))
-        conditions = {key: _precondition(run, _task(run, key)) for key in ready}
+        conditions = {key: _precondition_or_failure(run, _task(run, key)) for key in ready}
         if any(_task(run, key).status != Status.NOT_STARTED for key in ready):
             continue  # a condition could not be read, which failed its task: look again
         todo = plan(_state_of(run, conditions))
@@ -130,7 +130,7 @@ def _stage_state(run: Run, stage: StageRun, conditions: dict[str, bool | None]) 
     return StageState(key=str(stage.pk), status=Status(stage.status), groups=ordered)
 
 
-def _precondition(run: Run, task: TaskRun) -> bool | None:
+def _precondition_or_failure(run: Run, task: TaskRun) -> bool | None:
     """Evaluate the task's condition; one that cannot be evaluated fails the task."""
     text = definition_of_task(task).precondition
     if not text:

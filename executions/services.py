@@ -60,7 +60,8 @@ def start_execution(
 def start_locked(
     pipeline: Pipeline | None, inputs: Mapping[str, str], *, start_key: str | None, **columns: Any
 ) -> Execution:
-    """Do the same with the answer of ``lock_pipeline``; Refused leaves the transaction whole.
+    """Start an execution of the pipeline that ``lock_pipeline`` answered, as ``start_execution``
+    does; Refused leaves the transaction whole.
 
     ``columns`` are those of the execution that say who wants it, and why. A ``start_key`` belongs
     to one pipeline, so nobody else can use it meanwhile.
@@ -235,6 +236,7 @@ def create_execution(
     pipeline.next_index += 1
     update(Pipeline, {"id": pipeline.pk}, next_index=pipeline.next_index)
     if has_place and not is_next:
+        # Others wait although there is room: the concurrency was raised meanwhile.
         admit(pipeline)
         execution.refresh_from_db()
 

@@ -162,6 +162,7 @@ def _step(task: TaskRun, seen: Snapshot) -> Result:
         context = context_of(task, seen)
         if task.status == Status.CANCELING:
             return _canceled(task, runner.cancel(context) or Stopped())
+        # What a runner keeps of a task that it has begun is its cursor.
         if not task.cursor:
             # Before anything is done, and all at once: who resumes it sees what they allow.
             check_use(task, named_by(task))

@@ -53,12 +53,15 @@ def judge_event(claim: Claim) -> None:
         with finishing(claim, wake_at=None):
             return
     push = _read(event)
+    # TRIGGERED means so far that nothing speaks against it; `_decide` starts the execution.
     judgement = _judgement(event, push)
     if isinstance(push, ImagePushed) and judgement.verdict is Verdict.TRIGGERED:
         push, judgement = _pinned(event, push, judgement)
+    # Should a power cut undo it, the delivery is still there to be judged again; a task waits for
+    # the disk before it changes anything outside.
     with finishing(claim, wake_at=None, repeatable=True):
         if isinstance(push, ImagePushed):
-            _keep_push(event, push)
+            _copy_push(event, push)
             if judgement.verdict is Verdict.TRIGGERED and event.webhook is not None:
                 judgement = _decide(event, event.webhook, push, judgement)
         _keep(event, judgement)
@@ -324,7 +327,7 @@ def _runs_in_a_loop(event: RegistryEvent, webhook: DockerWebhook, push: ImagePus
     return list(newest).count("triggered") == MOST_RUNS
 
 
-def _keep_push(event: RegistryEvent, push: ImagePushed) -> None:
+def _copy_push(event: RegistryEvent, push: ImagePushed) -> None:
     for name in ("owner", "namespace", "repository", "image", "tag", "digest", "repo_status"):
         setattr(event, name, getattr(push, name))
     event.callback_url, event.pushed_at = push.callback_url, push.pushed_at

@@ -55,6 +55,7 @@ def start_for_push(
         # What cannot start is no push that a later delivery could be folded into.
         return then(judgement, Verdict.FAILED, error.code, error.words, step=StepName.PIPELINE)
     event.execution, event.push = execution, pushed
+    # Not written down yet: that of a re-run is that of the first time.
     if pushed is not None and pushed._state.adding:
         make_current(pushed, current)
     number = revision_number(execution.revision_id)
@@ -70,7 +71,9 @@ def start_for_push(
 
 
 def _start_key(event: RegistryEvent, pushed: Push | None) -> str:
-    """What makes the run one of a kind: its push, or the wish of a person to run it again."""
+    """What makes the run one of a kind: its push, or the wish of a person to run it again. That a
+    push is told of twice has been seen before, under the lock; this is the constraint behind it.
+    """
     if event.source == RegistryEvent.Source.RERUN or pushed is None:
         return f"event:{event.pk}"
     return f"push:{pushed.pk}"
