@@ -56,6 +56,7 @@ from endpoints.clients.kubernetes_errors import (
     CHECK_PROXY_LOGIN,
     UNKNOWN_FIELD,
     FieldsHeld,
+    UnknownKind,
     error_of,
 )
 from endpoints.clients.kubernetes_marks import METADATA_OF_LIST, METADATA_OF_ONE, Mark, mark_of
@@ -364,16 +365,13 @@ class Kubernetes:
     def _resource(self, api_version: str, kind: str) -> Resource:
         found = self._find_resource(api_version, kind)
         if found is None:
-            raise Invalid(
+            raise UnknownKind(
                 Words(
                     gettext_noop(
                         "The cluster does not know kind %(kind)s in apiVersion %(version)s."
                     ),
                     {"kind": kind, "version": api_version},
-                ),
-                advice=gettext_noop(
-                    "Correct the manifest, or install what defines the kind first."
-                ),
+                )
             )
         return found
 

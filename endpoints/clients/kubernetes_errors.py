@@ -53,6 +53,12 @@ LONGEST_MESSAGE = 2000
 STATUS_KIND = "Status"
 
 
+class UnknownKind(Invalid):
+    """The cluster serves no such kind, or does not serve it yet."""
+
+    advice = gettext_noop("Correct the manifest, or install what defines the kind first.")
+
+
 class FieldsHeld(Conflict):
     """Other field managers hold fields of the object at other values.
 

@@ -14,6 +14,7 @@ from codestream.core.redact import redact_object, redact_words
 from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.base import Conflict, Invalid
 from endpoints.clients.image_references import ImageReference, parse_image_reference
+from endpoints.clients.kubernetes_errors import UnknownKind
 from endpoints.clients.kubernetes_objects import (
     Body,
     Change,
@@ -79,7 +80,9 @@ def _send_all(step: Step, reports: list[JsonObject]) -> Outcome:
         except CodeStreamError as error:
             if error.retryable and at == first:
                 raise
-            if error.retryable or _is_defined_here(step, body, manifests):
+            if error.retryable or (
+                isinstance(error, UnknownKind) and _is_defined_here(step, body, manifests)
+            ):
                 place: JsonObject = {**cursor, "next": at}
                 return next_step(place, reports, error.words, pause=AGAIN)
             message = redact_words(error.words, step.secrets)
@@ -168,24 +171,19 @@ def _check_kinds(step: Step, bodies: Sequence[JsonObject]) -> None:
     for body in bodies:
         ref = ref_of(body)
         if not step.cluster.knows(ref) and not _is_among(bodies, ref):
-            raise Invalid(
+            raise UnknownKind(
                 Words(
                     gettext_noop(
                         "%(ref)s: the cluster does not know kind %(kind)s of %(version)s."
                     ),
                     {"ref": str(ref), "kind": ref.kind, "version": ref.api_version},
-                ),
-                advice=gettext_noop(
-                    "Correct the manifest, or install what defines the kind first."
-                ),
+                )
             )
 
 
 def _is_defined_here(step: Step, body: Body, manifests: Sequence[Manifest]) -> bool:
-    """Whether a definition of this task is still to be served, and the object is of its kind."""
-    ref = ref_of(body)
-    others = [render(item, step.context.shown) for item in manifests]
-    return not step.cluster.knows(ref) and _is_among(others, ref)
+    """Whether a definition among what this task sends is that of the object's kind."""
+    return _is_among([render(item, step.context.shown) for item in manifests], ref_of(body))
 
 
 def _is_among(bodies: Sequence[Body], ref: ObjectRef) -> bool:

@@ -14,6 +14,7 @@ from codestream.core.work import wake_all
 from codestream.sandbox.kubernetes import KubernetesServer
 from endpoints.clients.base import Protocol
 from endpoints.clients.kubernetes import Applied, Kubernetes, ObjectRef
+from endpoints.clients.kubernetes_errors import UnknownKind
 from endpoints.clients.kubernetes_objects import ref_of
 from executions import tasks
 from executions.models import Execution, TaskRun
@@ -28,6 +29,7 @@ from tests.contracts.kubernetes.manifests import (
     config_map,
     deployment,
     image_of,
+    wait_for,
     widget_with_definition,
 )
 from tests.factories import PipelineFactory, UserFactory, VariableFactory
@@ -642,6 +644,28 @@ def test_a_custom_resource_waits_for_its_definition_in_the_same_task(
     assert execution.status == "COMPLETED", execution.message
     response = task_of(execution).output["response"]
     assert response["widgets"]["one"]["spec"] == {"size": 3}
+    real_cluster.delete(ref_of(definition))
+
+
+def test_a_definition_that_is_served_just_after_a_refusal_does_not_fail_the_task(
+    real_cluster: Kubernetes, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definition, widget = widget_with_definition(target.namespace)
+    apply, refused = Kubernetes.apply, []
+
+    def apply_slowly(cluster: Kubernetes, manifest: dict[str, Any], **options: Any) -> Applied:
+        try:
+            return apply(cluster, manifest, **options)
+        except UnknownKind:
+            refused.append(ref_of(manifest))
+            wait_for(lambda: cluster.knows(ref_of(manifest)), bool)
+            raise
+
+    monkeypatch.setattr(Kubernetes, "apply", apply_slowly)
+    execution = deploy(target, task("Send", "APPLY", widget, definition))
+
+    assert refused == [ref_of(widget)]
+    assert execution.status == "COMPLETED", execution.message
     real_cluster.delete(ref_of(definition))
 
 
