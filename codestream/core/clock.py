@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.db import connection
@@ -23,7 +24,13 @@ def database_now(*, plus: timedelta = timedelta()) -> Any:
     It is the database server's own clock where there is a server, so that machines whose clocks
     differ agree about leases; SQLite has no other clock than this machine's.
     """
-    if connection.vendor == "postgresql":
+    return moment(connection.vendor, plus)
+
+
+@lru_cache
+def moment(vendor: str, plus: timedelta) -> Any:
+    """Return the expression, the same object each time: who has composed it knows it again."""
+    if vendor == "postgresql":
         return Now() + plus if plus else Now()
     return _Present(plus)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from functools import lru_cache
 from types import NoneType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import (
@@ -20,9 +22,12 @@ from django.db.models import (
     DateTimeField,
     Field,
     ForeignKey,
+    GenericIPAddressField,
+    JSONField,
     Model,
     PositiveBigIntegerField,
     PositiveIntegerField,
+    PositiveSmallIntegerField,
     TextField,
     UUIDField,
 )
@@ -97,7 +102,8 @@ def _update(
     ending: str = "",
 ) -> int:
     database, fields = connections[DEFAULT_DB_ALIAS], _fields(model)
-    texts, conditions, params = [], [], []
+    texts, conditions = [], []
+    params: list[Any] = []
     for name, value in columns.items():
         text, more = _written(database, fields[name], value)
         texts.append(f'"{fields[name].column}" = {text}')
@@ -106,8 +112,9 @@ def _update(
         if value is None:
             conditions.append(f'"{fields[name].column}" IS NULL')
         else:
-            conditions.append(f'"{fields[name].column}" = %s')
-            params.append(fields[name].get_db_prep_value(value, database))
+            text, more = _written(database, fields[name], value)
+            conditions.append(f'"{fields[name].column}" = {text}')
+            params += more
     changes, table = ", ".join(texts), model._meta.db_table
     text = f'UPDATE "{table}" SET {changes} WHERE {" AND ".join(conditions)}'  # noqa: S608
     with database.cursor() as cursor:
@@ -130,29 +137,48 @@ def _values(database: Any, table: _Table, row: Model) -> tuple[list[str], list[A
     """What is written into the columns of a row."""
     texts: list[str] = []
     params: list[Any] = []
-    for field, name, set_before, as_they_are in table.columns:
+    vendor = database.vendor
+    for field, name, set_before, empty, as_they_are in table.columns:
         value = set_before(row, True) if set_before else getattr(row, name)
-        if type(value) in as_they_are:
-            if not value:
-                texts.append(as_they_are[type(value)])
-                continue
+        if not value and type(value) in empty:
+            texts.append(empty[type(value)])
+        elif type(value) in as_they_are[vendor]:
             texts.append("%s")
             params.append(value)
-            continue
-        text, more = _written(database, field, value)
-        texts.append(text)
-        params += more
+        else:
+            text, more = _written(database, field, value)
+            texts.append(text)
+            params += more
     return texts, params
 
 
+class _Column(NamedTuple):
+    """What is the same for every value of a column."""
+
+    field: Any
+    name: str
+    set_before: Callable[[Model, bool], Any] | None
+    empty: Mapping[type, str]
+    as_they_are: Mapping[str, frozenset[type]]
+
+
 class _Table:
-    """What is the same for every row of a model: its fields, and how an INSERT begins."""
+    """What is the same for every row of a model: its columns, and how an INSERT begins."""
 
     def __init__(self, model: type[Model]) -> None:
         known = model._meta.local_concrete_fields
         self.fields = [each for each in known if not isinstance(each, AutoField)]
         self.columns = [
-            (each, each.attname, _set_before(each), _AS_THEY_ARE.get(type(each), {}))
+            _Column(
+                field=each,
+                name=each.attname,
+                set_before=_set_before(each),
+                empty=_EMPTY.get(type(each), {}),
+                as_they_are={
+                    vendor: taken.get(type(each), frozenset())
+                    for vendor, taken in _AS_THEY_ARE.items()
+                },
+            )
             for each in self.fields
         ]
         names = ", ".join(f'"{each.column}"' for each in self.fields)
@@ -167,14 +193,28 @@ def _set_before(field: Any) -> Callable[[Model, bool], Any] | None:
     return None if type(field).pre_save is Field.pre_save else field.pre_save
 
 
-_AS_THEY_ARE: Mapping[type, Mapping[type, str]] = {
+_NUMBERS = (PositiveBigIntegerField, PositiveIntegerField, PositiveSmallIntegerField)
+_MAY_BE_NULL = (BooleanField, DateTimeField, ForeignKey, GenericIPAddressField, UUIDField)
+_EMPTY: Mapping[type, Mapping[type, str]] = {
     **{field: {str: "''"} for field in (CharField, TextField)},
-    **{field: {int: "0"} for field in (PositiveBigIntegerField, PositiveIntegerField)},
-    **{field: {NoneType: "NULL"} for field in (BooleanField, DateTimeField, ForeignKey, UUIDField)},
+    **{field: {int: "0"} for field in _NUMBERS},
+    **{field: {NoneType: "NULL"} for field in _MAY_BE_NULL},
+    JSONField: {list: "'[]'", dict: "'{}'"},
 }
-"""What a database takes without any preparation, and how it writes the empty one of its type; for
-these very fields, not for their kin.
-"""
+"""How a database writes the empty value of a type; for these very fields, not for their kin."""
+_ANYWHERE: Mapping[type, frozenset[type]] = {
+    **{field: frozenset({str}) for field in (CharField, TextField)},
+    **{field: frozenset({int}) for field in _NUMBERS},
+}
+_AS_THEY_ARE: Mapping[str, Mapping[type, frozenset[type]]] = {
+    "sqlite": _ANYWHERE,
+    "postgresql": {
+        **_ANYWHERE,
+        **{field: frozenset({UUID}) for field in (ForeignKey, UUIDField)},
+        DateTimeField: frozenset({datetime}),
+    },
+}
+"""What each database takes without any preparation; for these very fields as well."""
 
 
 @lru_cache
@@ -182,13 +222,19 @@ def _fields(model: type[Model]) -> Mapping[str, Any]:
     return {field.name: field for field in model._meta.local_concrete_fields}
 
 
-def _written(database: Any, field: Any, value: Any) -> tuple[str, list[Any]]:
+def _written(database: Any, field: Any, value: Any) -> tuple[str, Sequence[Any]]:
     """The value of a column, or what only the database can say, such as its present time."""
-    if type(value) in _AS_THEY_ARE.get(type(field), {}):
+    if type(value) in _AS_THEY_ARE[database.vendor].get(type(field), ()):
         return "%s", [value]
-    if not hasattr(value, "as_sql"):
-        return "%s", [field.get_db_prep_save(value, database)]
-    query = field.model._base_manager.all().query
-    compiler = query.get_compiler(connection=database)
-    text, params = compiler.compile(value.resolve_expression(query, allow_joins=False))
-    return text, list(params)
+    if hasattr(value, "as_sql"):
+        return _composed(database.vendor, field.model, value)
+    return "%s", [field.get_db_prep_save(value, database)]
+
+
+@lru_cache
+def _composed(_vendor: str, model: type[Model], expression: Any) -> tuple[str, tuple[Any, ...]]:
+    """The text of an expression. To compose it takes longer than most statements that hold it."""
+    query = model._base_manager.all().query
+    compiler = query.get_compiler(connection=connections[DEFAULT_DB_ALIAS])
+    text, params = compiler.compile(expression.resolve_expression(query, allow_joins=False))
+    return text, tuple(params)

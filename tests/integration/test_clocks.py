@@ -57,6 +57,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     if connection.vendor == "sqlite":
         monkeypatch.setattr(timezone, "now", made.now)
     monkeypatch.setattr(clocks, "Now", made.database_now)
+    monkeypatch.setattr(clocks, "moment", clocks.moment.__wrapped__)
     monkeypatch.setattr(prepared, "kept", Forgetful())
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -18,10 +19,11 @@ from webhooks.models import DockerWebhook, RegistryEvent
 pytestmark = pytest.mark.django_db
 
 
-def test_a_row_is_written_down_as_saving_it_would() -> None:
+@pytest.mark.parametrize("more", [{}, {"headers": {"A": "b"}, "steps": [1], "remote_addr": "::1"}])
+def test_a_row_is_written_down_as_saving_it_would(more: dict[str, Any]) -> None:
     webhook = DockerWebhookFactory()
-    given = {"webhook": webhook, "registry": "dockerhub", "body": b"{}", "headers": {"A": "b"}}
-    rows = [RegistryEvent(**given, remote_addr="::1", steps=[1]) for _ in range(2)]
+    given = {"webhook": webhook, "registry": "dockerhub", "body": b"{}", **more}
+    rows = [RegistryEvent(**given) for _ in range(2)]
     for row in rows:
         row.wake_at = database_now()
 
@@ -57,6 +59,24 @@ def test_a_row_is_written_down_while_a_question_has_an_answer() -> None:
     rows[2].wake_at = None
     rows[2].save()
     assert RegistryEvent.objects.count() == 3
+
+
+def test_the_present_time_is_that_of_each_statement() -> None:
+    event = RegistryEvent(registry="dockerhub", body=b"{}")
+    insert(event)
+    seen = []
+
+    for _ in range(2):
+        update(RegistryEvent, {"id": event.pk}, leased_at=database_now(), epoch=F("epoch") + 1)
+        event.refresh_from_db()
+        seen.append(event.leased_at)
+
+    assert seen[0]
+    assert seen[1]
+    assert seen[0] <= seen[1]
+    assert event.epoch == 2
+    if connection.vendor == "sqlite":
+        assert seen[0] < seen[1]
 
 
 def test_a_row_that_was_written_down_is_changed_by_its_next_save() -> None:
