@@ -1,7 +1,8 @@
 """Plans executions: what starts next, what is over, who gets the next free place.
 
-Only rows are touched here, in one transaction under the execution's lock; the work itself is in
-``executions.tasks``. Knows no outside system.
+Only rows are touched here; the work itself is in ``executions.tasks``. The caller holds the locks
+and the transaction (``run.locked``, ``services.create_execution``) and writes the Run afterwards.
+Knows no outside system. The whole way of a push: docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ logger = logging.getLogger(__name__)
 
 
 def begin(run: Run) -> None:
-    """Let an execution that has a place run: its first tasks begin."""
+    """Let an execution that has a place run: its first tasks begin.
+
+    The caller writes: ``Run.create`` for a new execution, ``Run.write`` for one that has waited.
+    """
     run.change(run.execution, Status.RUNNING)
     _plan_or_break_off(run)
 
@@ -131,7 +135,9 @@ def _stage_state(run: Run, stage: StageRun, conditions: dict[str, bool | None]) 
 
 
 def _precondition_or_failure(run: Run, task: TaskRun) -> bool | None:
-    """Evaluate the task's condition; one that cannot be evaluated fails the task."""
+    """Evaluate the task's condition. None: there is none, or it could not be evaluated and has
+    failed the task, as its status says.
+    """
     text = definition_of_task(task).precondition
     if not text:
         return None
@@ -231,21 +237,21 @@ def admit(pipeline: Pipeline) -> None:
     Call it with the pipeline locked.
     """
     # One at a time: an execution whose tasks are all skipped gives its place back at once.
-    while waiting := _next_in_line(pipeline):
+    while waiting := _next_queued(pipeline):
         run = load(waiting, pipeline=pipeline)
         begin(run)
         run.write()
 
 
-def _next_in_line(pipeline: Pipeline) -> Execution | None:
+def _next_queued(pipeline: Pipeline) -> Execution | None:
     """The one that has waited longest of those that have a place now, locked."""
-    first = _FIRST_IN_LINE.first(pipeline.pk)
+    first = _FIRST_QUEUED.first(pipeline.pk)
     if first is None:
         return None
     active = _ACTIVE.all(pipeline.pk)
     if _has_a_place(first, pipeline, active):
         return first
-    rollback = _FIRST_ROLLBACK.first(pipeline.pk) if Status.ROLLING_BACK in active else None
+    rollback = _FIRST_QUEUED_ROLLBACK.first(pipeline.pk) if Status.ROLLING_BACK in active else None
     return rollback if rollback and _has_a_place(rollback, pipeline, active) else None
 
 
@@ -282,12 +288,12 @@ _QUEUED = Prepared(
         Execution.objects.queued().filter(pipeline=pipeline).values_list("pk", flat=True)[:1]
     )
 )
-_FIRST_IN_LINE = Prepared(
+_FIRST_QUEUED = Prepared(
     lambda pipeline: (
         Execution.objects.queued().filter(pipeline=pipeline).select_for_update(no_key=True)[:1]
     )
 )
-_FIRST_ROLLBACK = Prepared(
+_FIRST_QUEUED_ROLLBACK = Prepared(
     lambda pipeline: (
         Execution.objects.queued()
         .filter(pipeline=pipeline, source=Execution.Source.ROLLBACK)

@@ -79,11 +79,11 @@ class Run:
             columns["message"] = message
         if isinstance(row, TaskRun) and status in TERMINAL:
             columns["wake_at"] = None
-        self.keep(row, status=status.value, **columns)
+        self.set(row, status=status.value, **columns)
         self.tell(row, change=(before.value, status.value), message=message)
 
-    def keep(self, row: Row, **columns: object) -> None:
-        """Change columns, without a word in the story."""
+    def set(self, row: Row, **columns: object) -> None:
+        """Change columns, to be written by ``write``, without a word in the story."""
         if "message" in columns:
             said = columns["message"]
             columns |= {"message": str(said), "message_words": words_in(said)}

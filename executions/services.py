@@ -90,7 +90,7 @@ def cancel_execution(*, execution: Execution, by: User, reason: str = "") -> Non
     with locked(execution) as run:
         _refuse_if_over(run)
         if run.execution.cancel_requested_at is None:
-            run.keep(
+            run.set(
                 run.execution,
                 cancel_requested_at=now(),
                 cancel_requested_by=by.username,
@@ -107,7 +107,7 @@ def pause_execution(*, execution: Execution, by: User) -> None:
         _refuse_if_over(run)
         if run.execution.pause_requested_at is None:
             requested = {"pause_requested_at": now(), "pause_requested_by": by.username}
-            run.keep(run.execution, **requested)
+            run.set(run.execution, **requested)
             _tell_request(run, gettext_noop("Pause requested"), by)
         advance(run)
     execution.refresh_from_db()
@@ -118,7 +118,7 @@ def resume_execution(*, execution: Execution, by: User) -> None:
     with locked(execution) as run:
         _refuse_if_over(run)
         if run.execution.pause_requested_at is not None:
-            run.keep(run.execution, pause_requested_at=None, pause_requested_by="")
+            run.set(run.execution, pause_requested_at=None, pause_requested_by="")
             _tell_request(run, gettext_noop("Resumed"), by)
         advance(run)
     execution.refresh_from_db()
@@ -148,7 +148,7 @@ def release_task(*, task: TaskRun, by: User) -> None:
         if not asked.held_for:
             raise Refused(_("This task does not wait for an administrator any more."))
         allowed = ", ".join(asked.held_for)
-        run.keep(asked, released=[*asked.released, *asked.held_for], held_for=[])
+        run.set(asked, released=[*asked.released, *asked.held_for], held_for=[])
         _answer(run, asked, answer=RESUME, by=by, comment=allowed)
     task.refresh_from_db()
 
@@ -163,7 +163,7 @@ def _asked(run: Run, task: TaskRun) -> TaskRun:
 
 def _answer(run: Run, task: TaskRun, *, answer: str, by: User, comment: str) -> None:
     given = {"answer": answer, "answer_comment": comment, "answered_by": by.username}
-    run.keep(task, **given, answered_at=now())
+    run.set(task, **given, answered_at=now())
     run.wake(task)
     message = f"{answer}: {comment}" if comment else answer
     run.tell(task, kind="request", actor=by.username, message=message)
@@ -231,6 +231,7 @@ def create_execution(
     takes_over = execution.parent is not None and execution.parent.pipeline_id == pipeline.pk
     is_next = takes_over or (has_place and not is_awaited(pipeline))
     if is_next:
+        # Planned on rows that are not written yet: ``create`` writes them as they stand then.
         begin(run)
     run.create()
     pipeline.next_index += 1

@@ -1,8 +1,8 @@
 """The states of executions, stages and tasks, and which may follow which.
 
 One table for all three: an execution uses QUEUED and the pausing states, a task uses STARTED
-and FAILED_CONTINUE, a stage mostly mirrors its tasks. Storing a change is for services and
-the engine, by compare-and-set over ``sources_of``.
+and FAILED_CONTINUE, a stage mostly mirrors its tasks. Storing a change is for ``executions.run``:
+``can_change``, then compare-and-set over the state that was seen before.
 """
 
 from __future__ import annotations
@@ -202,11 +202,6 @@ _WORST: Final = (
 def can_change(current: Status, target: Status) -> bool:
     """Return whether ``target`` may follow ``current``."""
     return target in TRANSITIONS[current]
-
-
-def sources_of(target: Status) -> frozenset[Status]:
-    """Return the states from which ``target`` may be reached in one step."""
-    return frozenset(status for status, targets in TRANSITIONS.items() if target in targets)
 
 
 def roll_up(statuses: Iterable[Status]) -> Status:

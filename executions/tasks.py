@@ -73,22 +73,23 @@ def work_task(claim: Claim) -> None:
     next_look = _next_look(task, result)
     if isinstance(result, Wait | Hold) and _is_nothing_new(task, result):
         with finishing(claim, wake_at=next_look):
-            _keep_cursor(task, result)
-            _keep_watch(task, result)
+            _write_cursor(task, result)
+            _watch_unless_failed(task, result)
         return
-    # A task that goes on does something outside next, and must not forget what it has done.
+    # The last step may be lost in a power cut, and done again. One that goes on changes something
+    # outside next, so its cursor has to be on the disk before.
     is_last = not isinstance(result, Wait | Hold)
     with unsynced() if is_last else nullcontext(), locked(task.stage_run.execution) as run:
-        row = _locked_row(run, task)
+        row = _locked_row(run, task)  # ``task`` is as it was claimed, ``row`` as it stands now
         is_over = row.status in TERMINAL
-        finish(claim, wake_at=None if is_over else next_look, repeatable=is_last)
+        finish(claim, wake_at=None if is_over else next_look, may_be_lost=is_last)
         if is_over:
             # Ended while the step was under way, and stays so; what was pushed is pushed.
             note_pushes(row, _pushes_of(result))
             return
-        _keep_watch(task, result)
+        _watch_unless_failed(task, result)
         if _asks_again(task, result):
-            run.keep(row, answer="", answer_comment="", answered_by="", answered_at=None)
+            run.set(row, answer="", answer_comment="", answered_by="", answered_at=None)
         _write(run, row, result)
         advance(run)
 
@@ -98,7 +99,11 @@ def _steps(claim: Claim, task: TaskRun) -> Result:
     seen = Snapshot(task)
     result = _step(task, seen)
     for _ in range(MOST_AT_ONCE):
-        if not (isinstance(result, Wait) and result.until <= now() and _kept(claim, task, result)):
+        if not (
+            isinstance(result, Wait)
+            and result.until <= now()
+            and _write_to_go_on(claim, task, result)
+        ):
             break
         result = _step(task, seen)
     return result
@@ -116,13 +121,13 @@ def _next_look(task: TaskRun, result: Result) -> datetime | None:
     return until
 
 
-def _keep_watch(task: TaskRun, result: Result) -> None:
+def _watch_unless_failed(task: TaskRun, result: Result) -> None:
     """A step that failed has not seen what to wait for: that stays as it was."""
     if not isinstance(result, TryAgain):
         keep_watch(task, result.watched if isinstance(result, Wait) else None)
 
 
-def _kept(claim: Claim, task: TaskRun, result: Wait) -> bool:
+def _write_to_go_on(claim: Claim, task: TaskRun, result: Wait) -> bool:
     """Write down how far the task is and keep the claim, to go on at once; False when somebody
     else wants something of the task, or has it, and when there is more to be written than its row.
     """
@@ -162,8 +167,7 @@ def _step(task: TaskRun, seen: Snapshot) -> Result:
         context = context_of(task, seen)
         if task.status == Status.CANCELING:
             return _canceled(task, runner.cancel(context) or Stopped())
-        # What a runner keeps of a task that it has begun is its cursor.
-        if not task.cursor:
+        if not task.cursor:  # the runner has not begun
             # Before anything is done, and all at once: who resumes it sees what they allow.
             check_use(task, named_by(task))
         outcome = runner.poll(context) if task.cursor else runner.start(context)
@@ -256,7 +260,7 @@ def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
             columns["deadline_at"] = now() + timeout_of(task)
         run.change(task, wanted, message=result.message, **columns)
         return
-    run.keep(task, message=result.message, **columns)
+    run.set(task, message=result.message, **columns)
     if is_news:
         run.tell(task, kind="progress", message=result.message)
 
@@ -278,7 +282,7 @@ def _asks_again(task: TaskRun, result: Result) -> bool:
     return isinstance(result, Hold) and task.answered_at is not None
 
 
-def _keep_cursor(task: TaskRun, result: Wait | Hold) -> None:
+def _write_cursor(task: TaskRun, result: Wait | Hold) -> None:
     attempt = task.attempt + isinstance(result, TryAgain)
     TaskRun.objects.filter(pk=task.pk).update(cursor=result.cursor, attempt=attempt)
 

@@ -128,7 +128,9 @@ class WorkerLoop:
             self._end(beating, watching)
 
     def attend(self, kind: str, pk: uuid.UUID) -> None:
-        """Claim the row, if it still wants attention, and do its step, in this thread."""
+        """Claim the row, if it still wants attention, and do its step, in this thread: where
+        ``offer`` has refused it (see ``hints.attend``).
+        """
         if kind_named(kind) is not None and self._occupy((kind, pk)):
             self._work_on((kind, pk))
 
@@ -194,8 +196,8 @@ class WorkerLoop:
             return True
 
     def _look_again(self, key: Key) -> None:
-        """Let a thread that has not claimed the row yet look at it once more: it may have found
-        that it was not its turn, just before it was.
+        """The turn of the row has come, and another thread occupies it. If that has not claimed it
+        yet, it may just have been refused because it was not its turn: let it try again.
         """
         with self._lock:
             if key in self._busy and self._busy[key] is None:
@@ -254,11 +256,12 @@ class WorkerLoop:
             taken = claim(kind, pk, owner=self.id, alive=living_workers)
             if taken is None:
                 first = kind.first_in_line(pk)
+                # Itself: its step has failed and waits for another try, or another worker has it.
                 return None if first == pk else first
             if self._stopping.is_set():
                 release(taken)
                 return None
-            self._busy[key] = taken
+            self._busy[key] = taken  # no lock: this thread alone changes what its key has
             with self._bulkhead.passage(kind.target(taken.row)) as may_pass:
                 if not may_pass:
                     release(taken, wake_at=now() + PAUSE)
@@ -292,6 +295,7 @@ class WorkerLoop:
                 words = "%s %s is taken over from worker %s, which is gone."
                 logger.warning(words, kind.name, taken.pk, taken.row.lease_owner)
             try:
+                # ``judge_event``, ``work_task``, …: each app's apps.py registers its own.
                 kind.step(taken)
             except LeaseLostError:
                 outcome = "lost"

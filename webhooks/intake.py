@@ -71,20 +71,20 @@ class RegistryWebhookListener(APIView):
     http_method_names = ["post"]
 
     def post(self, request: Request, listener_id: UUID | None = None) -> Response:
-        delivery = Delivery(
+        sent = Sent(
             request=request,
             listener_id=UUID(str(listener_id)) if listener_id else None,
             proof=proof_of(request.query_params.get("secureToken", ""), request.headers),
         )
         try:
-            return _accept_as_before(delivery) or _accept_or_refuse(delivery)
+            return _accept_as_before(sent) or _accept_or_refuse(sent)
         except IntegrityError:
             # Whom it was for was being deleted when it was looked for, and is gone now.
-            return _accept_or_refuse(delivery)
+            return _accept_or_refuse(sent)
 
 
 @dataclass(kw_only=True)
-class Delivery:
+class Sent:
     """A request, which may hold a delivery; its body is read when it is asked for."""
 
     request: Request
@@ -126,87 +126,87 @@ UNREADABLE = Unread(
 TOO_LARGE = Unread(status=413, reason="too_large", message="The body is larger than 1 MiB.")
 
 
-def _accept_as_before(delivery: Delivery) -> Response | None:
+def _accept_as_before(sent: Sent) -> Response | None:
     """Write down the delivery of one push to whom the last one with its token was for, in one
     statement, which looks whether it still is; None for whatever is not so plain.
     """
-    to = remembered(delivery.proof, delivery.listener_id)
-    if to is None or not isinstance(delivery.body, bytes):
+    to = remembered(sent.proof, sent.listener_id)
+    if to is None or not isinstance(sent.body, bytes):
         return None
-    parsed = reader_for(to.registry).parse(delivery.body, delivery.headers)
+    parsed = reader_for(to.registry).parse(sent.body, sent.headers)
     if len(parsed) > 1 or _is_no_json(parsed[0]):
         return None
     event = receive_event_if(
-        is_still_for(to, delivery.proof),
+        is_still_for(to, sent.proof),
         to=to,
-        body=delivery.body,
-        headers=delivery.headers,
-        remote_addr=delivery.address,
+        body=sent.body,
+        headers=sent.headers,
+        remote_addr=sent.address,
     )
     if event is None:
-        forget(delivery.proof, delivery.listener_id)
+        forget(sent.proof, sent.listener_id)
         return None
-    return _accepted([event], to, delivery)
+    return _accepted([event], to, sent)
 
 
-def _accept_or_refuse(delivery: Delivery) -> Response:
-    to, secrets = recognise(delivery.proof, delivery.listener_id)
+def _accept_or_refuse(sent: Sent) -> Response:
+    to, secrets = recognise(sent.proof, sent.listener_id)
     if to is None:
-        return _refuse_stranger(delivery)
-    body = delivery.body
+        return _refuse_stranger(sent)
+    body = sent.body
     if not isinstance(body, bytes):
-        return _refuse(delivery, body.status, body.reason, body.message, to.webhook)
-    if secrets and not is_signed(delivery.proof, secrets, body):
-        return _refuse(delivery, 403, "wrong_token", NOT_PROVEN, to.webhook)
-    parsed = reader_for(to.registry).parse(body, delivery.headers)
+        return _refuse(sent, body.status, body.reason, body.message, to.webhook)
+    if secrets and not is_signed(sent.proof, secrets, body):
+        return _refuse(sent, 403, "wrong_token", NOT_PROVEN, to.webhook)
+    parsed = reader_for(to.registry).parse(body, sent.headers)
     if _is_no_json(parsed[0]):
-        return _reject(parsed[0], to, body, delivery)
+        return _reject(parsed[0], to, body, sent)
     events = receive_events(
         to=to,
         body=body,
-        headers=delivery.headers,
-        remote_addr=delivery.address,
+        headers=sent.headers,
+        remote_addr=sent.address,
         parts=len(parsed),
     )
-    return _accepted(events, to, delivery)
+    return _accepted(events, to, sent)
 
 
-def _refuse_stranger(delivery: Delivery) -> Response:
+def _refuse_stranger(sent: Sent) -> Response:
     """Answer what does not carry the secret of a webhook."""
-    listener_id = delivery.listener_id
+    listener_id = sent.listener_id
     known = DockerWebhook.objects.filter(listener_id=listener_id) if listener_id else None
     webhook = known.values_list("pk", flat=True).first() if known is not None else None
     if webhook is None and listener_id:
-        return _refuse(delivery, 404, "unknown_uuid", "There is no webhook at this address.")
-    reason = "missing_token" if delivery.proof.is_missing else "wrong_token"
-    return _refuse(delivery, 403, reason, NOT_PROVEN, webhook)
+        return _refuse(sent, 404, "unknown_uuid", "There is no webhook at this address.")
+    reason = "missing_token" if sent.proof.is_missing else "wrong_token"
+    return _refuse(sent, 403, reason, NOT_PROVEN, webhook)
 
 
 def _is_no_json(parsed: Parsed) -> TypeGuard[Malformed]:
     return isinstance(parsed, Malformed) and parsed.reason_code is Reason.NOT_JSON
 
 
-def _reject(why: Malformed, to: Addressee, body: bytes, delivery: Delivery) -> Response:
+def _reject(why: Malformed, to: Addressee, body: bytes, sent: Sent) -> Response:
     """Write down what cannot be read, and say so."""
     event = reject_event(
         to=to,
         body=body,
-        headers=delivery.headers,
-        remote_addr=delivery.address,
+        headers=sent.headers,
+        remote_addr=sent.address,
         reason_code=why.reason_code,
         message=why.reason,
     )
     with logging_about(event=str(event.pk)):
-        logger.info("A delivery for %s from %s is no JSON.", to.name, delivery.address)
+        logger.info("A delivery for %s from %s is no JSON.", to.name, sent.address)
     answer = {"id": str(event.pk), "verdict": event.verdict, "message": event.message}
     return Response(answer, status=400 if to.registry in TRIES_ONCE else 200)
 
 
-def _accepted(events: list[RegistryEvent], to: Addressee, delivery: Delivery) -> Response:
+def _accepted(events: list[RegistryEvent], to: Addressee, sent: Sent) -> Response:
     """Say that the delivery is written down."""
     for event in events:
         with logging_about(event=str(event.pk)):
-            logger.info("A delivery for %s from %s is written down.", to.name, delivery.address)
+            logger.info("A delivery for %s from %s is written down.", to.name, sent.address)
     answer = {"id": str(events[0].pk), "verdict": events[0].verdict}
     return Response(answer if len(events) == 1 else {**answer, "ids": [str(e.pk) for e in events]})
 
@@ -230,12 +230,12 @@ def _read(request: Request) -> bytes | Unread:
 
 
 def _refuse(
-    delivery: Delivery,
+    sent: Sent,
     status: int,
     reason: str,
     message: str,
     webhook: UUID | None = None,
 ) -> Response:
     """Count the attempt, and answer."""
-    count_refusal(remote_addr=delivery.address, reason=reason, webhook=webhook)
+    count_refusal(remote_addr=sent.address, reason=reason, webhook=webhook)
     return Response({"message": message, "status": status}, status=status)

@@ -59,12 +59,12 @@ def judge_event(claim: Claim) -> None:
         push, judgement = _pinned(event, push, judgement)
     # Should a power cut undo it, the delivery is still there to be judged again; a task waits for
     # the disk before it changes anything outside.
-    with finishing(claim, wake_at=None, repeatable=True):
+    with finishing(claim, wake_at=None, may_be_lost=True):
         if isinstance(push, ImagePushed):
             _copy_push(event, push)
             if judgement.verdict is Verdict.TRIGGERED and event.webhook is not None:
                 judgement = _decide(event, event.webhook, push, judgement)
-        _keep(event, judgement)
+        _write_verdict(event, judgement)
 
 
 def fail_event(claim: Claim, message: str) -> None:
@@ -72,7 +72,7 @@ def fail_event(claim: Claim, message: str) -> None:
     event: RegistryEvent = claim.row
     with finishing(claim, wake_at=None):
         words = Words.plain(message)
-        _keep(event, ended(Verdict.FAILED, "internal", words, step=StepName.CODESTREAM))
+        _write_verdict(event, ended(Verdict.FAILED, "internal", words, step=StepName.CODESTREAM))
 
 
 def in_turn() -> Q:
@@ -333,7 +333,7 @@ def _copy_push(event: RegistryEvent, push: ImagePushed) -> None:
     event.callback_url, event.pushed_at = push.callback_url, push.pushed_at
 
 
-def _keep(event: RegistryEvent, judgement: Judgement) -> None:
+def _write_verdict(event: RegistryEvent, judgement: Judgement) -> None:
     transaction.on_commit(partial(_note_the_verdict, event))
     event.verdict = judgement.verdict
     event.reason_code = judgement.reason_code

@@ -17,6 +17,7 @@ from django_tasks import task
 Attend = Callable[[str, uuid.UUID], None]
 Offer = Callable[[str, uuid.UUID], bool]
 logger = logging.getLogger(__name__)
+# The worker's ``attend`` and ``offer`` (``executions.worker``), in a worker's process only.
 _attend: Attend | None = None
 _offer: Offer | None = None
 

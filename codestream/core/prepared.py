@@ -34,9 +34,11 @@ class Asked:
 
 
 class Prepared(Generic[Row]):
-    """A question with values left open: ``Prepared(lambda key: Thing.objects.filter(pk=key))``.
+    """A question, which is a SELECT, with values left open:
+    ``Prepared(lambda key: Thing.objects.filter(pk=key))``.
 
-    Values are texts, numbers and uuids. Answers what the queryset would hold.
+    Values are texts, numbers and uuids. Answers what the queryset would hold. Only for what every
+    push asks (docs/decisions/0015); everywhere else a plain queryset does.
     """
 
     def __init__(self, question: Callable[..., QuerySet[Any, Row]]) -> None:
@@ -55,9 +57,9 @@ class Prepared(Generic[Row]):
         return self._composed().asked(values)
 
     def _composed(self) -> _Composed:
-        composed = kept.get(self)
+        composed = composed_by_question.get(self)
         if composed is None:
-            composed = kept[self] = _Composed(self._question)
+            composed = composed_by_question[self] = _Composed(self._question)
         return composed
 
 
@@ -136,7 +138,7 @@ def _reader(queryset: Any, compiler: Any) -> Callable[[list[Any]], Any]:
     return read
 
 
-kept: dict[Prepared[Any], _Composed] = {}
+composed_by_question: dict[Prepared[Any], _Composed] = {}
 """What was composed in this process."""
 _KEY: UUIDField[Any, Any] = UUIDField()
 

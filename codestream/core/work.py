@@ -251,28 +251,29 @@ def abandon(model: type[Claimable], pk: uuid.UUID, *, epoch: int) -> None:
 
 @contextmanager
 def finishing(
-    claim: Claim, *, wake_at: datetime | None, repeatable: bool = False
+    claim: Claim, *, wake_at: datetime | None, may_be_lost: bool = False
 ) -> Iterator[None]:
     """Open the transaction in which the result of a step is written, under the claim's epoch.
 
     The row is given back first. Raises LeaseLostError, and so writes nothing at all, when another
-    worker has claimed it meanwhile. ``repeatable``: see ``finish``.
+    worker has claimed it meanwhile. ``may_be_lost``: see ``finish``.
     """
-    with unsynced() if repeatable else nullcontext(), transaction.atomic():
-        finish(claim, wake_at=wake_at, repeatable=repeatable)
+    with unsynced() if may_be_lost else nullcontext(), transaction.atomic():
+        finish(claim, wake_at=wake_at, may_be_lost=may_be_lost)
         yield
 
 
-def finish(claim: Claim, *, wake_at: datetime | None, repeatable: bool = False) -> None:
+def finish(claim: Claim, *, wake_at: datetime | None, may_be_lost: bool = False) -> None:
     """Give the row back, in the transaction in which the result is written, before it is.
 
     It sleeps until ``wake_at`` (for ever when None), or is due at once when somebody woke it while
     the step was under way. Raises LeaseLostError, which has to end the transaction.
 
-    ``repeatable``: the step may be done again, as if the worker had been killed at its end, so its
-    result need not survive a power cut; the transaction has to be ``unsynced``.
+    ``may_be_lost``: commit without waiting for the disk. To lose the result in a power cut is as if
+    the worker had been killed before it wrote it: the step is done again (docs/decisions/0020).
+    The transaction has to be ``unsynced``.
     """
-    write = update_unsynced if repeatable else update
+    write = update_unsynced if may_be_lost else update
     mine = {"id": claim.pk, "epoch": claim.epoch}
     released = {"lease_until": None, "leased_at": None, "lease_owner": None}
     asleep_until = by_database_clock(wake_at) if wake_at else None

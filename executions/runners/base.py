@@ -30,8 +30,7 @@ class TaskContext:
     """All that a runner may know. ``scope`` holds secrets; ``shown`` has stars in their place.
 
     ``cursor`` is what the last step left behind, empty on the first, and ``output`` what the task
-    has told so far; ``answer`` what a person
-    said to a task that held.
+    has told so far; ``answer`` what a person said to a task that held.
     """
 
     execution_id: str
@@ -157,6 +156,9 @@ class Stopped:
 
 class Runner(Protocol):
     """One task kind. Steps may run twice (a worker can die), so each is idempotent.
+
+    ``start`` looks and changes nothing outside: what called for it may not be on the disk yet.
+    ``poll`` comes after a cursor that is.
 
     Errors: TaskFailedError and other CodeStreamErrors end the task; a retryable one is tried
     again until the task's deadline.

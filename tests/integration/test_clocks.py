@@ -58,7 +58,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         monkeypatch.setattr(timezone, "now", made.now)
     monkeypatch.setattr(clocks, "Now", made.database_now)
     monkeypatch.setattr(clocks, "moment", clocks.moment.__wrapped__)
-    monkeypatch.setattr(prepared, "kept", Forgetful())
+    monkeypatch.setattr(prepared, "composed_by_question", Forgetful())
     return made
 
 

@@ -39,6 +39,26 @@ def event() -> RegistryEvent:
     return RegistryEvent.objects.create(registry="dockerhub", body=b"{}", wake_at=now())
 
 
+def event_kind(step: Callable[[Claim], None], **more: Any) -> WorkKind:
+    """Deliveries, with this step; no test that leaves ``fail`` as it is expects it to be called."""
+    return WorkKind(
+        **{"name": "event", "model": RegistryEvent, "step": step, "fail": print, **more}
+    )
+
+
+def noting(
+    seen: list[uuid.UUID], *, once: Callable[[Claim], bool] = lambda _taken: True
+) -> Callable[[Claim], None]:
+    """A step that ends its row and says so in ``seen``, once something has come."""
+
+    def step(taken: Claim) -> None:
+        assert once(taken)
+        with work.finishing(taken, wake_at=None):
+            seen.append(taken.pk)
+
+    return step
+
+
 def run_until(loop: WorkerLoop, done: threading.Event) -> None:
     thread = threading.Thread(target=loop.run)
     thread.start()
@@ -66,7 +86,7 @@ def test_work_that_is_due_is_done_and_the_worker_leaves_no_trace(
             RegistryEvent.objects.filter(pk=taken.pk).update(message="seen")
         done.set()
 
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    kinds["event"] = event_kind(step)
     waiting = event()
 
     run_until(WorkerLoop(threads=2), done)
@@ -92,7 +112,7 @@ def test_a_fault_of_ours_ends_the_piece_of_work_and_not_the_worker(
         if len(told) == 2:
             done.set()
 
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=fail)
+    kinds["event"] = event_kind(step, fail=fail)
     event(), event()
 
     run_until(WorkerLoop(threads=1), done)
@@ -112,7 +132,7 @@ def test_a_worker_that_is_asked_to_end_begins_no_step(
         return taken
 
     monkeypatch.setattr(worker, "claim", claim_late)
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=steps.append, fail=print)
+    kinds["event"] = event_kind(steps.append)
     waiting = event()
 
     thread = threading.Thread(target=loop.run)
@@ -132,11 +152,7 @@ def test_a_thread_goes_on_with_what_is_due_without_another_sweep(
     seen: list[uuid.UUID] = []
     loop = WorkerLoop(threads=1)
 
-    def step(taken: Claim) -> None:
-        with work.finishing(taken, wake_at=None):
-            seen.append(taken.pk)
-
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    kinds["event"] = event_kind(noting(seen))
     rows = [event() for _ in range(5)]
 
     assert loop.sweep() == 1
@@ -153,12 +169,7 @@ def test_a_worker_that_is_busy_takes_no_more_hints_than_it_has_threads(
     free = threading.Event()
     loop = WorkerLoop(threads=1)
 
-    def step(taken: Claim) -> None:
-        assert free.wait(20)
-        with work.finishing(taken, wake_at=None):
-            seen.append(taken.pk)
-
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    kinds["event"] = event_kind(noting(seen, once=lambda _taken: free.wait(20)))
     at_work, noted, left = event(), event(), event()
 
     assert [loop.offer("event", row.pk) for row in (at_work, noted, left)] == [True, True, False]
@@ -253,7 +264,7 @@ def test_a_row_that_cannot_be_claimed_is_left_alone_for_a_while(
     def fail(*_arguments: Any, **_named: Any) -> Claim:
         raise ZeroDivisionError
 
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=print, fail=print)
+    kinds["event"] = event_kind(print)
     waiting, loop = event(), WorkerLoop(threads=1)
     monkeypatch.setattr(worker, "claim", fail)
 
@@ -293,7 +304,7 @@ def test_a_row_that_was_held_when_the_database_failed_is_given_back_as_soon_as_i
     def release(taken: Claim, **named: Any) -> None:
         raise OperationalError("the server is away")
 
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    kinds["event"] = event_kind(step)
     event()
     monkeypatch.setattr(worker, "claim", claim)
     monkeypatch.setattr(worker, "release", release)
@@ -318,7 +329,7 @@ def test_what_cannot_be_claimed_once_is_done_in_the_end(
             pass
         done.set()
 
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    kinds["event"] = event_kind(step)
     event()
     monkeypatch.setattr(worker, "claim", fail_once)
     monkeypatch.setattr(worker, "PAUSE_AFTER_FAULT", timedelta())
@@ -334,7 +345,7 @@ def test_a_row_is_given_back_when_what_belongs_to_its_step_fails(
     def fail(_row: object) -> dict[str, str]:
         raise ZeroDivisionError
 
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=print, fail=print, about=fail)
+    kinds["event"] = event_kind(print, about=fail)
     waiting, loop = event(), WorkerLoop(threads=1)
 
     loop.attend("event", waiting.pk)
@@ -356,9 +367,7 @@ def test_a_result_stays_when_the_next_of_the_line_cannot_be_found(
     def fail(_taken: Claim) -> uuid.UUID | None:
         raise ZeroDivisionError
 
-    kinds["event"] = WorkKind(
-        name="event", model=RegistryEvent, step=step, fail=print, next_in_line=fail
-    )
+    kinds["event"] = event_kind(step, next_in_line=fail)
     waiting, loop = event(), WorkerLoop(threads=1)
 
     loop.attend("event", waiting.pk)
@@ -377,11 +386,8 @@ def test_a_row_that_is_still_the_first_of_its_line_is_no_surprise(
     def fail(_taken: Claim) -> None:
         raise OperationalError("no answer")
 
-    kinds["event"] = WorkKind(
-        name="event",
-        model=RegistryEvent,
-        step=fail,
-        fail=print,
+    kinds["event"] = event_kind(
+        fail,
         next_in_line=lambda taken: taken.pk,
     )
     first, loop = event(), WorkerLoop(threads=1)
@@ -405,7 +411,7 @@ def test_the_end_does_not_wait_for_a_database_that_does_not_answer(
         held.set()
         answered.wait(60)
 
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    kinds["event"] = event_kind(step)
     event()
     monkeypatch.setattr(worker, "release", hang)
     loop = WorkerLoop(threads=1)
@@ -431,18 +437,12 @@ def test_a_line_that_is_too_long_for_one_turn_goes_on_after_the_others(
     line, other = [row.pk for row in rows[:4]], rows[4].pk
     offered = threading.Event()
 
-    def step(taken: Claim) -> None:
-        assert offered.wait(20)
-        with work.finishing(taken, wake_at=None):
-            seen.append(taken.pk)
-
     def next_in_line(taken: Claim) -> uuid.UUID | None:
         place = line.index(taken.pk) + 1 if taken.pk in line else len(line)
         return line[place] if place < len(line) else None
 
-    kinds["event"] = WorkKind(
-        name="event", model=RegistryEvent, step=step, fail=print, next_in_line=next_in_line
-    )
+    step = noting(seen, once=lambda _taken: offered.wait(20))
+    kinds["event"] = event_kind(step, next_in_line=next_in_line)
 
     assert loop.offer("event", line[0])
     assert loop.offer("event", other)
@@ -459,27 +459,18 @@ def test_a_row_that_was_claimed_too_early_is_looked_at_again_when_its_turn_comes
     """Else it would wait for the next sweep: who is done before it finds another thread at it."""
     first, behind = event(), event()
     seen: list[uuid.UUID] = []
-    is_refused, is_met = threading.Event(), threading.Event()
+    refused_too_early, first_is_done = threading.Event(), threading.Event()
     claim_now, loop = work.claim, WorkerLoop(threads=2)
 
     def claim(kind: WorkKind, pk: uuid.UUID, **how: Any) -> Claim | None:
-        if pk == first.pk or is_refused.is_set():
+        if pk == first.pk or refused_too_early.is_set():
             return claim_now(kind, pk, **how)
-        is_refused.set()
-        assert is_met.wait(20)
+        refused_too_early.set()
+        assert first_is_done.wait(20)
         return None
 
-    def step(taken: Claim) -> None:
-        if taken.pk == first.pk:
-            assert is_refused.wait(20)
-        with work.finishing(taken, wake_at=None):
-            seen.append(taken.pk)
-
-    kinds["event"] = WorkKind(
-        name="event",
-        model=RegistryEvent,
-        step=step,
-        fail=print,
+    kinds["event"] = event_kind(
+        noting(seen, once=lambda taken: taken.pk == behind.pk or refused_too_early.wait(20)),
         next_in_line=lambda taken: behind.pk if taken.pk == first.pk else None,
         first_in_line=lambda pk: pk,
     )
@@ -488,7 +479,7 @@ def test_a_row_that_was_claimed_too_early_is_looked_at_again_when_its_turn_comes
     assert loop.offer("event", behind.pk)
     assert loop.offer("event", first.pk)
     until(lambda: list(loop._busy) == [("event", behind.pk)] and seen)
-    is_met.set()
+    first_is_done.set()
     until(lambda: not loop._busy)
 
     assert seen == [first.pk, behind.pk]
@@ -501,15 +492,8 @@ def test_a_hint_for_a_row_whose_turn_it_is_not_is_one_for_the_first_of_its_line(
     first, told = event(), event()
     seen: list[uuid.UUID] = []
 
-    def step(taken: Claim) -> None:
-        with work.finishing(taken, wake_at=None):
-            seen.append(taken.pk)
-
-    kinds["event"] = WorkKind(
-        name="event",
-        model=RegistryEvent,
-        step=step,
-        fail=print,
+    kinds["event"] = event_kind(
+        noting(seen),
         turn=lambda: Q(pk=first.pk),
         first_in_line=lambda _pk: first.pk,
     )
@@ -524,7 +508,7 @@ def test_a_hint_for_a_row_whose_turn_it_is_not_is_one_for_the_first_of_its_line(
 
 def test_a_sweep_forgets_no_hint_that_was_taken(kinds: dict[str, WorkKind]) -> None:
     """It may have asked before the row was committed that the hint tells of."""
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=print, fail=print)
+    kinds["event"] = event_kind(print)
     loop, told = WorkerLoop(threads=1), uuid.uuid4()
     loop._busy = {("event", uuid.uuid4()): None}
     assert loop.offer("event", told)
@@ -551,7 +535,7 @@ def test_no_kind_of_work_takes_every_thread(kinds: dict[str, WorkKind]) -> None:
             judged.set()
 
     kinds["slow"] = WorkKind(name="slow", model=Chore, step=wait, fail=print)
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=judge, fail=print)
+    kinds["event"] = event_kind(judge)
     long_ago = now() - timedelta(hours=1)
     for number in range(6):
         Chore.objects.create(name=f"slow {number}", wake_at=long_ago)
@@ -622,7 +606,7 @@ def test_a_statement_that_has_to_be_planned_anew_is_tried_again(
         with work.finishing(taken, wake_at=None):
             done.set()
 
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=step, fail=print)
+    kinds["event"] = event_kind(step)
     waiting = event()
 
     run_until(WorkerLoop(threads=1), done)
@@ -642,7 +626,7 @@ def test_only_workers_whose_heart_beats_are_alive() -> None:
 def test_the_heart_does_not_wait_for_a_row_that_a_step_has_locked(
     kinds: dict[str, WorkKind],
 ) -> None:
-    kinds["event"] = WorkKind(name="event", model=RegistryEvent, step=print, fail=print)
+    kinds["event"] = event_kind(print)
     me, waiting = uuid.uuid4(), event()
     taken = work.claim(kinds["event"], waiting.pk, owner=me, alive=living_workers)
     RegistryEvent.objects.update(lease_until=now() + timedelta(seconds=5))

@@ -14,7 +14,6 @@ from executions.states import (
     Status,
     can_change,
     roll_up,
-    sources_of,
 )
 
 statuses = st.sampled_from(Status)
@@ -60,11 +59,6 @@ def test_every_state_can_reach_an_end(status: Status) -> None:
 @given(statuses)
 def test_no_state_follows_itself(status: Status) -> None:
     assert not can_change(status, status)
-
-
-@given(statuses, statuses)
-def test_sources_are_the_table_read_backwards(status: Status, target: Status) -> None:
-    assert (status in sources_of(target)) == can_change(status, target)
 
 
 @pytest.mark.parametrize(
