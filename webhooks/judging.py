@@ -68,11 +68,17 @@ def judge_event(claim: Claim) -> None:
 
 
 def fail_event(claim: Claim, message: str) -> None:
-    """Give the delivery the verdict FAILED because of a fault of ours."""
+    """Give the delivery the verdict FAILED because of a fault of ours; where its webhook was
+    deleted under the judgement, that is what is said.
+    """
     event: RegistryEvent = claim.row
+    # What else the step has put on it is undone in the database.
+    event.push = event.execution = event.duplicate_of = None
+    words = Words.plain(message)
+    fault = ended(Verdict.FAILED, "internal", words, step=StepName.CODESTREAM)
     with finishing(claim, wake_at=None):
-        words = Words.plain(message)
-        _write_verdict(event, ended(Verdict.FAILED, "internal", words, step=StepName.CODESTREAM))
+        is_there = DockerWebhook.objects.filter(pk=event.webhook_id).exists()
+        _write_verdict(event, fault if is_there else _without_webhook())
 
 
 def in_turn() -> Q:
@@ -130,12 +136,16 @@ def _judgement(event: RegistryEvent, push: ImagePushed | Judgement) -> Judgement
         return push
     webhook = event.webhook
     if webhook is None:
-        words = Words(gettext_noop("The webhook is deleted."))
-        return ended(Verdict.REJECTED, "no_webhook", words, step=StepName.WEBHOOK)
+        return _without_webhook()
     judgement = judge_push(webhook, push)
     detail = Words(_ORIGINS[event.source])
     origin = Step(name=StepName.SECRET_TOKEN, outcome=StepOutcome.PASSED, detail=detail)
     return replace(judgement, steps=(origin, *judgement.steps))
+
+
+def _without_webhook() -> Judgement:
+    words = Words(gettext_noop("The webhook is deleted."))
+    return ended(Verdict.REJECTED, "no_webhook", words, step=StepName.WEBHOOK)
 
 
 _ORIGINS: dict[str, str] = {

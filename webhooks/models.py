@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
-from django.db import IntegrityError, models, transaction
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -36,8 +36,6 @@ from webhooks.patterns import check_pattern
 from webhooks.readers import registry_kind_of
 
 SECRET_BYTES = 20
-DELETIONS = 5
-"""So often deliveries may come between the rows of a deletion and its end."""
 LONGEST_SETTLE = 3600
 DRIFTS = [(drift.value, drift.value.capitalize()) for drift in Drift if drift]
 VERDICTS = [(verdict.value, verdict.value.capitalize()) for verdict in Verdict]
@@ -173,21 +171,23 @@ class DockerWebhook(Entity):
         with transaction.atomic():
             super().save(*args, **kwargs)
 
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete, and in the same transaction write down that Docker Hub should forget it. Again
-        where a delivery was written down meanwhile, which PostgreSQL says at the end.
-        """
-        pk = self.pk
-        for _try in range(DELETIONS - 1):
-            try:
-                return self._delete(*args, **kwargs)
-            except IntegrityError:
-                self.pk = pk
-        return self._delete(*args, **kwargs)
-
     @transaction.atomic
-    def _delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete, and in the same transaction write down that Docker Hub should forget it."""
+        self._lock_for_deletion()
         return super().delete(*args, **kwargs)
+
+    def _lock_for_deletion(self) -> None:
+        """Let nobody refer to it any more without being seen by the deletion: PostgreSQL lets a
+        delivery that comes meanwhile wait, and then find nothing. First what workers hold before
+        they refer to it: else they would wait for it, and it for them.
+        """
+        for rows in (
+            self.events.pending(),
+            self.remote_hooks,
+            DockerWebhook.objects.filter(pk=self.pk),
+        ):
+            list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
 
     def _begin_to_look(self) -> None:
         """Pushes of before somebody wished so, or enabled it again, are not looked for. A wait that

@@ -12,11 +12,14 @@ from django.utils.translation import override
 
 from codestream.accounts.models import ApiToken
 from codestream.accounts.services import issue_token, revoke_token
+from codestream.core import work
 from codestream.core.clock import now
 from codestream.core.templatetags.look import said
+from codestream.core.work import kind_named
 from codestream.projects.models import Membership
 from executions.models import Execution
 from executions.worker import drain
+from executions.workers import living_workers
 from pipelines.models import Pipeline
 from tests.factories import (
     DockerWebhookFactory,
@@ -26,7 +29,8 @@ from tests.factories import (
     UserFactory,
     VariableFactory,
 )
-from webhooks.judging import first_in_line
+from webhooks import starting
+from webhooks.judging import fail_event, first_in_line, judge_event
 from webhooks.matching import Verdict
 from webhooks.models import DockerWebhook, Push, RegistryEvent
 from webhooks.services import receive_event, save_webhook, set_enabled
@@ -35,17 +39,21 @@ pytestmark = pytest.mark.django_db
 
 
 def push(webhook: DockerWebhook, *, image: str = "demo/web", tag: str = "1.2.3") -> RegistryEvent:
+    event = receive_event(
+        webhook=webhook, body=body_of(image, tag), headers={}, remote_addr="127.0.0.1"
+    )
+    drain()
+    event.refresh_from_db()
+    return event
+
+
+def body_of(image: str, tag: str) -> bytes:
     namespace, _, name = image.partition("/")
     body = {
         "push_data": {"pusher": "ann", "tag": tag},
         "repository": {"repo_name": image, "name": name, "namespace": namespace},
     }
-    event = receive_event(
-        webhook=webhook, body=json.dumps(body).encode(), headers={}, remote_addr="127.0.0.1"
-    )
-    drain()
-    event.refresh_from_db()
-    return event
+    return json.dumps(body).encode()
 
 
 def test_a_push_that_passes_starts_the_pipeline_with_its_parameters() -> None:
@@ -210,3 +218,36 @@ def test_the_administration_refuses_a_pipeline_of_another_project() -> None:
         webhook.full_clean()
 
     assert "pipeline" in refused.value.message_dict
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("is_deleted", "verdict"), [(False, ("FAILED", "internal")), (True, ("REJECTED", "no_webhook"))]
+)
+def test_a_fault_after_the_start_of_its_execution_ends_the_delivery_without_one(
+    monkeypatch: pytest.MonkeyPatch, is_deleted: bool, verdict: tuple[str, str]
+) -> None:
+    webhook = DockerWebhookFactory()
+
+    def fail(*_args: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(starting, "make_current", fail)
+    event = receive_event(
+        webhook=webhook, body=body_of("demo/web", "1.2.3"), headers={}, remote_addr=None
+    )
+    kind = kind_named("event")
+    assert kind is not None
+    claim = work.claim(kind, event.pk, owner=uuid.uuid4(), alive=living_workers)
+    assert claim is not None
+
+    with pytest.raises(ZeroDivisionError):
+        judge_event(claim)
+    if is_deleted:
+        webhook.delete()
+    fail_event(claim, "A fault of ours.")
+
+    event.refresh_from_db()
+    assert (event.verdict, event.reason_code) == verdict
+    assert (event.tag, event.execution, event.push) == ("1.2.3", None, None)
+    assert not Execution.objects.exists()
