@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, Subquery
 
 from codestream.accounts.services import note_use
@@ -52,33 +52,19 @@ def judge_event(claim: Claim) -> None:
     if event.verdict != Verdict.PENDING:
         with finishing(claim, wake_at=None):
             return
-    push = _read(event)
-    # TRIGGERED means so far that nothing speaks against it; `_decide` starts the execution.
-    judgement = _judgement(event, push)
-    if isinstance(push, ImagePushed) and judgement.verdict is Verdict.TRIGGERED:
-        push, judgement = _pinned(event, push, judgement)
-    # Should a power cut undo it, the delivery is still there to be judged again; a task waits for
-    # the disk before it changes anything outside.
-    with finishing(claim, wake_at=None, may_be_lost=True):
-        if isinstance(push, ImagePushed):
-            _copy_push(event, push)
-            if judgement.verdict is Verdict.TRIGGERED and event.webhook is not None:
-                judgement = _decide(event, event.webhook, push, judgement)
-        _write_verdict(event, judgement)
+    try:
+        _judge(claim, event)
+    except IntegrityError:
+        if event.webhook_id is None or DockerWebhook.objects.filter(pk=event.webhook_id).exists():
+            raise
+        # It was deleted under the judgement, and nothing can refer to it any more.
+        _end_instead(claim, _without_webhook())
 
 
 def fail_event(claim: Claim, message: str) -> None:
-    """Give the delivery the verdict FAILED because of a fault of ours; where its webhook was
-    deleted under the judgement, that is what is said.
-    """
-    event: RegistryEvent = claim.row
-    # What else the step has put on it is undone in the database.
-    event.push = event.execution = event.duplicate_of = None
+    """Give the delivery the verdict FAILED because of a fault of ours."""
     words = Words.plain(message)
-    fault = ended(Verdict.FAILED, "internal", words, step=StepName.CODESTREAM)
-    with finishing(claim, wake_at=None):
-        is_there = DockerWebhook.objects.filter(pk=event.webhook_id).exists()
-        _write_verdict(event, fault if is_there else _without_webhook())
+    _end_instead(claim, ended(Verdict.FAILED, "internal", words, step=StepName.CODESTREAM))
 
 
 def in_turn() -> Q:
@@ -119,6 +105,32 @@ _LINE_OF = Prepared(
         .values_list("pk", flat=True)[:1]
     )
 )
+
+
+def _judge(claim: Claim, event: RegistryEvent) -> None:
+    push = _read(event)
+    # TRIGGERED means so far that nothing speaks against it; `_decide` starts the execution.
+    judgement = _judgement(event, push)
+    if isinstance(push, ImagePushed) and judgement.verdict is Verdict.TRIGGERED:
+        push, judgement = _pinned(event, push, judgement)
+    # Should a power cut undo it, the delivery is still there to be judged again; a task waits for
+    # the disk before it changes anything outside.
+    with finishing(claim, wake_at=None, may_be_lost=True):
+        if isinstance(push, ImagePushed):
+            _copy_push(event, push)
+            if judgement.verdict is Verdict.TRIGGERED and event.webhook is not None:
+                judgement = _decide(event, event.webhook, push, judgement)
+        _write_verdict(event, judgement)
+
+
+def _end_instead(claim: Claim, judgement: Judgement) -> None:
+    """End the delivery so after a judgement that broke off: what that has put on it is undone in
+    the database.
+    """
+    event: RegistryEvent = claim.row
+    event.push = event.execution = event.duplicate_of = None
+    with finishing(claim, wake_at=None):
+        _write_verdict(event, judgement)
 
 
 def _read(event: RegistryEvent) -> ImagePushed | Judgement:

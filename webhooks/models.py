@@ -397,6 +397,9 @@ class Push(Entity):
     class Meta:
         verbose_name = _("push")
         verbose_name_plural = _("pushes")
+        indexes = [
+            models.Index(fields=["created_at"], name="push_replaced", condition=Q(is_current=False))
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["webhook", "repository", "tag", "sequence"], name="push_sequence_unique"

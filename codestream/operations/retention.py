@@ -22,7 +22,7 @@ from codestream.operations.log_files import LogPolicy, rotate, to_rotate
 from executions.models import ENDED, Execution
 from pipelines.models import Pipeline
 from webhooks.matching import Verdict
-from webhooks.models import RefusedDelivery, RegistryEvent
+from webhooks.models import Push, RefusedDelivery, RegistryEvent
 
 BATCH = 200
 EXECUTIONS_BATCH = 50
@@ -71,6 +71,16 @@ def old_events() -> Iterator[Rows]:
         yield judged.exclude(Exists(named)).order_by("created_at")
 
 
+def old_pushes() -> Iterator[Rows]:
+    """Pushes of a tag that is another one by now, RETENTION_EVENTS_DAYS old, whose deliveries are
+    gone.
+    """
+    if days := settings.RETENTION_EVENTS_DAYS:
+        rows = Push.objects.filter(is_current=False, created_at__lt=now() - timedelta(days=days))
+        told = RegistryEvent.objects.filter(push=OuterRef("pk"))
+        yield rows.exclude(Exists(told)).order_by("created_at")
+
+
 def old_refusals() -> Iterator[Rows]:
     """Counts of attempts without a valid token, as old as deliveries may become."""
     if days := settings.RETENTION_EVENTS_DAYS:
@@ -86,6 +96,7 @@ def expired_sessions() -> Iterator[Rows]:
 OUTDATED = (
     Outdated(name="executions", find=old_executions, batch=EXECUTIONS_BATCH),
     Outdated(name="deliveries", find=old_events),
+    Outdated(name="pushes", find=old_pushes),
     Outdated(name="refused deliveries", find=old_refusals),
     Outdated(name="sessions", find=expired_sessions),
 )

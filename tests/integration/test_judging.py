@@ -15,7 +15,7 @@ from codestream.accounts.services import issue_token, revoke_token
 from codestream.core import work
 from codestream.core.clock import now
 from codestream.core.templatetags.look import said
-from codestream.core.work import kind_named
+from codestream.core.work import Claim, kind_named
 from codestream.projects.models import Membership
 from executions.models import Execution
 from executions.worker import drain
@@ -220,34 +220,45 @@ def test_the_administration_refuses_a_pipeline_of_another_project() -> None:
     assert "pipeline" in refused.value.message_dict
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
-    ("is_deleted", "verdict"), [(False, ("FAILED", "internal")), (True, ("REJECTED", "no_webhook"))]
-)
-def test_a_fault_after_the_start_of_its_execution_ends_the_delivery_without_one(
-    monkeypatch: pytest.MonkeyPatch, is_deleted: bool, verdict: tuple[str, str]
-) -> None:
-    webhook = DockerWebhookFactory()
-
-    def fail(*_args: object) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(starting, "make_current", fail)
+def claimed(webhook: DockerWebhook) -> Claim:
     event = receive_event(
         webhook=webhook, body=body_of("demo/web", "1.2.3"), headers={}, remote_addr=None
     )
     kind = kind_named("event")
     assert kind is not None
-    claim = work.claim(kind, event.pk, owner=uuid.uuid4(), alive=living_workers)
-    assert claim is not None
+    taken = work.claim(kind, event.pk, owner=uuid.uuid4(), alive=living_workers)
+    assert taken is not None
+    return taken
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_fault_after_the_start_of_its_execution_ends_the_delivery_without_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_args: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(starting, "make_current", fail)
+    claim = claimed(DockerWebhookFactory())
 
     with pytest.raises(ZeroDivisionError):
         judge_event(claim)
-    if is_deleted:
-        webhook.delete()
     fail_event(claim, "A fault of ours.")
 
-    event.refresh_from_db()
-    assert (event.verdict, event.reason_code) == verdict
-    assert (event.tag, event.execution, event.push) == ("1.2.3", None, None)
+    event = RegistryEvent.objects.get()
+    assert (event.verdict, event.reason_code, event.tag) == ("FAILED", "internal", "1.2.3")
+    assert (event.execution, event.push) == (None, None)
+    assert not Execution.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_delivery_whose_webhook_is_deleted_under_its_judgement_says_so() -> None:
+    webhook = DockerWebhookFactory()
+    claim = claimed(webhook)
+    webhook.delete()
+
+    judge_event(claim)
+
+    event = RegistryEvent.objects.get()
+    assert (event.verdict, event.reason_code, event.tag) == ("REJECTED", "no_webhook", "1.2.3")
     assert not Execution.objects.exists()

@@ -15,12 +15,13 @@ from codestream.operations import retention
 from executions.models import Execution, TaskRun
 from executions.states import Status
 from tests.factories import (
+    DockerWebhookFactory,
     ExecutionFactory,
     PipelineFactory,
     RegistryEventFactory,
 )
 from webhooks.matching import Verdict
-from webhooks.models import RefusedDelivery, RegistryEvent
+from webhooks.models import Push, RefusedDelivery, RegistryEvent
 
 pytestmark = pytest.mark.django_db
 LONG_AGO = timedelta(days=400)
@@ -103,12 +104,30 @@ def test_a_delivery_stays_as_long_as_a_duplicate_names_it() -> None:
 
 
 @pytest.mark.usefixtures("settings_of_retention")
+def test_a_push_goes_after_another_has_replaced_it_and_its_deliveries_are_gone() -> None:
+    webhook = DockerWebhookFactory()
+    given = {"webhook": webhook, "repository": "demo/web", "tag": "1.2.3"}
+    current = Push.objects.create(**given, sequence=4)
+    told, recent, _replaced = (
+        Push.objects.create(**given, sequence=number, is_current=False) for number in (3, 2, 1)
+    )
+    Push.objects.exclude(pk=recent.pk).update(created_at=now() - LONG_AGO)
+    RegistryEventFactory.create(push=told)
+
+    assert clean()["pushes"] == 1
+    assert set(Push.objects.all()) == {current, told, recent}
+
+
+@pytest.mark.usefixtures("settings_of_retention")
 def test_counts_of_refusals_and_expired_sessions_go() -> None:
     RefusedDelivery.objects.create(reason="wrong_token", minute=now() - LONG_AGO)
     RefusedDelivery.objects.create(reason="wrong_token", minute=now())
     Session.objects.create(session_key="old", expire_date=now() - timedelta(days=1))
 
-    assert clean() == {"executions": 0, "deliveries": 0, "refused deliveries": 1, "sessions": 1}
+    assert {name: count for name, count in clean().items() if count} == {
+        "refused deliveries": 1,
+        "sessions": 1,
+    }
 
 
 def test_a_limit_of_nothing_keeps_for_ever(settings_of_retention: Settings) -> None:
