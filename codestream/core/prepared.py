@@ -6,8 +6,9 @@ from one time to the next, so its shape must not depend on them: no ``None``, no
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from operator import itemgetter
@@ -81,7 +82,7 @@ class _Composed:
         places = range(len(signature(question).parameters))
         queryset = question(*map(_Given, places))
         compiler = queryset.query.get_compiler(connection=connection)
-        self._sql, self._params = compiler.as_sql()
+        self._sql, self._params = _with_constants(*compiler.as_sql())
         converters = compiler.get_converters([column for column, *_ in compiler.select])
         self._converters = list(converters.items())
         self._read = _reader(queryset, compiler)
@@ -112,6 +113,26 @@ class _Composed:
             for convert in converters:
                 found[place] = convert(found[place], expression, database)
         return found
+
+
+def _with_constants(text: str, params: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
+    """Write the texts that never change, such as the names of states, into the question: a driver
+    prepares every value that is sent beside it.
+    """
+    first, *others = text.split("%s")
+    if len(others) != len(params):
+        return text, tuple(params)
+    parts, sent = [first], []
+    for value, part in zip(params, others, strict=True):
+        if isinstance(value, str) and _NEEDS_NO_ESCAPE.fullmatch(value):
+            parts += [f"'{value}'", part]
+        else:
+            parts += ["%s", part]
+            sent.append(value)
+    return "".join(parts), tuple(sent)
+
+
+_NEEDS_NO_ESCAPE = re.compile(r"[^'\\%\0]*")
 
 
 def _reader(queryset: Any, compiler: Any) -> Callable[[list[Any]], Any]:

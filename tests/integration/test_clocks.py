@@ -25,7 +25,7 @@ from executions.workers import living_workers
 from tests.integration.counting import Counting, counted_pipeline, start
 from tests.running import until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("parallel_database")
 HOUR = timedelta(hours=1)
 JUMPS = pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
 

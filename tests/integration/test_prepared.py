@@ -48,6 +48,15 @@ def test_it_gives_columns_where_columns_are_asked_for(webhooks: list[DockerWebho
     assert (keys.first("first"), keys.first("third")) == (webhooks[0].pk, None)
 
 
+@pytest.mark.parametrize("name", ["plain", "it's", "a%sb", "100%", "back\\slash", 'say "so"', ""])
+def test_a_text_that_never_changes_may_hold_anything(name: str) -> None:
+    named = DockerWebhookFactory(name=name)
+    DockerWebhookFactory(name="other")
+    question = Prepared(lambda key: DockerWebhook.objects.filter(name=name, project=key))
+
+    assert question.all(named.project.pk) == [named]
+
+
 def test_a_column_that_was_not_selected_is_read_when_it_is_needed(
     webhooks: list[DockerWebhook],
 ) -> None:

@@ -44,7 +44,7 @@ from tests.integration.deploys import Target, pipeline_of
 from tests.integration.plans import listening
 from tests.running import ROOT
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("parallel_database")
 PATIENCE_SECONDS = 40.0
 NEVER = 10_000.0
 SOURCE = """\

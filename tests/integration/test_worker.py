@@ -25,7 +25,7 @@ from executions.workers import living_workers
 from tests.running import until
 from webhooks.models import RegistryEvent
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.usefixtures("parallel_database")
 
 
 @pytest.fixture
