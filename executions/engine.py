@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from functools import partial
 
 from django.db import transaction
 
@@ -199,7 +198,7 @@ def _note_if_over(execution: Execution) -> None:
     """Count and log an execution that is over, and wake the task that waits for it."""
     if not execution.is_over:
         return
-    transaction.on_commit(partial(_note_the_end, execution))
+    transaction.on_commit(lambda: _note_the_end(execution), robust=True)
     if execution.parent_id is not None:
         waiting = TaskRun.objects.filter(
             stage_run__execution=execution.parent_id, status=Status.ROLLING_BACK

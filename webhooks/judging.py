@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -356,7 +355,7 @@ def _copy_push(event: RegistryEvent, push: ImagePushed) -> None:
 
 
 def _write_verdict(event: RegistryEvent, judgement: Judgement) -> None:
-    transaction.on_commit(partial(_note_the_verdict, event))
+    transaction.on_commit(lambda: _note_the_verdict(event), robust=True)
     event.verdict = judgement.verdict
     event.reason_code = judgement.reason_code
     event.say(judgement.message)

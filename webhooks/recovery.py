@@ -7,10 +7,11 @@ a recovered one and judged like all others; if the delivery comes after all, it 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from codestream.core.clock import database_now, now
@@ -50,13 +51,25 @@ def look_for_pushes(*, webhook: DockerWebhook) -> int:
         next_look = max(next_look, retry_at or next_look)
         DockerWebhook.objects.note_look(webhook, look_at=next_look, message=error.words)
         return 0
+    try:
+        return _write_down_lost(webhook, str(place), tags, next_look)
+    except IntegrityError:
+        if DockerWebhook.objects.filter(pk=webhook.pk).exists():
+            raise
+        # It was deleted under the look, and nothing can refer to it any more.
+        return 0
+
+
+def _write_down_lost(
+    webhook: DockerWebhook, image: str, tags: Sequence[HubTag], next_look: datetime
+) -> int:
     with transaction.atomic():
         untold = [tag for tag in tags if _is_untold(webhook, tag)]
         lost = [tag for tag in untold if tag.pushed_at < now() - ON_THE_WAY]
         if len(lost) < len(untold):
             next_look = min(next_look, now() + ON_THE_WAY)
         for tag in lost:
-            _write_down(webhook, str(place), tag)
+            _write_down(webhook, image, tag)
         message = Words(
             gettext_noop("%(tags)s tags looked at, %(lost)s without a delivery."),
             {"tags": len(tags), "lost": len(lost)},
@@ -68,7 +81,7 @@ def look_for_pushes(*, webhook: DockerWebhook) -> int:
 def _is_untold(webhook: DockerWebhook, tag: HubTag) -> bool:
     """Whether no delivery has told of the last push of the tag; it may be on its way still."""
     since = webhook.recover_since
-    if since is None or tag.pushed_at <= since:
+    if since is None or tag.pushed_at <= since or _may_be_forgotten(tag):
         return False
     told = RegistryEvent.objects.filter(webhook=webhook, tag=tag.name)
     told = told.exclude(source=RegistryEvent.Source.RERUN)
@@ -81,6 +94,12 @@ def _is_untold(webhook: DockerWebhook, tag: HubTag) -> bool:
     # The clocks may differ, but a delivery with another digest was of another push.
     early = told.filter(created_at__gte=tag.pushed_at - ON_THE_WAY, created_at__lt=tag.pushed_at)
     return not (early.filter(digest="") if tag.digest else early).exists()
+
+
+def _may_be_forgotten(tag: HubTag) -> bool:
+    """Whether the delivery of its last push would be deleted by now (``operations.retention``)."""
+    days = settings.RETENTION_EVENTS_DAYS
+    return bool(days) and tag.pushed_at < now() - timedelta(days=days) + ON_THE_WAY
 
 
 def _last_digest(webhook: DockerWebhook, told: QuerySet[RegistryEvent]) -> str | None:

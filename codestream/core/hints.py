@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
-from functools import partial
 
 from django.db import transaction
 from django_tasks import task
@@ -35,7 +34,8 @@ def attend(kind: str, key: str, line: str = "") -> None:
 
 def give(kind: str, pk: uuid.UUID, *, line: str = "") -> None:
     """Give a hint as soon as the transaction is committed."""
-    transaction.on_commit(partial(_send, kind, pk, line), robust=True)
+    # No partial: it has no name, which Django writes into the log when it fails.
+    transaction.on_commit(lambda: _send(kind, pk, line), robust=True)
 
 
 def work_here(*, attend: Attend, offer: Offer) -> None:

@@ -19,7 +19,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from codestream.core.clock import now
 from codestream.operations.chores import Outcome, OutOfTime, PeriodicWork
 from codestream.operations.log_files import LogPolicy, rotate, to_rotate
-from executions.models import ENDED, Execution
+from executions.models import ENDED, Execution, TaskRun
 from pipelines.models import Pipeline
 from webhooks.matching import Verdict
 from webhooks.models import Push, RefusedDelivery, RegistryEvent
@@ -62,23 +62,26 @@ def old_executions() -> Iterator[Rows]:
 def old_events() -> Iterator[Rows]:
     """Deliveries with a verdict, RETENTION_EVENTS_DAYS old.
 
-    One that a later duplicate names stays until that one goes.
+    One that a later duplicate names stays until that one goes, and one that runs again until that
+    is judged.
     """
     if days := settings.RETENTION_EVENTS_DAYS:
         rows = RegistryEvent.objects.filter(created_at__lt=now() - timedelta(days=days))
         named = RegistryEvent.objects.filter(duplicate_of=OuterRef("pk"))
         judged = rows.exclude(verdict=Verdict.PENDING).filter(wake_at=None)
-        yield judged.exclude(Exists(named)).order_by("created_at")
+        again = RegistryEvent.objects.pending().filter(rerun_of=OuterRef("pk"))
+        yield judged.exclude(Exists(named)).exclude(Exists(again)).order_by("created_at")
 
 
 def old_pushes() -> Iterator[Rows]:
     """Pushes of a tag that is another one by now, RETENTION_EVENTS_DAYS old, whose deliveries are
-    gone.
+    gone; those of a task that is not over say which of its pushes were told of.
     """
     if days := settings.RETENTION_EVENTS_DAYS:
         rows = Push.objects.filter(is_current=False, created_at__lt=now() - timedelta(days=days))
         told = RegistryEvent.objects.filter(push=OuterRef("pk"))
-        yield rows.exclude(Exists(told)).order_by("created_at")
+        making = TaskRun.objects.filter(finished_at=None, image_pushes=OuterRef("made_by"))
+        yield rows.exclude(Exists(told)).exclude(Exists(making)).order_by("created_at")
 
 
 def old_refusals() -> Iterator[Rows]:

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from django.db import InterfaceError, connection, connections
+from django.db import InterfaceError, connection, connections, transaction
 
 from codestream.core import hints as received
 from codestream.core.backends import procrastinate
@@ -141,3 +141,16 @@ def test_no_fault_ends_the_sender_of_hints(
     assert goes_on.wait(20)
     assert backend._sender is sender
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hint_that_cannot_be_sent_takes_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What told of it is committed by then."""
+
+    def fail(*_hint: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(received, "_send", fail)
+
+    with transaction.atomic():
+        received.give("event", uuid.uuid4())

@@ -29,7 +29,7 @@ from tests.factories import (
     UserFactory,
     VariableFactory,
 )
-from webhooks import starting
+from webhooks import judging, starting
 from webhooks.judging import fail_event, first_in_line, judge_event
 from webhooks.matching import Verdict
 from webhooks.models import DockerWebhook, Push, RegistryEvent
@@ -249,6 +249,18 @@ def test_a_fault_after_the_start_of_its_execution_ends_the_delivery_without_one(
     assert (event.verdict, event.reason_code, event.tag) == ("FAILED", "internal", "1.2.3")
     assert (event.execution, event.push) == (None, None)
     assert not Execution.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_fails_after_the_commit_takes_no_verdict_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_event: RegistryEvent) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(judging, "_note_the_verdict", fail)
+
+    judge_event(claimed(DockerWebhookFactory()))
+
+    assert RegistryEvent.objects.get().execution == Execution.objects.get()
 
 
 @pytest.mark.django_db(transaction=True)

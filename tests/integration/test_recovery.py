@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from django.db.models import QuerySet
 from django.utils.translation import override
 from pytest_django.fixtures import Settings
 
@@ -105,6 +106,29 @@ def test_a_push_whose_delivery_came_is_not_lost(
     RegistryEvent.objects.update(source="DELIVERY", created_at=now() - HOUR / 2)
 
     assert found(webhook) == [event]
+
+
+def test_a_push_whose_delivery_is_deleted_after_its_time_is_not_lost(
+    hub: DockerHubServer, webhook: DockerWebhook, settings: Settings
+) -> None:
+    settings.RETENTION_EVENTS_DAYS = 90
+    DockerWebhook.objects.note_look(webhook, look_at=now(), message=Words(""))
+    QuerySet.update(DockerWebhook.objects.all(), recover_since=now() - timedelta(days=200))
+    pushed(hub, "1.2.3", ago=timedelta(days=91))
+    pushed(hub, "1.2.4", ago=timedelta(days=89))
+
+    assert [event.tag for event in found(webhook)] == ["1.2.4"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_webhook_that_is_deleted_under_the_look_stops_no_other(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    pushed(hub, "1.2.3", ago=HOUR / 2)
+    DockerWebhook.objects.get().delete()
+
+    assert look_for_pushes(webhook=webhook) == 0
+    assert not RegistryEvent.objects.exists()
 
 
 def test_a_newer_push_of_a_tag_that_is_known_is_found(

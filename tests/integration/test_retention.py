@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 
 from codestream.core.clock import now
 from codestream.operations import retention
-from executions.models import Execution, TaskRun
+from executions.models import Execution, ImagePush, TaskRun
 from executions.states import Status
 from tests.factories import (
     DockerWebhookFactory,
@@ -116,6 +116,31 @@ def test_a_push_goes_after_another_has_replaced_it_and_its_deliveries_are_gone()
 
     assert clean()["pushes"] == 1
     assert set(Push.objects.all()) == {current, told, recent}
+
+
+@pytest.mark.usefixtures("settings_of_retention")
+def test_a_push_of_a_task_that_is_not_over_stays() -> None:
+    given = {"webhook": DockerWebhookFactory(), "repository": "demo/web", "is_current": False}
+    for number, status in enumerate((Status.RUNNING, Status.COMPLETED)):
+        execution = ExecutionFactory.create(status=status)
+        task = TaskRun.objects.get(stage_run__execution=execution)
+        made = ImagePush.objects.create(execution=execution, task_run=task, repository="demo/web")
+        Push.objects.create(**given, tag=f"1.{number}", sequence=1, made_by=made)
+    Push.objects.update(created_at=now() - LONG_AGO)
+
+    assert clean()["pushes"] == 1
+    assert Push.objects.get().tag == "1.0"
+
+
+@pytest.mark.usefixtures("settings_of_retention")
+def test_a_delivery_that_runs_again_stays_until_that_is_judged() -> None:
+    first = old_event(verdict=Verdict.TRIGGERED)
+    again = RegistryEventFactory.create(rerun_of=first, verdict=Verdict.PENDING)
+
+    before = clean()["deliveries"]
+    RegistryEvent.objects.filter(pk=again.pk).update(verdict=Verdict.TRIGGERED)
+
+    assert (before, clean()["deliveries"]) == (0, 1)
 
 
 @pytest.mark.usefixtures("settings_of_retention")
