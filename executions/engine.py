@@ -1,8 +1,10 @@
-"""Plans executions: what starts next, what is over, who gets the next free place.
+"""Carries out what ``plan`` says: what starts next, what is over, who gets the next free place.
 
 Only rows are touched here; the work itself is in ``executions.tasks``. The caller holds the locks
-and the transaction (``run.locked``, ``services.create_execution``) and writes the Run afterwards.
-Knows no outside system. The whole way of a push: docs/architecture.md.
+and the transaction (``run.locked``; for a new execution ``services.start_execution`` or
+``webhooks.judging``) and writes the Run afterwards; but ``advance`` writes before it gives a place
+away, and ``admit`` what it begins. Knows no outside system. The whole way of a push:
+docs/architecture.md.
 """
 
 from __future__ import annotations

@@ -174,7 +174,8 @@ class TaskRun(Entity, Claimable, Telling):
     ``input`` is what the task was given and ``output`` what it gave, both without secrets;
     ``cursor`` is where its runner stands between two looks. ``answer`` is what a person said to
     a task that is WAITING for it. ``held_for`` are the restricted things for whose sake it waits,
-    ``released`` those that administrators let it use.
+    ``released`` those that administrators let it use. ``attempt`` counts tries after errors,
+    ``attempts`` (``Claimable``) claims.
     """
 
     # The constraint below begins with it.

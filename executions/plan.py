@@ -155,7 +155,9 @@ def _to_cancel(execution: ExecutionState) -> _Moves:
 
 
 def _counted(task: TaskState) -> Status:
-    """Its status as it counts for the rest."""
+    """Its status as it counts for the rest. The engine writes FAILED_CONTINUE itself; the plan does
+    not rely on that.
+    """
     if task.status is Status.FAILED and task.ignore_failure:
         return Status.FAILED_CONTINUE
     return task.status

@@ -1,4 +1,6 @@
-"""What people, pushes and programs can do with executions: each is one transaction."""
+"""What people, pushes and programs can do with executions: each is one transaction, but
+``start_locked`` and ``create_execution``, which are parts of their caller's.
+"""
 
 from __future__ import annotations
 

@@ -255,6 +255,7 @@ class WorkerLoop:
         try:
             taken = claim(kind, pk, owner=self.id, alive=living_workers)
             if taken is None:
+                # Not its turn, perhaps: of the hints of one line only one goes (decision 0016).
                 first = kind.first_in_line(pk)
                 # Itself: its step has failed and waits for another try, or another worker has it.
                 return None if first == pk else first

@@ -300,7 +300,7 @@ def _meaning(
 ) -> tuple[Meaning, RegistryEvent | None]:
     """Whether this is a push that is known already, and the delivery that first told of it.
 
-    ``current`` is the last push of the tag, if there was one.
+    ``current`` is the last push of the tag, if there was one; the delivery is that of ``current``.
     """
     if event.source == RegistryEvent.Source.RERUN:
         return Meaning(is_same=False, why=_ASKED_FOR), None

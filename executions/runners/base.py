@@ -115,8 +115,8 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Not finished: look again at ``until``, with ``cursor``. ``pushes`` are images that it has
-    pushed, or will (see ``Runner``).
+    """Not finished: look again at ``until``, with ``cursor``; at once, under the same claim, where
+    that has come. ``pushes`` are images that it has pushed, or will (see ``Runner``).
     """
 
     until: datetime
