@@ -115,8 +115,8 @@ def test_a_token_can_be_selected_and_is_copied_by_a_button_only_where_that_works
 def test_the_activity_shows_all_its_columns_at_once(
     product: Running, browser: Browser, signed_in: StorageState, language: str, width: int
 ) -> None:
-    product.push("1.2.3")
-    product.ended("1.2.3")
+    product.push("4.0.0")
+    product.ended("4.0.0")
     context = browser.new_context(
         base_url=product.url,
         storage_state=signed_in,
