@@ -118,7 +118,7 @@ class WorkerLoop:
         beating = _begin("heartbeat", self._beat)
         watching = _begin("watches", self._watches.run)
         try:
-            hints.work_here(attend=self.attend, offer=self.offer)
+            hints.work_here(attend=self.work_now, offer=self.offer)
             waiting = carrier().listen(self._stopping, threads=self._threads)
             while not self._stopping.is_set():
                 self._sweep_safely()
@@ -127,7 +127,7 @@ class WorkerLoop:
         finally:
             self._end(beating, watching)
 
-    def attend(self, kind: str, pk: uuid.UUID) -> None:
+    def work_now(self, kind: str, pk: uuid.UUID) -> None:
         """Claim the row, if it still wants attention, and do its step, in this thread: where
         ``offer`` has refused it (see ``hints.attend``).
         """
@@ -234,7 +234,7 @@ class WorkerLoop:
         """Work the row, which is occupied already, and then those behind it in its line."""
         try:
             for turn in range(1, LONGEST_LINE + 1):
-                behind = self._work(kind, pk)
+                behind = self._claim_and_step(kind, pk)
                 if behind is None:
                     return
                 if turn == LONGEST_LINE:
@@ -247,7 +247,7 @@ class WorkerLoop:
         finally:
             rest_connection()
 
-    def _work(self, kind: WorkKind, pk: uuid.UUID) -> uuid.UUID | None:
+    def _claim_and_step(self, kind: WorkKind, pk: uuid.UUID) -> uuid.UUID | None:
         """Work one row and return the next of its line, or whose turn it is instead; whatever goes
         wrong ends here.
         """

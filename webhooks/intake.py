@@ -11,13 +11,14 @@ from typing import Any, TypeGuard
 from uuid import UUID
 
 from django.db import IntegrityError
+from django.http import JsonResponse
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from codestream.core.client_address import client_address
+from codestream.core.crypto import fingerprint
 from codestream.core.log_context import logging_about
 from codestream.core.redact import redact_headers
 from webhooks.models import DockerWebhook, RegistryEvent
@@ -70,7 +71,7 @@ class RegistryWebhookListener(APIView):
     content_negotiation_class = AlwaysJson
     http_method_names = ["post"]
 
-    def post(self, request: Request, listener_id: UUID | None = None) -> Response:
+    def post(self, request: Request, listener_id: UUID | None = None) -> JsonResponse:
         sent = Sent(
             request=request,
             listener_id=UUID(str(listener_id)) if listener_id else None,
@@ -126,30 +127,31 @@ UNREADABLE = Unread(
 TOO_LARGE = Unread(status=413, reason="too_large", message="The body is larger than 1 MiB.")
 
 
-def _accept_as_before(sent: Sent) -> Response | None:
+def _accept_as_before(sent: Sent) -> JsonResponse | None:
     """Write down the delivery of one push to whom the last one with its token was for, in one
     statement, which looks whether it still is; None for whatever is not so plain.
     """
-    to = remembered(sent.proof, sent.listener_id)
+    lookup = fingerprint(sent.proof.token)
+    to = remembered(lookup, sent.listener_id)
     if to is None or not isinstance(sent.body, bytes):
         return None
     parsed = reader_for(to.registry).parse(sent.body, sent.headers)
     if len(parsed) > 1 or _is_no_json(parsed[0]):
         return None
     event = receive_event_if(
-        is_still_for(to, sent.proof),
+        is_still_for(to, lookup),
         to=to,
         body=sent.body,
         headers=sent.headers,
         remote_addr=sent.address,
     )
     if event is None:
-        forget(sent.proof, sent.listener_id)
+        forget(lookup, sent.listener_id)
         return None
     return _accepted([event], to, sent)
 
 
-def _accept_or_refuse(sent: Sent) -> Response:
+def _accept_or_refuse(sent: Sent) -> JsonResponse:
     to, secrets = recognise(sent.proof, sent.listener_id)
     if to is None:
         return _refuse_stranger(sent)
@@ -171,7 +173,7 @@ def _accept_or_refuse(sent: Sent) -> Response:
     return _accepted(events, to, sent)
 
 
-def _refuse_stranger(sent: Sent) -> Response:
+def _refuse_stranger(sent: Sent) -> JsonResponse:
     """Answer what does not carry the secret of a webhook."""
     listener_id = sent.listener_id
     known = DockerWebhook.objects.filter(listener_id=listener_id) if listener_id else None
@@ -186,7 +188,7 @@ def _is_no_json(parsed: Parsed) -> TypeGuard[Malformed]:
     return isinstance(parsed, Malformed) and parsed.reason_code is Reason.NOT_JSON
 
 
-def _reject(why: Malformed, to: Addressee, body: bytes, sent: Sent) -> Response:
+def _reject(why: Malformed, to: Addressee, body: bytes, sent: Sent) -> JsonResponse:
     """Write down what cannot be read, and say so."""
     event = reject_event(
         to=to,
@@ -199,16 +201,18 @@ def _reject(why: Malformed, to: Addressee, body: bytes, sent: Sent) -> Response:
     with logging_about(event=str(event.pk)):
         logger.info("A delivery for %s from %s is no JSON.", to.name, sent.address)
     answer = {"id": str(event.pk), "verdict": event.verdict, "message": event.message}
-    return Response(answer, status=400 if to.registry in TRIES_ONCE else 200)
+    return JsonResponse(answer, status=400 if to.registry in TRIES_ONCE else 200)
 
 
-def _accepted(events: list[RegistryEvent], to: Addressee, sent: Sent) -> Response:
+def _accepted(events: list[RegistryEvent], to: Addressee, sent: Sent) -> JsonResponse:
     """Say that the delivery is written down."""
     for event in events:
         with logging_about(event=str(event.pk)):
             logger.info("A delivery for %s from %s is written down.", to.name, sent.address)
     answer = {"id": str(events[0].pk), "verdict": events[0].verdict}
-    return Response(answer if len(events) == 1 else {**answer, "ids": [str(e.pk) for e in events]})
+    return JsonResponse(
+        answer if len(events) == 1 else {**answer, "ids": [str(e.pk) for e in events]}
+    )
 
 
 def _read(request: Request) -> bytes | Unread:
@@ -235,7 +239,7 @@ def _refuse(
     reason: str,
     message: str,
     webhook: UUID | None = None,
-) -> Response:
+) -> JsonResponse:
     """Count the attempt, and answer."""
     count_refusal(remote_addr=sent.address, reason=reason, webhook=webhook)
-    return Response({"message": message, "status": status}, status=status)
+    return JsonResponse({"message": message, "status": status}, status=status)

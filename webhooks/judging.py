@@ -262,7 +262,7 @@ def _own_push(
     if event.source == RegistryEvent.Source.RERUN:
         return None
     if known is not None and known.push is not None and not webhook.settle_seconds:
-        is_more_of_it = is_one_burst(_delivery(event, push), _known(known, known.push))
+        is_more_of_it = is_one_burst(_delivery(event, push), _known_push(known, known.push))
         if is_more_of_it and known.push.made_by and not webhook.own_pushes_allowed:
             return known.push.made_by
         if push.digest and push.digest == known.push.digest:
@@ -310,7 +310,7 @@ def _meaning(
         return Meaning(is_same=False, why=words), None
     first.push = current
     settle = timedelta(seconds=webhook.settle_seconds)
-    return meaning_of(_delivery(event, push), _known(first, current), settle=settle), first
+    return meaning_of(_delivery(event, push), _known_push(first, current), settle=settle), first
 
 
 _FIRST_TOLD = Prepared(
@@ -322,7 +322,7 @@ _FIRST_TOLD = Prepared(
 )
 
 
-def _known(event: RegistryEvent, push: Push) -> Known:
+def _known_push(event: RegistryEvent, push: Push) -> Known:
     return Known(digest=push.digest, received_at=event.created_at, pushed_at=event.pushed_at)
 
 

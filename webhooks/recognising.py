@@ -43,21 +43,19 @@ def recognise(proof: Proof, listener_id: UUID | None) -> tuple[Addressee | None,
     return (to, secrets) if proof.signature else (None, [])
 
 
-def remembered(proof: Proof, listener_id: UUID | None) -> Addressee | None:
-    """Return whose the last delivery with this token was; it may not be any more."""
-    if not proof.token:
-        return None
-    return _remembered.get((listener_id, fingerprint(proof.token)))
+def remembered(lookup: str, listener_id: UUID | None) -> Addressee | None:
+    """Return for whom the last delivery with this token, known by its hash, was; a guess."""
+    return _remembered.get((listener_id, lookup))
 
 
-def forget(proof: Proof, listener_id: UUID | None) -> None:
+def forget(lookup: str, listener_id: UUID | None) -> None:
     """Look anew for whom the next delivery with this token is."""
-    _remembered.pop((listener_id, fingerprint(proof.token)), None)
+    _remembered.pop((listener_id, lookup), None)
 
 
-def is_still_for(to: Addressee, proof: Proof) -> Asked:
+def is_still_for(to: Addressee, lookup: str) -> Asked:
     """Ask whether this token is still that of a webhook with just these names."""
-    lookup, names = fingerprint(proof.token), (to.name, to.project_name, to.server_type)
+    names = (to.name, to.project_name, to.server_type)
     return _STILL.asked(lookup, to.webhook, to.project, *names)
 
 

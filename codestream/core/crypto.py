@@ -39,8 +39,12 @@ def decrypt(ciphertext: str) -> str:
 
 def fingerprint(text: str) -> str:
     """Return the keyed HMAC-SHA256 of ``text`` in hex: equal for equal texts, of no use alone."""
-    key = hashlib.sha256(b"codestream lookup\0" + settings.LOOKUP_KEY.encode()).digest()
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(_lookup_key(settings.LOOKUP_KEY), text.encode(), "sha256").hex()
+
+
+@lru_cache(maxsize=4)
+def _lookup_key(setting: str) -> bytes:
+    return hashlib.sha256(b"codestream lookup\0" + setting.encode()).digest()
 
 
 @lru_cache(maxsize=4)

@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any, Generic, TypeVar, cast
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.models import Expression, QuerySet, UUIDField
+from django.db.models import Expression, QuerySet
 from django.db.models.query import (
     FlatValuesListIterable,
     ValuesListIterable,
@@ -86,6 +86,7 @@ class _Composed:
         converters = compiler.get_converters([column for column, *_ in compiler.select])
         self._converters = list(converters.items())
         self._read = _reader(queryset, compiler)
+        self._keeps_texts = not connection.features.has_native_uuid_field
         self._is_locking = queryset.query.select_for_update
 
     def ask(self, values: tuple[object, ...]) -> list[Any]:
@@ -100,12 +101,15 @@ class _Composed:
         return [self._read(self._converted(row, database)) for row in rows]
 
     def asked(self, values: tuple[object, ...]) -> Asked:
-        database = connections[DEFAULT_DB_ALIAS]
         params = tuple(
-            _adapted(values[each.place], database) if isinstance(each, _Given) else each
+            self._adapted(values[each.place]) if isinstance(each, _Given) else each
             for each in self._params
         )
         return Asked(self._sql, params)
+
+    def _adapted(self, value: object) -> object:
+        """SQLite keeps a uuid as text."""
+        return value.hex if self._keeps_texts and isinstance(value, uuid.UUID) else value
 
     def _converted(self, row: tuple[Any, ...], database: Any) -> list[Any]:
         found = list(row)
@@ -124,7 +128,7 @@ def _with_constants(text: str, params: Sequence[Any]) -> tuple[str, tuple[Any, .
         return text, tuple(params)
     parts, sent = [first], []
     for value, part in zip(params, others, strict=True):
-        if isinstance(value, str) and _NEEDS_NO_ESCAPE.fullmatch(value):
+        if isinstance(value, str) and NEEDS_NO_ESCAPE.fullmatch(value):
             parts += [f"'{value}'", part]
         else:
             parts += ["%s", part]
@@ -132,7 +136,7 @@ def _with_constants(text: str, params: Sequence[Any]) -> tuple[str, tuple[Any, .
     return "".join(parts), tuple(sent)
 
 
-_NEEDS_NO_ESCAPE = re.compile(r"[^'\\%\0]*")
+NEEDS_NO_ESCAPE = re.compile(r"[^'\\%\0]*")
 
 
 def _reader(queryset: Any, compiler: Any) -> Callable[[list[Any]], Any]:
@@ -161,9 +165,3 @@ def _reader(queryset: Any, compiler: Any) -> Callable[[list[Any]], Any]:
 
 composed_by_question: dict[Prepared[Any], _Composed] = {}
 """What was composed in this process."""
-_KEY: UUIDField[Any, Any] = UUIDField()
-
-
-def _adapted(value: object, database: Any) -> object:
-    """SQLite keeps a uuid as text."""
-    return _KEY.get_db_prep_value(value, database) if isinstance(value, uuid.UUID) else value

@@ -11,6 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 from codestream.core.json_types import Json
@@ -25,7 +26,7 @@ SHORTEST = 4
 # Each pattern keeps what stands before the secret (its first group) and masks the rest. It is only
 # looked for in a text that has one of its marks, in small letters, which is quickly seen.
 _TELLING = tuple(
-    (marks, re.compile(pattern, re.IGNORECASE))
+    (mark, re.compile(pattern, re.IGNORECASE))
     for marks, pattern in (
         (("secure",), r"(\bsecure_?token[\"']?(?:=|%3D|\s*:\s*)[\"']?)[^\s&\"'<>,;#]+"),
         (
@@ -37,6 +38,7 @@ _TELLING = tuple(
         (("dckr_",), r"(\bdckr_(?:pat|oat)_)[\w-]+"),
         (("cs_",), r"(\bcs_)[A-Za-z0-9_-]{16,}"),
     )
+    for mark in marks
 )
 _TELLING_IN_BODIES = tuple(
     re.compile(pattern, re.IGNORECASE)
@@ -61,8 +63,8 @@ def redact_text(text: str, secrets: Iterable[str] = ()) -> str:
         longest_first = sorted(spellings, key=len, reverse=True)
         text = re.sub("|".join(map(re.escape, longest_first)), MASK, text)
     small = text.lower()
-    for marks, pattern in _TELLING:
-        if any(mark in small for mark in marks):
+    for mark, pattern in _TELLING:
+        if mark in small:
             text = pattern.sub(rf"\g<1>{MASK}", text)
     return text
 
@@ -91,9 +93,13 @@ def redact_body(text: str, secrets: Iterable[str] = ()) -> str:
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers, with the values of credentials, cookies and signatures masked."""
     return {
-        name: MASK if _TELLING_HEADER.search(name) else redact_text(value)
-        for name, value in headers.items()
+        name: MASK if _is_telling(name) else redact_text(value) for name, value in headers.items()
     }
+
+
+@lru_cache(maxsize=1024)
+def _is_telling(header: str) -> bool:
+    return _TELLING_HEADER.search(header) is not None
 
 
 def redact_object(value: Json) -> Json:

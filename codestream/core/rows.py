@@ -32,7 +32,7 @@ from django.db.models import (
     UUIDField,
 )
 
-from codestream.core.prepared import Asked
+from codestream.core.prepared import NEEDS_NO_ESCAPE, Asked
 
 
 def insert(*rows: Model) -> None:
@@ -138,10 +138,12 @@ def _values(database: Any, table: _Table, row: Model) -> tuple[list[str], list[A
     texts: list[str] = []
     params: list[Any] = []
     vendor = database.vendor
-    for field, name, set_before, empty, as_they_are in table.columns:
+    for field, name, set_before, empty, choices, as_they_are in table.columns:
         value = set_before(row, True) if set_before else getattr(row, name)
         if not value and type(value) in empty:
             texts.append(empty[type(value)])
+        elif choices and value in choices:
+            texts.append(choices[value])
         elif type(value) in as_they_are[vendor]:
             texts.append("%s")
             params.append(value)
@@ -159,6 +161,7 @@ class _Column(NamedTuple):
     name: str
     set_before: Callable[[Model, bool], Any] | None
     empty: Mapping[type, str]
+    choices: Mapping[str, str]
     as_they_are: Mapping[str, frozenset[type]]
 
 
@@ -174,6 +177,7 @@ class _Table:
                 name=each.attname,
                 set_before=_set_before(each),
                 empty=_EMPTY.get(type(each), {}),
+                choices=_choices(each),
                 as_they_are={
                     vendor: taken.get(type(each), frozenset())
                     for vendor, taken in _AS_THEY_ARE.items()
@@ -191,6 +195,14 @@ _table = lru_cache(_Table)
 def _set_before(field: Any) -> Callable[[Model, bool], Any] | None:
     """What sets a field such as the time of the change; most do nothing but read it."""
     return None if type(field).pre_save is Field.pre_save else field.pre_save
+
+
+def _choices(field: Any) -> Mapping[str, str]:
+    """How a database writes the texts that a column is made for; a driver prepares every value that
+    is sent beside the statement.
+    """
+    texts = [value for value, _ in field.flatchoices if isinstance(value, str)]
+    return {value: f"'{value}'" for value in texts if NEEDS_NO_ESCAPE.fullmatch(value)}
 
 
 _NUMBERS = (PositiveBigIntegerField, PositiveIntegerField, PositiveSmallIntegerField)
@@ -212,6 +224,7 @@ _AS_THEY_ARE: Mapping[str, Mapping[type, frozenset[type]]] = {
         **_ANYWHERE,
         **{field: frozenset({UUID}) for field in (ForeignKey, UUIDField)},
         DateTimeField: frozenset({datetime}),
+        GenericIPAddressField: frozenset({str}),
     },
 }
 """What each database takes without any preparation; for these very fields as well."""

@@ -50,9 +50,9 @@ def test_verdict_and_end_name_event_execution_and_task(
     caplog.handler.addFilter(ids)
     caplog.set_level(logging.INFO)
 
-    loop.attend("event", event.pk)
+    loop.work_now("event", event.pk)
     execution, task = Execution.objects.get(), TaskRun.objects.get()
-    loop.attend("task", task.pk)
+    loop.work_now("task", task.pk)
 
     about = {"execution": str(execution.pk)}
     assert ids.seen == [

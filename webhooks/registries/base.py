@@ -7,6 +7,7 @@ for ``webhooks.matching`` to say.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,9 @@ from urllib.parse import parse_qs
 from codestream.core.words import Words, gettext_noop
 
 _FORM_FIELD: Final = "payload"
+_JSON: Final = json.JSONDecoder(parse_int=float)
+"""As floats, numbers of any length are harmless; an int of 5,000 digits would be refused."""
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Later times are not dates of a push, and close to the year 9999 no time zone can show them.
 _LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
@@ -146,8 +150,7 @@ def _payload_of_form(text: str) -> str:
 def read_document(text: str) -> Mapping[str, object]:
     """Return the JSON object that the text holds. Raises UnreadableError."""
     try:
-        # As floats, numbers of any length are harmless; an int of 5,000 digits would be refused.
-        document = json.loads(text, parse_int=float)
+        document = _JSON.decode(text)
     except RecursionError:
         words = Words(gettext_noop("The body is nested too deeply to be read."))
         raise malformed(Reason.TOO_DEEP, words) from None
@@ -312,7 +315,7 @@ def checked_text(key: str, text: str, *, longest: int) -> str:
 
 
 def _is_storable(text: str) -> bool:
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return "\0" not in text and (text.isascii() or not _SURROGATE.search(text))
 
 
 def _kind(value: object) -> Words:

@@ -7,9 +7,9 @@ workers call the task ``hints.attend`` (Celery, say) needs nothing but ``enqueue
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 from typing import Any, Protocol, cast
 
-from django.utils import timezone
 from django_tasks import TaskResult, TaskResultStatus, default_task_backend
 from django_tasks.backends.base import BaseTaskBackend
 from django_tasks.base import Task
@@ -32,7 +32,7 @@ class Carrier(BaseTaskBackend):
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult[Any]:
         """Send the hint. Never raises for a system that is away: a hint may get lost."""
         self.send(task, args, line=(kwargs or {}).get("line", ""))
-        return _sent(self.alias, task, args)
+        return _sent(self.alias, task)
 
     def send(self, task: Task[Any, Any], args: Any, *, line: str = "") -> None:
         """Let some worker call ``task`` with ``args``; of those with the same ``line``, which come
@@ -54,16 +54,20 @@ def carrier() -> Carrier:
     return cast(Carrier, default_task_backend)
 
 
-def _sent(alias: str, task: Task[Any, Any], args: Any) -> TaskResult[Any]:
+@lru_cache(maxsize=16)
+def _sent(alias: str, task: Task[Any, Any]) -> TaskResult[Any]:
+    """The same for every hint of the task: nobody asks for it, and to make one takes longer than to
+    send the hint.
+    """
     return TaskResult(
         task=task,
         id=NO_ID,
         status=TaskResultStatus.READY,
-        enqueued_at=timezone.now(),
+        enqueued_at=None,
         started_at=None,
         last_attempted_at=None,
         finished_at=None,
-        args=args,
+        args=[],
         kwargs={},
         backend=alias,
         errors=[],
