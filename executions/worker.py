@@ -118,7 +118,7 @@ class WorkerLoop:
         beating = _begin("heartbeat", self._beat)
         watching = _begin("watches", self._watches.run)
         try:
-            hints.work_here(attend=self.work_now, offer=self.offer)
+            hints.work_here(work_now=self.work_now, offer=self.offer)
             waiting = carrier().listen(self._stopping, threads=self._threads)
             while not self._stopping.is_set():
                 self._sweep_safely()

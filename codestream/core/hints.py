@@ -13,11 +13,11 @@ from collections.abc import Callable
 from django.db import transaction
 from django_tasks import task
 
-Attend = Callable[[str, uuid.UUID], None]
+WorkNow = Callable[[str, uuid.UUID], None]
 Offer = Callable[[str, uuid.UUID], bool]
 logger = logging.getLogger(__name__)
-# The worker's ``attend`` and ``offer`` (``executions.worker``), in a worker's process only.
-_attend: Attend | None = None
+# The worker's ``work_now`` and ``offer`` (``executions.worker``), in a worker's process only.
+_work_now: WorkNow | None = None
 _offer: Offer | None = None
 
 
@@ -28,8 +28,8 @@ def attend(kind: str, key: str, line: str = "") -> None:
     for a row is as good as one for another row of the same line.
     """
     pk = uuid.UUID(key)
-    if _attend is not None and not (_offer is not None and _offer(kind, pk)):
-        _attend(kind, pk)
+    if _work_now is not None and not (_offer is not None and _offer(kind, pk)):
+        _work_now(kind, pk)
 
 
 def give(kind: str, pk: uuid.UUID, *, line: str = "") -> None:
@@ -38,16 +38,16 @@ def give(kind: str, pk: uuid.UUID, *, line: str = "") -> None:
     transaction.on_commit(lambda: _send(kind, pk, line), robust=True)
 
 
-def work_here(*, attend: Attend, offer: Offer) -> None:
+def work_here(*, work_now: WorkNow, offer: Offer) -> None:
     """Let this process, a worker, take hints: ``offer`` says whether it has a hand free."""
-    global _attend, _offer
-    _attend, _offer = attend, offer
+    global _work_now, _offer
+    _work_now, _offer = work_now, offer
 
 
 def stop_here() -> None:
     """Let this process take no more hints."""
-    global _attend, _offer  # noqa: PLW0603
-    _attend = _offer = None
+    global _work_now, _offer  # noqa: PLW0603
+    _work_now = _offer = None
 
 
 def _send(kind: str, pk: uuid.UUID, line: str) -> None:

@@ -112,7 +112,7 @@ def test_a_job_calls_for_each_of_its_hints(monkeypatch: pytest.MonkeyPatch) -> N
         return pk != keys[1]
 
     monkeypatch.setattr(received, "_offer", take)
-    monkeypatch.setattr(received, "_attend", lambda kind, pk: heard.append((kind, pk)))
+    monkeypatch.setattr(received, "_work_now", lambda kind, pk: heard.append((kind, pk)))
 
     procrastinate.call([{"path": attend.module_path, "args": ["task", str(key)]} for key in keys])
 

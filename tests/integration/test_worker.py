@@ -268,7 +268,7 @@ def test_a_row_that_cannot_be_claimed_is_left_alone_for_a_while(
     waiting, loop = event(), WorkerLoop(threads=1)
     monkeypatch.setattr(worker, "claim", fail)
 
-    loop.attend("event", waiting.pk)
+    loop.work_now("event", waiting.pk)
 
     waiting.refresh_from_db()
     assert waiting.wake_at is not None
@@ -348,7 +348,7 @@ def test_a_row_is_given_back_when_what_belongs_to_its_step_fails(
     kinds["event"] = event_kind(print, about=fail)
     waiting, loop = event(), WorkerLoop(threads=1)
 
-    loop.attend("event", waiting.pk)
+    loop.work_now("event", waiting.pk)
 
     waiting.refresh_from_db()
     assert waiting.wake_at is not None
@@ -370,7 +370,7 @@ def test_a_result_stays_when_the_next_of_the_line_cannot_be_found(
     kinds["event"] = event_kind(step, next_in_line=fail)
     waiting, loop = event(), WorkerLoop(threads=1)
 
-    loop.attend("event", waiting.pk)
+    loop.work_now("event", waiting.pk)
 
     waiting.refresh_from_db()
     assert (waiting.lease_owner, waiting.wake_at) == (None, None)
@@ -392,7 +392,7 @@ def test_a_row_that_is_still_the_first_of_its_line_is_no_surprise(
     )
     first, loop = event(), WorkerLoop(threads=1)
 
-    loop.attend("event", first.pk)
+    loop.work_now("event", first.pk)
 
     first.refresh_from_db()
     assert (first.epoch, first.lease_owner) == (1, None)
@@ -499,8 +499,8 @@ def test_a_hint_for_a_row_whose_turn_it_is_not_is_one_for_the_first_of_its_line(
     )
     loop = WorkerLoop(threads=1)
 
-    loop.attend("event", told.pk)
-    loop.attend("event", told.pk)
+    loop.work_now("event", told.pk)
+    loop.work_now("event", told.pk)
 
     assert seen == [first.pk]
     assert not loop._busy
@@ -578,8 +578,8 @@ def test_a_target_that_hangs_leaves_threads_to_the_others(
 
     assert loop.offer("chore", first.pk)
     until(lambda: loop._busy.get(("chore", first.pk)))
-    loop.attend("chore", then.pk)
-    loop.attend("chore", another.pk)
+    loop.work_now("chore", then.pk)
+    loop.work_now("chore", another.pk)
 
     assert answered.is_set()
     then.refresh_from_db()
