@@ -8,7 +8,7 @@ engine.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from executions.states import BLOCKING, TERMINAL, Status, roll_up
@@ -24,7 +24,6 @@ class TaskState:
 
     key: str
     status: Status
-    ignore_failure: bool = False
     precondition: bool | None = None
 
 
@@ -67,17 +66,6 @@ class Plan:
     failed_task: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Moves:
-    """What becomes of tasks, as in ``Plan``; the rest of it follows."""
-
-    start: tuple[str, ...] = ()
-    skip: tuple[str, ...] = ()
-    cancel: tuple[str, ...] = ()
-    cancel_now: tuple[str, ...] = ()
-
-
-_NO_MOVES: Final = _Moves()
 FAILURES: Final = frozenset({Status.FAILED, Status.ROLLBACK_COMPLETED, Status.ROLLBACK_FAILED})
 
 
@@ -85,26 +73,23 @@ def plan(execution: ExecutionState) -> Plan:
     """Return what to do next; nothing for an execution that is over.
 
     A QUEUED execution waits until there is a place for it, where the engine makes it RUNNING; only
-    a request to cancel moves it here. Stages and execution are rolled up as if the moves were done.
+    a request to cancel moves it here. Stages and execution are rolled up as if all of it were done.
     """
     if execution.status in TERMINAL or _waits_for_a_place(execution):
         return Plan()
-    moves = _to_cancel(execution) if execution.cancel_requested else _to_go_on(execution)
-    tasks = _tasks_after(execution, moves)
-    stages = _stages_after(execution, tasks)
-    status = _status_after(execution, tuple(stages.values()), tasks)
-    return Plan(
-        start=moves.start,
-        skip=moves.skip,
-        cancel=moves.cancel,
-        cancel_now=moves.cancel_now,
+    todo = _to_cancel(execution) if execution.cancel_requested else _to_go_on(execution)
+    tasks_after = _tasks_after(execution, todo)
+    stages_after = _stages_after(execution, tasks_after)
+    status = _status_after(execution, tuple(stages_after.values()), tasks_after)
+    return replace(
+        todo,
         stage_changes=tuple(
-            (stage.key, stages[stage.key])
+            (stage.key, stages_after[stage.key])
             for stage in execution.stages
-            if stages[stage.key] is not stage.status
+            if stages_after[stage.key] is not stage.status
         ),
         status=None if status is execution.status else status,
-        failed_task=_failed_task(tasks) if status in FAILURES else None,
+        failed_task=_failed_task(tasks_after) if status in FAILURES else None,
     )
 
 
@@ -123,11 +108,11 @@ def _waits_for_a_place(execution: ExecutionState) -> bool:
     return execution.status is Status.QUEUED and not execution.cancel_requested
 
 
-def _to_go_on(execution: ExecutionState) -> _Moves:
+def _to_go_on(execution: ExecutionState) -> Plan:
     if execution.pause_requested:
-        return _NO_MOVES
+        return Plan()
     ready = _next_tasks(execution)
-    return _Moves(
+    return Plan(
         start=tuple(task.key for task in ready if task.precondition is not False),
         skip=tuple(task.key for task in ready if task.precondition is False),
     )
@@ -136,7 +121,7 @@ def _to_go_on(execution: ExecutionState) -> _Moves:
 def _next_tasks(execution: ExecutionState) -> tuple[TaskState, ...]:
     """Return the tasks to begin: those of the first group that is not over, none after a stop."""
     for group in _groups(execution):
-        present = {_counted(task) for task in group}
+        present = {task.status for task in group}
         if present & (BLOCKING | {Status.ROLLING_BACK}):
             return ()
         if not present <= TERMINAL:
@@ -144,38 +129,31 @@ def _next_tasks(execution: ExecutionState) -> tuple[TaskState, ...]:
     return ()
 
 
-def _to_cancel(execution: ExecutionState) -> _Moves:
+def _to_cancel(execution: ExecutionState) -> Plan:
     tasks = tuple(_tasks(execution))
     # A rollback that has begun is not left half way.
     settled = TERMINAL | {Status.NOT_STARTED, Status.CANCELING, Status.ROLLING_BACK}
-    return _Moves(
+    return Plan(
         cancel=tuple(task.key for task in tasks if task.status not in settled),
         cancel_now=tuple(task.key for task in tasks if task.status is Status.NOT_STARTED),
     )
 
 
-def _counted(task: TaskState) -> Status:
-    """Its status as it counts for the rest. The engine writes FAILED_CONTINUE itself; the plan does
-    not rely on that.
-    """
-    if task.status is Status.FAILED and task.ignore_failure:
-        return Status.FAILED_CONTINUE
-    return task.status
-
-
-def _tasks_after(execution: ExecutionState, moves: _Moves) -> Mapping[str, Status]:
-    """How every task stands when the moves are done, by its key."""
+def _tasks_after(execution: ExecutionState, todo: Plan) -> Mapping[str, Status]:
+    """How every task stands when that is done, by its key."""
     return {
-        **{task.key: _counted(task) for task in _tasks(execution)},
-        **dict.fromkeys(moves.start, Status.STARTED),
-        **dict.fromkeys(moves.skip, Status.SKIPPED),
-        **dict.fromkeys(moves.cancel, Status.CANCELING),
-        **dict.fromkeys(moves.cancel_now, Status.CANCELED),
+        **{task.key: task.status for task in _tasks(execution)},
+        **dict.fromkeys(todo.start, Status.STARTED),
+        **dict.fromkeys(todo.skip, Status.SKIPPED),
+        **dict.fromkeys(todo.cancel, Status.CANCELING),
+        **dict.fromkeys(todo.cancel_now, Status.CANCELED),
     }
 
 
 def _stages_after(execution: ExecutionState, tasks: Mapping[str, Status]) -> Mapping[str, Status]:
-    """How every stage stands then: one that was not reached stays as it is."""
+    """How every stage stands then: one that was not reached stays as it is, or an empty one would
+    be COMPLETED before its turn.
+    """
     after: dict[str, Status] = {}
     for stage in execution.stages:
         if stage.status in TERMINAL:

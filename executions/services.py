@@ -18,8 +18,9 @@ from codestream.core.prepared import Prepared
 from codestream.core.rows import update
 from codestream.core.words import Words, gettext_noop
 from executions.definitions import definition_of
-from executions.engine import admit, advance, begin, has_a_place_for, is_awaited
+from executions.engine import admit, advance, begin
 from executions.models import Execution, StageRun, TaskRun
+from executions.places import has_a_place_for, has_queued
 from executions.restricted import RESUME
 from executions.run import Run, lock_pipeline, locked
 from executions.states import Status
@@ -221,17 +222,17 @@ def _inputs(definition: PipelineDefinition, given: Mapping[str, str]) -> dict[st
 def create_execution(
     execution: Execution, definition: PipelineDefinition, pipeline: Pipeline
 ) -> None:
-    """Write an execution, already running when there is a place for it and nobody before it.
+    """Write an execution, running when there is a place for it and nobody before it, else QUEUED.
 
     Call it with the pipeline locked, which gives it its number. A rollback by the pipeline that
-    failed runs in the place of its parent, which waits for it.
+    failed runs in the place of its parent, which waits for it (docs/decisions/0012).
     """
     execution.index = pipeline.next_index
     run = _run_of(execution, definition, pipeline)
     run.tell(execution, change=("", execution.status), actor=execution.triggered_by)
     has_place = has_a_place_for(execution, pipeline)
     takes_over = execution.parent is not None and execution.parent.pipeline_id == pipeline.pk
-    is_next = takes_over or (has_place and not is_awaited(pipeline))
+    is_next = takes_over or (has_place and not has_queued(pipeline))
     if is_next:
         # Planned on rows that are not written yet: ``create`` writes them as they stand then.
         begin(run)

@@ -14,7 +14,11 @@ from typing import Final
 
 
 class Status(StrEnum):
-    """The eighteen states of the API, in the product's spelling."""
+    """The eighteen states of the API, in the product's spelling.
+
+    A task is STARTED until the result of a first step is known, RUNNING also while it waits for a
+    rollout, and WAITING for a person.
+    """
 
     NOT_STARTED = "NOT_STARTED"
     QUEUED = "QUEUED"

@@ -15,7 +15,7 @@ from codestream.core.work import Claim, finish, finishing
 from endpoints.clients.base import ClientError
 from endpoints.clients.image_references import ImageReference
 from executions import rollbacks
-from executions.engine import advance, failure_of, timeout_of
+from executions.engine import advance
 from executions.image_pushes import note_pushes
 from executions.models import TaskRun
 from executions.restricted import RestrictedError, check_use, named_by, restricted_behind
@@ -24,6 +24,7 @@ from executions.runners import runner_for
 from executions.runners.base import Done, Hold, Outcome, Stopped, TaskFailedError, Wait
 from executions.states import TERMINAL, Status
 from executions.task_context import Snapshot, context_of
+from executions.task_rules import failure_of, timeout_of
 from executions.waiting import is_covered, keep_watch
 
 LONGEST_PAUSE = timedelta(seconds=30)
@@ -247,6 +248,7 @@ def _wake_rollbacks(run: Run, task: TaskRun) -> None:
 
 
 def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
+    """Note that the task waits: RUNNING for the world, mostly, and WAITING for a person."""
     wanted, before = _state_after(task, result), Status(task.status)
     is_news = result.message != task.message
     columns = _given(input=result.input, output=result.output or None)

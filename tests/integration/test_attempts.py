@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from codestream.core.clock import now
-from executions.engine import timeout_of
+from executions.task_rules import timeout_of
 from tests.factories import PipelineFactory
 from tests.integration.puppets import (
     Busy,

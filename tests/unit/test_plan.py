@@ -87,11 +87,8 @@ def test_a_failed_task_fails_stage_and_execution_and_later_tasks_stay_as_they_ar
     )
 
 
-@pytest.mark.parametrize(
-    "failed", [task("a", "FAILED_CONTINUE"), task("a", "FAILED", ignore_failure=True)]
-)
-def test_a_failure_that_is_to_be_ignored_does_not_stop_the_stage(failed: TaskState) -> None:
-    dev = stage("Dev", (failed,), (task("b"),), status="RUNNING")
+def test_a_failure_that_is_to_be_ignored_does_not_stop_the_stage() -> None:
+    dev = stage("Dev", (task("a", "FAILED_CONTINUE"),), (task("b"),), status="RUNNING")
 
     assert plan(execution(dev)) == Plan(start=("b",))
 
@@ -250,7 +247,6 @@ def fresh_executions(draw: st.DrawFn) -> ExecutionState:
                         TaskState(
                             key=f"S{s}.{g}.{t}",
                             status=Status.NOT_STARTED,
-                            ignore_failure=draw(st.booleans()),
                             precondition=draw(st.sampled_from([None, True, False])),
                         )
                         for t in range(size)
@@ -287,8 +283,7 @@ def one_event(state: ExecutionState, data: st.DataObject) -> ExecutionState:
 
 
 def next_states(task: TaskState) -> list[Status]:
-    failure = Status.FAILED_CONTINUE if task.ignore_failure else Status.FAILED
-    ends = [Status.COMPLETED, failure, Status.CANCELED]
+    ends = [Status.COMPLETED, Status.FAILED, Status.FAILED_CONTINUE, Status.CANCELED]
     if task.status is Status.STARTED:
         return [Status.RUNNING, Status.WAITING, *ends]
     return ends

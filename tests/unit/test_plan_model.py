@@ -309,10 +309,7 @@ def _stage(key: str, groups: list[dict[str, Script]]) -> StageState:
         key=key,
         status=Status.NOT_STARTED,
         groups=tuple(
-            tuple(
-                TaskState(key=task, status=Status.NOT_STARTED, ignore_failure=script.ignore_failure)
-                for task, script in group.items()
-            )
+            tuple(TaskState(key=task, status=Status.NOT_STARTED) for task in group)
             for group in groups
         ),
     )
