@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef
 
 from codestream.core.clock import database_now, now
 from codestream.core.errors import CodeStreamError
@@ -21,13 +21,11 @@ from codestream.core.work import announce
 from endpoints.clients.base import ClientError
 from endpoints.clients.dockerhub import HubTag
 from endpoints.kinds import docker_hub, repository_of
-from webhooks.models import DockerWebhook, RegistryEvent
+from webhooks.models import DockerWebhook, Push, RegistryEvent
 from webhooks.services import Addressee, new_event
 
 ON_THE_WAY = timedelta(minutes=2)
 """How long a delivery may take, and how far Docker Hub's clock may be from ours."""
-LOOKED_AT = 5000
-"""So many of a webhook's newest deliveries are looked at for what a tag stood for last."""
 
 
 def look_for_pushes(*, webhook: DockerWebhook) -> int:
@@ -64,7 +62,7 @@ def _write_down_lost(
     webhook: DockerWebhook, image: str, tags: Sequence[HubTag], next_look: datetime
 ) -> int:
     with transaction.atomic():
-        untold = [tag for tag in tags if _is_untold(webhook, tag)]
+        untold = [tag for tag in tags if _is_untold(webhook, image, tag)]
         lost = [tag for tag in untold if tag.pushed_at < now() - ON_THE_WAY]
         if len(lost) < len(untold):
             next_look = min(next_look, now() + ON_THE_WAY)
@@ -78,7 +76,7 @@ def _write_down_lost(
     return len(lost)
 
 
-def _is_untold(webhook: DockerWebhook, tag: HubTag) -> bool:
+def _is_untold(webhook: DockerWebhook, image: str, tag: HubTag) -> bool:
     """Whether no delivery has told of the last push of the tag; it may be on its way still."""
     since = webhook.recover_since
     if since is None or tag.pushed_at <= since or _may_be_forgotten(tag):
@@ -87,9 +85,7 @@ def _is_untold(webhook: DockerWebhook, tag: HubTag) -> bool:
     told = told.exclude(source=RegistryEvent.Source.RERUN)
     # Upwards: its delivery is among the first since then.
     since_then = told.filter(created_at__gte=tag.pushed_at).order_by("created_at", "pk")
-    if since_then.values("pk").first() is not None:
-        return False
-    if tag.digest and _last_digest(webhook, told) == tag.digest:
+    if since_then.values("pk").first() is not None or _is_current(webhook, image, tag):
         return False
     # The clocks may differ, but a delivery with another digest was of another push.
     early = told.filter(created_at__gte=tag.pushed_at - ON_THE_WAY, created_at__lt=tag.pushed_at)
@@ -102,15 +98,15 @@ def _may_be_forgotten(tag: HubTag) -> bool:
     return bool(days) and tag.pushed_at < now() - timedelta(days=days) + ON_THE_WAY
 
 
-def _last_digest(webhook: DockerWebhook, told: QuerySet[RegistryEvent]) -> str | None:
-    """The digest that was told last, as far as the newest LOOKED_AT deliveries know: one that was
-    told before them is found, and judged to be a duplicate.
+def _is_current(webhook: DockerWebhook, image: str, tag: HubTag) -> bool:
+    """Whether this is the last push of the tag that is known here, which outlives its deliveries.
+    Where no digest was asked for, it is one that was written down later, when those are gone.
     """
-    newest = webhook.events.order_by("-created_at", "-pk").values_list("created_at", flat=True)
-    if oldest := newest[LOOKED_AT - 1 : LOOKED_AT].first():
-        told = told.filter(created_at__gte=oldest)
-    digests = told.exclude(digest="").order_by("-created_at", "-pk")
-    return digests.values_list("digest", flat=True).first()
+    known = Push.objects.current().filter(webhook=webhook, repository=image, tag=tag.name)
+    if tag.digest and known.filter(digest=tag.digest).exists():
+        return True
+    later = known.filter(digest="", created_at__gte=tag.pushed_at)
+    return later.exclude(Exists(RegistryEvent.objects.filter(push=OuterRef("pk")))).exists()
 
 
 def _write_down(webhook: DockerWebhook, image: str, tag: HubTag) -> None:

@@ -85,9 +85,7 @@ def test_what_is_too_much_of_a_pipeline_is_found_in_its_index(settings: Settings
 
 
 @pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> DockerWebhook:
-    """A webhook with more deliveries than a look goes through."""
-    monkeypatch.setattr(recovery, "LOOKED_AT", 3)
+def webhook() -> DockerWebhook:
     made: DockerWebhook = DockerWebhookFactory.create(recovery=DockerWebhook.Recovery.ON)
     for number in range(6):
         RegistryEventFactory.create(webhook=made, tag=f"1.{number}", digest=f"sha256:{number}")
@@ -100,14 +98,19 @@ def test_a_look_for_a_tag_goes_through_a_part_of_the_deliveries(webhook: DockerW
     tag = HubTag(name="absent", digest="sha256:absent", pushed_at=now() - timedelta(hours=1))
 
     with listening() as heard:
-        assert recovery._is_untold(webhook, tag)
+        assert recovery._is_untold(webhook, "demo/web", tag)
 
-    of_the_tag = [each for each in heard if "absent" in each.params]
-    assert len(of_the_tag) == 3
-    for asked in of_the_tag:
+    of_deliveries = [each for each in heard if 'FROM "webhooks_registryevent" WHERE' in each.sql]
+    assert len(of_deliveries) == 2
+    for asked in of_deliveries:
         steps = steps_of(asked)
         assert [step for step in steps if "event_by_webhook" in step], steps
         assert [step for step in steps if "created_at>" in step or "created_at >" in step], steps
+    of_pushes = [each for each in heard if 'FROM "webhooks_push" WHERE' in each.sql]
+    assert len(of_pushes) == 2
+    for asked in of_pushes:
+        steps = steps_of(asked)
+        assert [step for step in steps if "one_current_push" in step], steps
 
 
 def test_the_delivery_of_a_push_is_looked_for_from_its_time_upwards(
@@ -116,7 +119,7 @@ def test_the_delivery_of_a_push_is_looked_for_from_its_time_upwards(
     tag = HubTag(name="1.0", digest="sha256:0", pushed_at=now() - timedelta(days=1))
 
     with listening() as heard:
-        assert not recovery._is_untold(webhook, tag)
+        assert not recovery._is_untold(webhook, "demo/web", tag)
 
     (asked,) = heard
     assert '"created_at" ASC' in asked.sql

@@ -15,6 +15,7 @@ from pytest_django.fixtures import Settings
 from codestream.core.clock import now
 from codestream.core.templatetags.look import said
 from codestream.core.words import Words
+from codestream.operations import retention
 from codestream.operations.chores import ensure_chores
 from codestream.operations.models import Chore
 from codestream.operations.recovery import LOST_PUSHES
@@ -30,7 +31,7 @@ from tests.factories import (
 )
 from tests.integration.cast import Cast, get
 from webhooks import digests
-from webhooks.models import DockerWebhook, RegistryEvent
+from webhooks.models import DockerWebhook, Push, RegistryEvent
 from webhooks.recovery import look_for_pushes
 from webhooks.services import receive_event, rerun_event, set_enabled, stop_webhook
 
@@ -60,11 +61,18 @@ def webhook(hub: DockerHubServer) -> DockerWebhook:
     return webhook
 
 
-def pushed(hub: DockerHubServer, tag: str, *, ago: timedelta) -> str:
-    """Push without a delivery, some time ago; return the digest."""
-    held = hub.store.add_repository("demo", "web").push(tag)
+def pushed(hub: DockerHubServer, tag: str, *, ago: timedelta, again: bool = False) -> str:
+    """Push without a delivery, some time ago, the same image ``again``; return the digest."""
+    repository = hub.store.add_repository("demo", "web")
+    held = repository.tags[tag] if again else repository.push(tag)
     held.last_updated = (now() - ago).isoformat().replace("+00:00", "Z")
     return held.digest
+
+
+def age(*models: type[RegistryEvent | Push], days: int) -> None:
+    """Let everything of these have been written down so long ago."""
+    for model in models:
+        model.objects.update(created_at=now() - timedelta(days=days))
 
 
 def found(webhook: DockerWebhook) -> list[RegistryEvent]:
@@ -118,6 +126,42 @@ def test_a_push_whose_delivery_is_deleted_after_its_time_is_not_lost(
     pushed(hub, "1.2.4", ago=timedelta(days=89))
 
     assert [event.tag for event in found(webhook)] == ["1.2.4"]
+
+
+@pytest.mark.parametrize("pin_digest", [True, False])
+@pytest.mark.parametrize("days", [90, 0])
+def test_a_push_that_ran_is_not_lost_when_deliveries_are_kept_for_longer_from_now_on(
+    hub: DockerHubServer, webhook: DockerWebhook, settings: Settings, days: int, pin_digest: bool
+) -> None:
+    settings.RETENTION_EVENTS_DAYS = 30
+    webhook.pin_digest, webhook.recover_since = pin_digest, now() - timedelta(days=200)
+    webhook.save()
+    pushed(hub, "1.2.3", ago=timedelta(days=29))
+    found(webhook)
+    age(RegistryEvent, Push, days=40)
+    pushed(hub, "1.2.3", ago=timedelta(days=41), again=True)
+    retention.clean(lambda: False)
+    assert not RegistryEvent.objects.exists()
+
+    settings.RETENTION_EVENTS_DAYS = days
+
+    assert found(webhook) == []
+    assert Execution.objects.count() == 1
+
+
+def test_the_same_image_pushed_again_is_not_lost_when_the_first_delivery_goes(
+    hub: DockerHubServer, webhook: DockerWebhook, settings: Settings
+) -> None:
+    settings.RETENTION_EVENTS_DAYS = 30
+    QuerySet.update(DockerWebhook.objects.all(), recover_since=now() - timedelta(days=200))
+    pushed(hub, "1.2.3", ago=timedelta(days=29))
+    found(webhook)
+    pushed(hub, "1.2.3", ago=timedelta(days=10), again=True)
+    age(RegistryEvent, Push, days=31)
+    retention.clean(lambda: False)
+
+    assert found(webhook) == []
+    assert Execution.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
