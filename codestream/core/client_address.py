@@ -21,11 +21,13 @@ _WITH_PORT = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
 
 def client_address(request: HttpRequest) -> str:
     """The nearest address that is none of a trusted proxy; empty where there is none at all."""
-    peer: str = request.META.get("REMOTE_ADDR", "")
     trusted = trusted_networks(tuple(settings.TRUSTED_PROXIES))
-    nearest = read_address(peer)
-    if nearest is None or not _is_in(nearest, trusted):
-        return peer
+    # Without its scope, which means something on this machine only.
+    nearest = read_address(request.META.get("REMOTE_ADDR", "").partition("%")[0])
+    if nearest is None:
+        return ""
+    if not _is_in(nearest, trusted):
+        return str(nearest)
     forwarded: str = request.META.get("HTTP_X_FORWARDED_FOR", "")
     for hop in reversed(forwarded.split(",")):
         address = read_address(hop)

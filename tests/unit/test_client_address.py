@@ -76,11 +76,22 @@ def test_what_cannot_be_read_ends_the_search(settings: Settings, forwarded: str 
     assert address(PROXY, forwarded) == PROXY
 
 
-@pytest.mark.parametrize("peer", ["", "/run/web.sock", "::ffff:10.0.0.2"])
-def test_a_connection_without_an_address_of_its_own(settings: Settings, peer: str) -> None:
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        ("", ""),
+        ("/run/web.sock", ""),
+        ("::ffff:10.0.0.2", CLIENT),
+        ("fe80::1%eth0", "fe80::1"),
+        ("2001:db8::7", "2001:db8::7"),
+    ],
+)
+def test_a_connection_without_an_address_of_its_own(
+    settings: Settings, peer: str, expected: str
+) -> None:
     settings.TRUSTED_PROXIES = [PROXY]
 
-    assert address(peer, CLIENT) == (CLIENT if PROXY in peer else peer)
+    assert address(peer, CLIENT) == expected
 
 
 def test_a_proxy_that_is_no_address_is_named_at_start(settings: Settings) -> None:
