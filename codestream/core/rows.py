@@ -41,7 +41,8 @@ def insert(*rows: Model) -> None:
     """
     if not rows:
         return
-    database, table = connections[DEFAULT_DB_ALIAS], _table(type(rows[0]))
+    database = connections[DEFAULT_DB_ALIAS]
+    table = _table(type(rows[0]), database.vendor)
     size = database.ops.bulk_batch_size(table.fields, list(rows)) or len(rows)
     # All or none, also where one statement does not hold them.
     with transaction.atomic() if len(rows) > size else nullcontext():
@@ -53,7 +54,8 @@ def insert(*rows: Model) -> None:
 
 def insert_if(holds: Asked, row: Model) -> bool:
     """Write a new row down as ``insert`` does, if the question has an answer at that moment."""
-    database, table = connections[DEFAULT_DB_ALIAS], _table(type(row))
+    database = connections[DEFAULT_DB_ALIAS]
+    table = _table(type(row), database.vendor)
     texts, params = _values(database, table, row)
     select = f"{table.into}SELECT {', '.join(texts)} WHERE EXISTS ({holds.text})"
     with database.cursor() as cursor:
@@ -137,14 +139,13 @@ def _values(database: Any, table: _Table, row: Model) -> tuple[list[str], list[A
     """What is written into the columns of a row."""
     texts: list[str] = []
     params: list[Any] = []
-    vendor = database.vendor
     for field, name, set_before, empty, choices, as_they_are in table.columns:
         value = set_before(row, True) if set_before else getattr(row, name)
         if not value and type(value) in empty:
             texts.append(empty[type(value)])
         elif choices and value in choices:
             texts.append(choices[value])
-        elif type(value) in as_they_are[vendor]:
+        elif type(value) in as_they_are:
             texts.append("%s")
             params.append(value)
         else:
@@ -162,13 +163,15 @@ class _Column(NamedTuple):
     set_before: Callable[[Model, bool], Any] | None
     empty: Mapping[type, str]
     choices: Mapping[str, str]
-    as_they_are: Mapping[str, frozenset[type]]
+    as_they_are: frozenset[type]
 
 
 class _Table:
-    """What is the same for every row of a model: its columns, and how an INSERT begins."""
+    """What is the same for every row of a model in a database of this vendor: its columns, and how
+    an INSERT begins.
+    """
 
-    def __init__(self, model: type[Model]) -> None:
+    def __init__(self, model: type[Model], vendor: str) -> None:
         known = model._meta.local_concrete_fields
         self.fields = [each for each in known if not isinstance(each, AutoField)]
         self.columns = [
@@ -178,10 +181,7 @@ class _Table:
                 set_before=_set_before(each),
                 empty=_EMPTY.get(type(each), {}),
                 choices=_choices(each),
-                as_they_are={
-                    vendor: taken.get(type(each), frozenset())
-                    for vendor, taken in _AS_THEY_ARE.items()
-                },
+                as_they_are=_AS_THEY_ARE[vendor].get(type(each), frozenset()),
             )
             for each in self.fields
         ]
