@@ -16,6 +16,7 @@ from codestream.core.clock import now
 from codestream.core.errors import Refused
 from codestream.core.prepared import Prepared
 from codestream.core.rows import update
+from codestream.core.versions import refusing_if_deleted
 from codestream.core.words import Words, gettext_noop
 from executions.definitions import definition_of
 from executions.engine import admit, advance, begin
@@ -182,7 +183,10 @@ def _tell_request(run: Run, subject: str, by: User, reason: str = "") -> None:
 
 
 def rerun_execution(*, execution: Execution, by: User) -> Execution:
-    """Start the pipeline again with the same inputs, at its present revision."""
+    """Start the pipeline again with the same inputs, at its present revision.
+
+    Raises Refused as ``start_execution`` does, for an undo, and when the execution is deleted.
+    """
     if execution.pipeline is None:
         raise Refused(_("The pipeline of this execution is deleted."))
     if execution.source == Execution.Source.UNDO:
@@ -190,14 +194,15 @@ def rerun_execution(*, execution: Execution, by: User) -> Execution:
             "An undo is no run of the pipeline: press Undo beside its task instead."
         )
         raise Refused(Words(text))
-    return start_execution(
-        pipeline=execution.pipeline,
-        inputs=execution.inputs,
-        run_as=by,
-        triggered_by=by.username,
-        rerun_of=execution,
-        comments=_("Re-run of %(execution)s") % {"execution": execution},
-    )
+    with refusing_if_deleted(execution):
+        return start_execution(
+            pipeline=execution.pipeline,
+            inputs=execution.inputs,
+            run_as=by,
+            triggered_by=by.username,
+            rerun_of=execution,
+            comments=_("Re-run of %(execution)s") % {"execution": execution},
+        )
 
 
 def _revision_to_run(pipeline: Pipeline) -> UUID:

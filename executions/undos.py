@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from codestream.accounts.models import User
 from codestream.core.errors import Refused
+from codestream.core.versions import refusing_if_deleted
 from codestream.core.words import gettext_noop
 from endpoints.clients.kubernetes_objects import Change
 from executions.models import Execution, TaskRun
@@ -112,7 +113,7 @@ def undo_task(*, task: TaskRun, by: User) -> Execution:
     Raises Refused where there is nothing to put back, or another one does it or has done it.
     """
     execution = task.stage_run.execution
-    with transaction.atomic():
+    with refusing_if_deleted(execution), transaction.atomic():
         # Who presses at the same time waits here, and then finds this one.
         pipeline = lock_pipeline(execution.pipeline_id) if execution.pipeline_id else None
         task = TaskRun.objects.select_related("stage_run__execution").get(pk=task.pk)

@@ -42,6 +42,8 @@ DRIVEN = (
     "mirror_drift",
     "mirror_failures",
     "restricted",
+    "retention",
+    "retention_meanwhile",
     "rows",
     "undos",
     "unreadable",

@@ -17,6 +17,7 @@ class WebhooksConfig(AppConfig):
         from codestream.projects import belongings, variable_usage
         from webhooks import signals  # noqa: F401
         from webhooks.judging import (
+            RELATED,
             fail_event,
             first_in_line,
             in_turn,
@@ -32,7 +33,7 @@ class WebhooksConfig(AppConfig):
             model=RegistryEvent,
             step=judge_event,
             fail=fail_event,
-            related=("webhook__endpoint", "webhook__project"),
+            related=RELATED,
             turn=in_turn,
             next_in_line=next_in_line,
             first_in_line=first_in_line,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, Subquery
 
@@ -39,6 +40,8 @@ from webhooks.trying import judge_push
 from webhooks.verdicts import ended, passed, then, with_step
 
 logger = logging.getLogger(__name__)
+RELATED = ("webhook__endpoint", "webhook__project")
+"""What is read together with a delivery that is to be judged."""
 MOST_RUNS = 10
 RUNS_WITHIN = timedelta(minutes=1)
 """More runs of one webhook and tag in this time are a loop: a pipeline pushes what it hears of."""
@@ -53,17 +56,21 @@ def judge_event(claim: Claim) -> None:
             return
     try:
         _judge(claim, event)
-    except IntegrityError:
-        if event.webhook_id is None or DockerWebhook.objects.filter(pk=event.webhook_id).exists():
-            raise
-        # It was deleted under the judgement, and nothing can refer to it any more.
-        _end_instead(claim, _without_webhook())
+    except (IntegrityError, ObjectDoesNotExist):
+        # Something that it refers to was deleted under the judgement: the webhook by a person, an
+        # earlier delivery or execution by the retention. Judge it as things stand now.
+        _judge(claim, RegistryEvent.objects.select_related(*RELATED).get(pk=claim.pk))
 
 
 def fail_event(claim: Claim, message: str) -> None:
-    """Give the delivery the verdict FAILED because of a fault of ours."""
+    """Give the delivery the verdict FAILED because of a fault of ours. What the judgement that
+    broke off has put on it is undone in the database.
+    """
+    event: RegistryEvent = claim.row
+    event.push = event.execution = event.duplicate_of = None
     words = Words.plain(message)
-    _end_instead(claim, ended(Verdict.FAILED, "internal", words, step=StepName.CODESTREAM))
+    with finishing(claim, wake_at=None):
+        _write_verdict(event, ended(Verdict.FAILED, "internal", words, step=StepName.CODESTREAM))
 
 
 def in_turn() -> Q:
@@ -122,16 +129,6 @@ def _judge(claim: Claim, event: RegistryEvent) -> None:
         _write_verdict(event, judgement)
 
 
-def _end_instead(claim: Claim, judgement: Judgement) -> None:
-    """End the delivery so after a judgement that broke off: what that has put on it is undone in
-    the database.
-    """
-    event: RegistryEvent = claim.row
-    event.push = event.execution = event.duplicate_of = None
-    with finishing(claim, wake_at=None):
-        _write_verdict(event, judgement)
-
-
 def _read(event: RegistryEvent) -> ImagePushed | Judgement:
     """The push that the body tells of; where it tells of none, that is the judgement already."""
     parsed = reader_for(event.registry).parse(bytes(event.body), event.headers)[event.part]
@@ -147,16 +144,12 @@ def _judgement(event: RegistryEvent, push: ImagePushed | Judgement) -> Judgement
         return push
     webhook = event.webhook
     if webhook is None:
-        return _without_webhook()
+        words = Words(gettext_noop("The webhook is deleted."))
+        return ended(Verdict.REJECTED, "no_webhook", words, step=StepName.WEBHOOK)
     judgement = judge_push(webhook, push)
     detail = Words(_ORIGINS[event.source])
     origin = Step(name=StepName.SECRET_TOKEN, outcome=StepOutcome.PASSED, detail=detail)
     return replace(judgement, steps=(origin, *judgement.steps))
-
-
-def _without_webhook() -> Judgement:
-    words = Words(gettext_noop("The webhook is deleted."))
-    return ended(Verdict.REJECTED, "no_webhook", words, step=StepName.WEBHOOK)
 
 
 _ORIGINS: dict[str, str] = {

@@ -20,7 +20,7 @@ from codestream.core.errors import Refused
 from codestream.core.metrics import EVENTS
 from codestream.core.prepared import Asked
 from codestream.core.rows import insert, insert_if
-from codestream.core.versions import require_unchanged
+from codestream.core.versions import refusing_if_deleted, require_unchanged
 from codestream.core.words import Words
 from codestream.core.work import announce
 from codestream.projects.models import Variable
@@ -212,7 +212,7 @@ def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
     """Let what an earlier delivery told of be judged again, by the webhook as it stands now.
 
     The digest stays that of the first time. Raises Refused for a delivery that cannot be read, and
-    when its webhook is deleted.
+    when it or its webhook is deleted.
     """
     if event.webhook is None:
         raise Refused(_("The webhook of this delivery is deleted."))
@@ -223,7 +223,8 @@ def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
     again.source, again.registry = RegistryEvent.Source.RERUN, event.registry
     again.part, again.rerun_of, again.rerun_by = event.part, event, by.username
     again.wake_at = database_now()
-    again.save(force_insert=True)
+    with refusing_if_deleted(event, event.webhook):
+        again.save(force_insert=True)
     _announce(again)
     return again
 

@@ -40,6 +40,20 @@ def check_public_url(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[C
 
 
 @register()
+def check_retention(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """No limit is below 0: everything would be older than that."""
+    return [
+        Error(
+            f"{name} is {getattr(settings, name)}.",
+            hint=f"Set {name} to a number above 0, or to 0, which keeps for ever.",
+            id="codestream.E004",
+        )
+        for name in sorted(set(dir(settings)))
+        if name.startswith("RETENTION_") and getattr(settings, name) < 0
+    ]
+
+
+@register()
 def check_trusted_proxies(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """Every trusted proxy is an address or a network."""
     try:

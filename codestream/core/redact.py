@@ -24,21 +24,23 @@ SHORTEST = 4
 """Secrets shorter than this are not searched for: hiding them would only shred the text."""
 
 # Each pattern keeps what stands before the secret (its first group) and masks the rest. It is only
-# looked for in a text that has one of its marks, in small letters, which is quickly seen.
+# looked for in a text that has its mark, in small letters, which is quickly seen.
 _TELLING = tuple(
     (mark, re.compile(pattern, re.IGNORECASE))
-    for marks, pattern in (
-        (("secure",), r"(\bsecure_?token[\"']?(?:=|%3D|\s*:\s*)[\"']?)[^\s&\"'<>,;#]+"),
+    for mark, pattern in (
+        ("secure", r"(\bsecure_?token[\"']?(?:=|%3D|\s*:\s*)[\"']?)[^\s&\"'<>,;#]+"),
         (
-            ("authorization",),
+            "authorization",
             r"(\bauthorization[\"']?\s*[:=]\s*[\"']?)(?:[a-z-]+\s+)?[^\s\"',;]+",
         ),
-        (("bearer", "basic"), r"(\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"),
-        (("@",), r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+(?=@)"),
-        (("dckr_",), r"(\bdckr_(?:pat|oat)_)[\w-]+"),
-        (("cs_",), r"(\bcs_)[A-Za-z0-9_-]{16,}"),
+        ("bearer", r"(\bbearer\s+)[\w.~+/=-]{8,}"),
+        ("basic", r"(\bbasic\s+)[\w.~+/=-]{8,}"),
+        ("@", r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+(?=@)"),
+        ("dckr_", r"(\bdckr_(?:pat|oat)_)[\w-]+"),
+        ("cs_", r"(\bcs_)[A-Za-z0-9_-]{16,}"),
+        # PostgreSQL tells the whole row that a constraint has refused.
+        ("failing row", r"(\bFailing row contains ).*"),
     )
-    for mark in marks
 )
 _TELLING_IN_BODIES = tuple(
     re.compile(pattern, re.IGNORECASE)

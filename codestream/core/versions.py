@@ -1,16 +1,18 @@
 """Two windows on one row: the save of the later one does not undo that of the earlier unseen.
 
 A form carries when its row was last changed. The row may have changed since the form was shown,
-which the form finds out, or since the request read it, which the service does under a lock.
+which the form finds out, or since the request read it, which the service does under a lock. Or it
+is gone altogether.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from django import forms
-from django.db import models
+from django.db import IntegrityError, models
 from django.forms.boundfield import BoundField
 from django.http import QueryDict
 from django.utils.translation import gettext as _
@@ -30,6 +32,12 @@ class ChangedMeanwhileError(Refused):
     def __init__(self, user_message: str, *, version: str) -> None:
         super().__init__(user_message)
         self.version = version
+
+
+class DeletedMeanwhileError(Refused):
+    """Somebody, or the retention, deleted a row while something was written that refers to it."""
+
+    code = "deleted_meanwhile"
 
 
 class VersionedForm(forms.Form):
@@ -102,6 +110,20 @@ def require_unchanged(row: Timestamped) -> None:
     stored = rows.select_for_update().filter(pk=row.pk).first()
     if stored is not None and stored.updated_at != row.updated_at:
         raise _changed(stored)
+
+
+@contextmanager
+def refusing_if_deleted(*rows: models.Model) -> Iterator[None]:
+    """Raise DeletedMeanwhileError where what is written inside, and committed, cannot refer to one
+    of the rows because that is gone.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        if all(type(row)._base_manager.filter(pk=row.pk).exists() for row in rows):
+            raise
+        words = _("It was deleted meanwhile, so nothing was started.")
+        raise DeletedMeanwhileError(words) from error
 
 
 def _in_words(bound: BoundField) -> str:

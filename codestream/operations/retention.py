@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from codestream.core.clock import now
@@ -176,12 +176,22 @@ def _delete(each: Outdated, out_of_time: OutOfTime) -> tuple[int, bool]:
         while keys := list(rows.values_list("pk", flat=True)[: each.batch]):
             if out_of_time():
                 return done, True
-            done += _delete_batch(rows, keys)
+            gone = _delete_batch(rows, keys)
+            done += gone
+            if not gone:
+                break  # somebody else has them at the moment; they are here the next time
     return done, False
 
 
 def _delete_batch(rows: Rows, keys: list[Any]) -> int:
-    """Delete those of the rows that still may go; one transaction, without reading the bodies."""
+    """Delete those of the rows that still may go; one transaction, without reading the bodies.
+
+    They are locked before it is asked once more whether they may: from then on nobody can begin to
+    refer to one of them.
+    """
+    own = rows.model._base_manager.filter(pk__in=keys)
+    skip_locked = connection.features.has_select_for_update_skip_locked
     with transaction.atomic():
-        _total, by_model = rows.filter(pk__in=keys).order_by().only("pk").delete()
+        free = list(own.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True))
+        _total, by_model = rows.filter(pk__in=free).order_by().only("pk").delete()
     return by_model.get(rows.model._meta.label, 0)

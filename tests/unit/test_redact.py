@@ -54,6 +54,10 @@ def test_a_secret_inside_a_longer_base64_text_is_hidden(before: bytes, after: by
     ("text", "shown"),
     [
         ("POST /hook?secureToken=abc123&x=1", f"POST /hook?secureToken={MASK}&x=1"),
+        (
+            "DETAIL:  Failing row contains (1, \\x7b22, {}).",
+            f"DETAIL:  Failing row contains {MASK}",
+        ),
         ("q=secureToken%3Dabc123", f"q=secureToken%3D{MASK}"),
         ('{"secureToken": "abc123"}', f'{{"secureToken": "{MASK}"}}'),
         ("Authorization: Bearer abc.def", f"Authorization: {MASK}"),
