@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from codestream.core.clock import now
+from codestream.core.clock import database_now
 from codestream.core.errors import CodeStreamError
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EXECUTIONS
@@ -167,7 +167,7 @@ def _do(run: Run, todo: Plan) -> None:
         run.change(next(stage for stage in run.stages if str(stage.pk) == key), status)
     for key in todo.start:
         task = _task(run, key)
-        run.change(task, Status.STARTED, deadline_at=now() + timeout_of(task))
+        run.change(task, Status.STARTED, deadline_at=database_now(plus=timeout_of(task)))
         run.wake(task)
     for key in todo.skip:
         run.change(_task(run, key), Status.SKIPPED, message=_NOT_MET)

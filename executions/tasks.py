@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from codestream.core.clock import now
+from codestream.core.clock import database_now, now
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
 from codestream.core.rows import unsynced, update
@@ -117,8 +117,9 @@ def _next_look(task: TaskRun, result: Result) -> datetime | None:
     until = result.until
     if result.watched is not None and is_covered(task, result.watched):
         until = max(until, result.watched.until)
-    if task.deadline_at is not None and task.status in MOVING and until > task.deadline_at:
-        return max(task.deadline_at, min(until, now() + SOON))
+    left = _time_left(task)
+    if left is not None and task.status in MOVING and until > now() + left:
+        return max(now() + left, min(until, now() + SOON))
     return until
 
 
@@ -259,7 +260,7 @@ def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
         columns["held_for"] = []
     if wanted is not before and before in MOVING:
         if before is Status.WAITING:  # what a person took to answer is not the task's time
-            columns["deadline_at"] = now() + timeout_of(task)
+            columns["deadline_at"] = database_now(plus=timeout_of(task))
         run.change(task, wanted, message=result.message, **columns)
         return
     run.set(task, message=result.message, **columns)
@@ -302,8 +303,15 @@ def _given(**columns: object) -> dict[str, object]:
 
 def _is_late(task: TaskRun) -> bool:
     """Whether its time is over; what waits for a person has all the time that its kind gives."""
-    waits = task.status == Status.WAITING
-    return not waits and task.deadline_at is not None and now() > task.deadline_at
+    left = _time_left(task)
+    return task.status != Status.WAITING and left is not None and left < timedelta()
+
+
+def _time_left(task: TaskRun) -> timedelta | None:
+    """How long it may take yet, as of its claim; None for as long as it likes. By the database's
+    clock: that of this machine may be another one than that of who began it.
+    """
+    return None if task.deadline_at is None else task.deadline_at - task.moment
 
 
 def _timed_out(task: TaskRun, seen: str) -> Words:

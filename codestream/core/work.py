@@ -44,6 +44,8 @@ class Claimable(models.Model):
     are the claims since its app last set them to 0. ``lease_*`` say who holds it, since when.
     """
 
+    moment: datetime
+    """What time it was for the database at the claim; on the row of a ``Claim`` only."""
     wake_at = models.DateTimeField(null=True, blank=True, editable=False)
     wake_seq = models.PositiveBigIntegerField(default=0, editable=False)
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)

@@ -8,16 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 from django.db import Error as AnyDatabaseError
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, QuerySet
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from codestream import RELEASE
 from codestream.core.clock import now
-from codestream.core.work import WorkKind, claimable, due, registered
+from codestream.core.work import WorkKind, claimable, registered
 from executions.models import LIVE, Execution, Worker
 from executions.workers import living_workers
 from webhooks.models import DockerWebhook, RemoteHook
@@ -47,13 +48,17 @@ class DatabaseCollector(Collector):
 
 def due_count(kind: WorkKind) -> int:
     """Count rows of this kind that no living worker holds although they are due, up to a limit."""
-    rows = kind.model._default_manager.filter(claimable(living_workers)).order_by()
-    return rows.values("pk")[:MOST_COUNTED].count()
+    return _due(kind).order_by().values("pk")[:MOST_COUNTED].count()
 
 
 def oldest_due(kind: WorkKind) -> datetime | None:
-    """Return since when the first row in line has waited to be taken; None when none waits."""
-    return next((since for since, _pk in due(kind, alive=living_workers, limit=1)), None)
+    """Return since when the one of them waits that is due longest; None when none waits."""
+    return _due(kind).order_by("wake_at").values_list("wake_at", flat=True).first()
+
+
+def _due(kind: WorkKind) -> QuerySet[Any]:
+    """Those behind others in a line as well: nobody takes them sooner for that."""
+    return kind.model._default_manager.filter(claimable(living_workers))
 
 
 def hooks_by_state() -> dict[str, int]:
@@ -84,7 +89,7 @@ def _gauges() -> Iterator[Metric]:
     )
     yield _labelled(
         "oldest_due_seconds",
-        "How long the first row in line has waited for a worker",
+        "How long the row has waited that is due longest",
         "kind",
         {each.name: _age(oldest_due(each)) for each in kinds},
     )

@@ -64,7 +64,8 @@ def workers() -> Iterator[Finding]:
             what = f"{worker} runs release {worker.release or 'unknown'}, this is {RELEASE}."
             yield warn("workers", what, "Restart it, unless an upgrade is under way.")
     if lost := len(rows) - len(living):
-        what = f"{lost} lost in the last hour; what they held was taken over."
+        held = "was taken over" if living else "waits for one that lives"
+        what = f"{lost} lost in the last hour; what they held {held}."
         yield warn("workers", what, "Look into their logs for why they ended.")
 
 

@@ -76,7 +76,16 @@ def test_a_worker_of_another_release_and_a_lost_one_are_named() -> None:
 
     assert words[0] == "2 alive with 16 threads."
     assert words[1].startswith("here:1 runs release 0.0.9")
-    assert words[2].startswith("1 lost")
+    assert words[2] == "1 lost in the last hour; what they held was taken over."
+
+
+def test_what_lost_workers_held_waits_where_none_lives() -> None:
+    Worker.objects.all().delete()
+    worker(age=timedelta(minutes=1))
+
+    words = [each.what for each in found("workers")]
+
+    assert "1 lost in the last hour; what they held waits for one that lives." in words
 
 
 def test_secrets_that_no_key_opens_are_counted_by_their_place(

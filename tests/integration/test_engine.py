@@ -8,7 +8,7 @@ import pytest
 
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
-from executions import runners
+from executions import runners, tasks
 from executions.models import Execution, TaskRun
 from executions.runners.base import Done, Outcome, TaskContext, TaskFailedError, Wait
 from executions.services import cancel_execution, rerun_execution, start_execution
@@ -329,6 +329,17 @@ stages:
     drain()
 
     assert statuses(execution) == {"Never": "SKIPPED", "After": "COMPLETED"}
+
+
+def test_a_machine_whose_clock_is_ahead_ends_no_task_before_its_time(
+    runner: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = start(pipeline_of("busy"))
+    monkeypatch.setattr(tasks, "now", lambda: now() + timedelta(hours=1))
+
+    drain()
+
+    assert statuses(execution) == {"busy0": "RUNNING"}
 
 
 def test_what_ended_while_no_worker_was_there_has_not_timed_out(runner: Scripted) -> None:

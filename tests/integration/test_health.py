@@ -182,6 +182,25 @@ def test_metrics_hold_what_processes_counted_and_how_things_stand(scrape: Client
     assert "codestream_database_up 1.0" in text
 
 
+def test_metrics_tell_of_what_waits_behind_a_delivery_that_is_being_judged(scrape: Client) -> None:
+    first = RegistryEventFactory.create(
+        verdict=Verdict.PENDING,
+        lease_owner=worker().pk,
+        lease_until=now() + timedelta(minutes=1),
+        wake_at=now() - timedelta(seconds=95),
+    )
+    RegistryEventFactory.create(
+        verdict=Verdict.PENDING,
+        webhook=first.webhook,
+        wake_at=now() - timedelta(seconds=90),
+    )
+
+    text = scrape.get("/metrics").content.decode()
+
+    assert 'codestream_due_rows{kind="event"} 1.0' in text
+    assert 'codestream_oldest_due_seconds{kind="event"} 9' in text
+
+
 def test_metrics_tell_how_the_hooks_in_docker_hub_stand(
     scrape: Client, webhook: DockerWebhook
 ) -> None:
