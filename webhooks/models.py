@@ -47,6 +47,11 @@ class SilentChangeError(CodeStreamError):
     code = "silent_change"
 
 
+def _lock(rows: models.QuerySet[Any]) -> None:
+    """Lock the rows until the transaction ends, always in the same order."""
+    list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
+
+
 class DockerWebhookQuerySet(ProjectOwnedQuerySet["DockerWebhook"]):
     """Questions about webhooks. Changes go through ``save`` and ``delete``, which are mirrored."""
 
@@ -169,6 +174,7 @@ class DockerWebhook(Entity):
         """Save, and in the same transaction write down what Docker Hub should hold (signals)."""
         self._begin_to_look()
         with transaction.atomic():
+            self.lock_hooks()
             super().save(*args, **kwargs)
 
     @transaction.atomic
@@ -177,17 +183,20 @@ class DockerWebhook(Entity):
         self._lock_for_deletion()
         return super().delete(*args, **kwargs)
 
+    def lock_hooks(self) -> None:
+        """Lock what is kept of it in Docker Hub, until the transaction ends: always before the
+        webhook itself, as workers do, or two transactions could wait for each other.
+        """
+        _lock(self.remote_hooks.all())
+
     def _lock_for_deletion(self) -> None:
         """Let nobody refer to it any more without being seen by the deletion: PostgreSQL lets a
         delivery that comes meanwhile wait, and then find nothing. First what workers hold before
         they refer to it: else they would wait for it, and it for them.
         """
-        for rows in (
-            self.events.pending(),
-            self.remote_hooks,
-            DockerWebhook.objects.filter(pk=self.pk),
-        ):
-            list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
+        _lock(self.events.pending())
+        self.lock_hooks()
+        _lock(DockerWebhook.objects.filter(pk=self.pk))
 
     def _begin_to_look(self) -> None:
         """Pushes of before somebody wished so, or enabled it again, are not looked for. A wait that

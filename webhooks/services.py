@@ -48,8 +48,9 @@ class SecretTakenError(Refused):
 def save_webhook(webhook: DockerWebhook, *, by: User, secret: str = "") -> DockerWebhook:
     """Create or change a webhook, with another secret token where one is given; Docker Hub
     follows. Raises Refused when the name is taken, SecretTakenError for the secret, and
-    ChangedMeanwhileError.
+    ChangedMeanwhileError or DeletedMeanwhileError.
     """
+    webhook.lock_hooks()
     require_unchanged(webhook)
     webhook.edited_by = by
     if secret:

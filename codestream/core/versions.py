@@ -104,10 +104,12 @@ class VersionedForm(forms.Form):
 
 def require_unchanged(row: Timestamped) -> None:
     """Lock the stored row until the transaction ends. Raises ChangedMeanwhileError when it is not
-    the one that was read; a new row is none yet.
+    the one that was read, and DeletedMeanwhileError when it is gone; a new row is none yet.
     """
     rows: models.QuerySet[Any] = type(row)._default_manager.all()
     stored = rows.select_for_update().filter(pk=row.pk).first()
+    if stored is None and not row._state.adding:
+        raise DeletedMeanwhileError(_("It was deleted meanwhile."))
     if stored is not None and stored.updated_at != row.updated_at:
         raise _changed(stored)
 

@@ -1,7 +1,7 @@
-"""Two deliveries of one webhook judged at the same time, interleaved at every SQL statement.
+"""Two things happen to one webhook at the same time, interleaved at every SQL statement.
 
-They are judged one after another where all machines have the same time; the delivery that a machine
-with a slow clock wrote down comes to stand before one that is being judged already.
+Deliveries are judged one after another where all machines have the same time; the delivery that a
+machine with a slow clock wrote down comes to stand before one that is being judged already.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from itertools import count
 
 import pytest
 
+from codestream.core.versions import DeletedMeanwhileError
 from codestream.core.work import Claim, claim, kind_named
 from executions.models import Execution
 from executions.workers import no_workers
-from tests.factories import DockerWebhookFactory
+from tests.factories import DockerWebhookFactory, UserFactory
 from tests.integration.test_one_run import later, payload
 from tests.interleaving import interleave
 from webhooks.judging import judge_event
-from webhooks.models import DockerWebhook, Push, RegistryEvent
-from webhooks.services import receive_event
+from webhooks.models import DockerWebhook, Push, RegistryEvent, RemoteHook
+from webhooks.services import receive_event, save_webhook
 
 pytestmark = pytest.mark.usefixtures("parallel_database")
 
@@ -63,4 +64,31 @@ def test_both_get_their_verdict_and_one_push_is_the_last(
         assert Push.objects.current().filter(tag=tag).get().sequence == runs
         if not reached:
             assert before > 3, "the first judgement did next to nothing"
+            return
+
+
+@pytest.mark.parametrize("is_edit_first", [True, False])
+def test_one_person_edits_a_webhook_while_another_deletes_it(is_edit_first: bool) -> None:
+    outcomes: set[str] = set()
+    for before in count():
+        webhook = DockerWebhookFactory.create()
+        assert webhook.remote_hooks.exists()
+        read = DockerWebhook.objects.get(pk=webhook.pk)
+
+        def edit(read: DockerWebhook = read, secret: str = f"{uuid.uuid4()}") -> None:
+            try:
+                save_webhook(read, by=UserFactory.create(), secret=secret)
+            except DeletedMeanwhileError:
+                outcomes.add("told")
+            else:
+                outcomes.add("saved")
+
+        acts = (edit, webhook.delete) if is_edit_first else (webhook.delete, edit)
+        reached = interleave(*acts, before=before)
+
+        assert not DockerWebhook.objects.exists()
+        assert set(RemoteHook.objects.values_list("desired", flat=True)) <= {"ABSENT"}
+        if not reached:
+            assert before > 3, "it did next to nothing"
+            assert outcomes == {"told", "saved"}
             return
