@@ -174,7 +174,7 @@ def _stage_after(
 ) -> Status:
     own = [tasks[task.key] for group in stage.groups for task in group]
     if execution.cancel_requested and not own:
-        return Status.CANCELED
+        return Status.CANCELED  # nothing at all rolls up to COMPLETED
     rolled = roll_up(own)
     return Status.CANCELING if execution.cancel_requested and rolled not in TERMINAL else rolled
 
@@ -184,7 +184,7 @@ def _status_after(
 ) -> Status:
     """How the whole stands then: as its stages, unless somebody asked for an end or a pause."""
     if execution.cancel_requested and not stages:
-        return Status.CANCELED
+        return Status.CANCELED  # likewise
     rolled = roll_up(stages)
     if rolled in TERMINAL:
         # An execution whose every task was skipped did all it had to do.
