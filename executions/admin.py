@@ -88,7 +88,15 @@ class ExecutionEventAdmin(GrowingAdmin):
 class WorkerAdmin(ReadOnlyAdmin):
     """The worker processes: when each was last heard of, and what it holds."""
 
-    list_display = ("__str__", "state", "heartbeat_age", "holds_number", "threads", "release")
+    list_display = (
+        "__str__",
+        "state",
+        "heartbeat_age",
+        "holds_number",
+        "threads",
+        "release",
+        "clock",
+    )
     list_per_page = 25
     fields = (
         "host",
@@ -99,9 +107,10 @@ class WorkerAdmin(ReadOnlyAdmin):
         "created_at",
         "release",
         "threads",
+        "clock",
         "holds",
     )
-    readonly_fields = ("state", "heartbeat_age", "created_at", "holds")
+    readonly_fields = ("state", "heartbeat_age", "created_at", "clock", "holds")
 
     @admin.display(description=_("state"))
     def state(self, worker: Worker) -> str:
@@ -112,6 +121,11 @@ class WorkerAdmin(ReadOnlyAdmin):
     def heartbeat_age(self, worker: Worker) -> str:
         """How long ago that was."""
         return gettext("%(time)s ago") % {"time": in_words(now() - worker.heartbeat_at)}
+
+    @admin.display(description=_("clock"))
+    def clock(self, worker: Worker) -> str:
+        """How far its machine's clock is from the database's."""
+        return f"{worker.clock_ahead:+.1f} s"
 
     @admin.display(description=_("holds"))
     def holds_number(self, worker: Worker) -> int:

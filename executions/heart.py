@@ -19,7 +19,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import connection, transaction
 
 from codestream import RELEASE
-from codestream.core.clock import database_now
+from codestream.core.clock import database_now, now
 from codestream.core.work import LEASE, Claim, held, registered, renew, wake_all
 from executions.connections import close_connection
 from executions.models import Worker
@@ -30,6 +30,8 @@ MOST_FAULTS = 10
 STUCK_SECONDS = 20.0
 """A beat may wait so long: longer than for any lock, or for a server that is away."""
 CLOCK_JUMP_SECONDS = 2.0
+MOST_DRIFT_SECONDS = 2.0
+"""So far may a machine's clock be from the database's, and nobody need mind."""
 logger = logging.getLogger(__name__)
 
 
@@ -40,6 +42,7 @@ class Heart:
         self._worker = worker
         self._threads = threads
         self._ahead: float | None = None
+        self._drift = 0.0
         self._beats = 0
         self._heard = (0, time.monotonic(), 0.0)
 
@@ -115,6 +118,16 @@ class Heart:
         if self._was_set_back(moment, moment.timestamp() - asked):
             _wake_sleepers()
         self._ahead = moment.timestamp() - answered
+        self._tell_drift((now() - moment).total_seconds())
+
+    def _tell_drift(self, drift: float) -> None:
+        """Write down how far this machine's clock is ahead of the database's, when that changes."""
+        if abs(drift - self._drift) < MOST_DRIFT_SECONDS / 2:
+            return
+        Worker.objects.filter(pk=self._worker).update(clock_ahead=drift)
+        self._drift = drift
+        if abs(drift) > MOST_DRIFT_SECONDS:
+            logger.warning("This machine's clock is %+.1f s from the database's.", drift)
 
     def _was_set_back(self, moment: datetime, ahead: float) -> bool:
         if self._ahead is None:

@@ -326,6 +326,8 @@ class Worker(Timestamped):
     heartbeat_at = models.DateTimeField()
     threads = models.PositiveSmallIntegerField(default=0)
     release = models.CharField(max_length=32, blank=True)
+    clock_ahead = models.FloatField(_("clock"), default=0.0, db_default=0.0)
+    """How far its machine's clock is ahead of the database's, in seconds."""
 
     class Meta:
         verbose_name = _("worker")

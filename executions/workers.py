@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.urls import reverse
 
-from codestream.core.clock import database_now, now
+from codestream.core.clock import database_now
 from codestream.core.work import WorkKind, registered
 from executions.models import Worker
 
@@ -49,8 +49,8 @@ def no_workers() -> QuerySet[Worker, Any]:
 
 
 def is_alive(worker: Worker) -> bool:
-    """Say of a row that was read what ``living_workers`` asks the database."""
-    return abs(now() - worker.heartbeat_at) < DEAD_AFTER
+    """Ask of one what ``living_workers`` asks of all: by the database's clock."""
+    return living_workers().filter(pk=worker.pk).exists()
 
 
 def held_by(worker: Worker) -> list[Held]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import Error as AnyDatabaseError
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -80,6 +80,11 @@ def hooks_by_state() -> dict[str, int]:
 def _gauges() -> Iterator[Metric]:
     yield _labelled("build_info", "The release that runs", "release", {RELEASE: 1})
     yield _labelled("executions", "Executions that are not over", "status", _live_executions())
+    yield GaugeMetricFamily(
+        "codestream_oldest_queued_seconds",
+        "How long the execution has waited that waits longest for a place",
+        value=_age(_oldest_queued()),
+    )
     kinds = registered()
     yield _labelled(
         "due_rows",
@@ -109,6 +114,11 @@ def _labelled(
 def _live_executions() -> dict[str, int]:
     rows = Execution.objects.live().order_by().values("status").annotate(number=Count("pk"))
     return {**dict.fromkeys(LIVE, 0), **{row["status"]: row["number"] for row in rows}}
+
+
+def _oldest_queued() -> datetime | None:
+    since: datetime | None = Execution.objects.queued().aggregate(since=Min("created_at"))["since"]
+    return since
 
 
 def _workers() -> dict[str, int]:

@@ -16,11 +16,11 @@ from codestream.core.clock import now
 from codestream.operations.findings import Finding, fail, ok, warn
 from codestream.operations.health import open_migrations
 from codestream.operations.models import Chore
+from executions.heart import MOST_DRIFT_SECONDS
 
 LEAST_FREE = 1024**3
 FULL = 100 * 1024**2
 SLOW_SECONDS = 1.0
-MOST_DRIFT_SECONDS = 2.0
 SQLITE_FULL = 2
 """``PRAGMA synchronous``, sqlite.org/pragma.html: 2 is FULL, 3 is EXTRA."""
 OLDEST_POSTGRESQL = 14

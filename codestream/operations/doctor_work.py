@@ -18,6 +18,7 @@ from codestream.core.work import registered
 from codestream.operations.collector import due_count, oldest_due
 from codestream.operations.findings import Finding, fail, ok, warn
 from codestream.operations.models import Chore
+from executions.heart import MOST_DRIFT_SECONDS
 from executions.models import Worker
 from executions.workers import is_alive
 
@@ -63,6 +64,9 @@ def workers() -> Iterator[Finding]:
         if worker.release != RELEASE:
             what = f"{worker} runs release {worker.release or 'unknown'}, this is {RELEASE}."
             yield warn("workers", what, "Restart it, unless an upgrade is under way.")
+        if abs(worker.clock_ahead) > MOST_DRIFT_SECONDS:
+            what = f"The clock of {worker} is {worker.clock_ahead:+.1f} s from the database's."
+            yield warn("workers", what, "Let both follow NTP.")
     if lost := len(rows) - len(living):
         held = "was taken over" if living else "waits for one that lives"
         what = f"{lost} lost in the last hour; what they held {held}."

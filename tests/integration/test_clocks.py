@@ -17,6 +17,7 @@ from codestream.core import clock as clocks
 from codestream.core import prepared
 from codestream.core.clock import now
 from codestream.core.work import Claim, LeaseLostError, claim, due, kind_named, wake
+from executions import heart as hearts
 from executions.heart import Heart
 from executions.models import Execution, ExecutionEvent, TaskRun, Worker
 from executions.states import Status
@@ -174,6 +175,16 @@ def test_what_is_held_is_not_stuck_and_is_written_once(
     assert (task.status, task.lease_until) == (Status.COMPLETED, None)
     events = ExecutionEvent.objects.filter(task_run=task, to_status=Status.COMPLETED)
     assert events.count() == 1
+
+
+def test_a_worker_tells_how_far_the_clock_of_its_machine_is_from_the_database_s(
+    clock: Clock, heart: Heart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearts, "now", lambda: now() + HOUR)
+
+    heart.beat([])
+
+    assert round(Worker.objects.get().clock_ahead) == HOUR.total_seconds()
 
 
 def test_a_worker_that_was_forgotten_comes_back(clock: Clock, heart: Heart) -> None:

@@ -79,6 +79,15 @@ def test_a_worker_of_another_release_and_a_lost_one_are_named() -> None:
     assert words[2] == "1 lost in the last hour; what they held was taken over."
 
 
+def test_a_worker_with_a_wrong_clock_is_named() -> None:
+    worker()
+    Worker.objects.update(clock_ahead=3600.0)
+
+    words = [each.what for each in found("workers")]
+
+    assert "The clock of here:1 is +3600.0 s from the database's." in words
+
+
 def test_what_lost_workers_held_waits_where_none_lives() -> None:
     Worker.objects.all().delete()
     worker(age=timedelta(minutes=1))

@@ -20,7 +20,7 @@ from codestream.core import work
 from codestream.core.clock import now
 from codestream.core.metrics import EVENTS
 from codestream.operations import health
-from executions.models import Worker
+from executions.models import Execution, Worker
 from executions.states import Status
 from tests.factories import (
     ExecutionFactory,
@@ -163,6 +163,8 @@ def test_a_wrong_token_gets_no_metrics(settings: Settings, header: str) -> None:
 def test_metrics_hold_what_processes_counted_and_how_things_stand(scrape: Client) -> None:
     EVENTS.labels(Verdict.TRIGGERED).inc()
     ExecutionFactory.create(status=Status.RUNNING)
+    queued = ExecutionFactory.create(status=Status.QUEUED)
+    Execution.objects.filter(pk=queued.pk).update(created_at=now() - timedelta(seconds=125))
     worker()
     worker(heartbeat_at=now() - timedelta(minutes=1))
     RegistryEventFactory.create(
@@ -179,6 +181,7 @@ def test_metrics_hold_what_processes_counted_and_how_things_stand(scrape: Client
     assert 'codestream_due_rows{kind="event"} 1.0' in text
     assert 'codestream_oldest_due_seconds{kind="event"} 9' in text
     assert 'codestream_oldest_due_seconds{kind="task"} 0.0' in text
+    assert "codestream_oldest_queued_seconds 12" in text
     assert "codestream_database_up 1.0" in text
 
 
@@ -249,7 +252,7 @@ def test_requests_are_counted_by_the_name_of_their_view(scrape: Client) -> None:
 def test_a_scrape_asks_a_fixed_number_of_questions(
     scrape: Client, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_num_queries(4 + 2 * len(work.registered())):
+    with django_assert_num_queries(5 + 2 * len(work.registered())):
         scrape.get("/metrics")
 
 

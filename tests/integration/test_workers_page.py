@@ -48,6 +48,13 @@ def test_the_workers_page_shows_who_lives_and_who_is_lost() -> None:
     assert "5 min 0 s ago" in text
 
 
+def test_the_workers_page_shows_how_far_a_clock_is_off() -> None:
+    worker()
+    Worker.objects.update(clock_ahead=-90.0)
+
+    assert "-90.0 s" in admin_page(reverse("admin:executions_worker_changelist"))
+
+
 def test_a_worker_shows_what_it_holds_and_since_when() -> None:
     mine = worker()
     task = TaskRun.objects.get(stage_run__execution=ExecutionFactory.create())
