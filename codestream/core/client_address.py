@@ -40,6 +40,7 @@ def client_address(request: HttpRequest) -> str:
     return str(nearest)
 
 
+@lru_cache(maxsize=1024)
 def read_address(text: str) -> Address | None:
     """The address in ``text``, which some proxies write with a port; None for anything else."""
     text = text.strip()

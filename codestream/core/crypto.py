@@ -39,12 +39,15 @@ def decrypt(ciphertext: str) -> str:
 
 def fingerprint(text: str) -> str:
     """Return the keyed HMAC-SHA256 of ``text`` in hex: equal for equal texts, of no use alone."""
-    return hmac.digest(_lookup_key(settings.LOOKUP_KEY), text.encode(), "sha256").hex()
+    keyed = _keyed_for_lookups(settings.LOOKUP_KEY).copy()
+    keyed.update(text.encode())
+    return keyed.hexdigest()
 
 
 @lru_cache(maxsize=4)
-def _lookup_key(setting: str) -> bytes:
-    return hashlib.sha256(b"codestream lookup\0" + setting.encode()).digest()
+def _keyed_for_lookups(setting: str) -> hmac.HMAC:
+    key = hashlib.sha256(b"codestream lookup\0" + setting.encode()).digest()
+    return hmac.new(key, digestmod=hashlib.sha256)
 
 
 @lru_cache(maxsize=4)
