@@ -47,7 +47,8 @@ def save_endpoint(
 ) -> Endpoint:
     """Keep an endpoint, new (with its project and kind) or stored; its last check is forgotten.
 
-    Raises Refused when the project has another endpoint of that name, and ChangedMeanwhileError.
+    Raises Refused when the project has another endpoint of that name, ChangedMeanwhileError and
+    DeletedMeanwhileError.
     """
     require_unchanged(endpoint)
     endpoint.name, endpoint.description = name, description

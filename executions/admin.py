@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -14,7 +15,7 @@ from codestream.core.admin import GrowingAdmin, ReadOnlyAdmin
 from codestream.core.clock import now
 from codestream.core.times import in_words
 from executions.models import Execution, ExecutionEvent, ImagePush, StageRun, TaskRun, Worker
-from executions.workers import held_by, is_alive
+from executions.workers import held_by, with_life
 
 
 @admin.register(Execution)
@@ -112,15 +113,19 @@ class WorkerAdmin(ReadOnlyAdmin):
     )
     readonly_fields = ("state", "heartbeat_age", "created_at", "clock", "holds")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """All of them, with what the database's clock says of them."""
+        return with_life(super().get_queryset(request))
+
     @admin.display(description=_("state"))
-    def state(self, worker: Worker) -> str:
+    def state(self, worker: Any) -> str:
         """Whether its heart beats; what a lost one held is taken over by the others."""
-        return gettext("Alive") if is_alive(worker) else gettext("Lost")
+        return gettext("Alive") if worker.lives else gettext("Lost")
 
     @admin.display(description=_("last heartbeat"))
-    def heartbeat_age(self, worker: Worker) -> str:
+    def heartbeat_age(self, worker: Any) -> str:
         """How long ago that was."""
-        return gettext("%(time)s ago") % {"time": in_words(now() - worker.heartbeat_at)}
+        return gettext("%(time)s ago") % {"time": in_words(worker.moment - worker.heartbeat_at)}
 
     @admin.display(description=_("clock"))
     def clock(self, worker: Worker) -> str:

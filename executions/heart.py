@@ -110,7 +110,7 @@ class Heart:
         """Write the heartbeat, which is the time by the database's clock, and compare it with a
         clock that nobody sets.
         """
-        asked = time.monotonic()
+        before, asked = now(), time.monotonic()
         moment = self._write()
         answered = time.monotonic()
         if moment is None:
@@ -118,7 +118,7 @@ class Heart:
         if self._was_set_back(moment, moment.timestamp() - asked):
             _wake_sleepers()
         self._ahead = moment.timestamp() - answered
-        self._tell_drift((now() - moment).total_seconds())
+        self._tell_drift(_outside(moment, before, now()))
 
     def _tell_drift(self, drift: float) -> None:
         """Write down how far this machine's clock is ahead of the database's, when that changes."""
@@ -148,10 +148,20 @@ class Heart:
                 pid=os.getpid(),
                 threads=self._threads,
                 release=RELEASE,
+                clock_ahead=self._drift,
             )
             forgotten = database_now(plus=timedelta(hours=-1))
             Worker.objects.filter(heartbeat_at__lt=forgotten).delete()
         return rows.values_list("heartbeat_at", flat=True).first()
+
+
+def _outside(moment: datetime, before: datetime, after: datetime) -> float:
+    """How many seconds both are ahead of the moment, negative when behind: 0 where it may lie
+    between them, since the database was slow or a lock was waited for.
+    """
+    if before <= moment <= after:
+        return 0.0
+    return min((before - moment).total_seconds(), (after - moment).total_seconds(), key=abs)
 
 
 def _wake_sleepers() -> None:

@@ -11,7 +11,7 @@ from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
 from codestream.core.rows import unsynced, update
 from codestream.core.words import Words, gettext_noop, joined
-from codestream.core.work import Claim, finish, finishing
+from codestream.core.work import Claim, finish, finishing, present
 from endpoints.clients.base import ClientError
 from endpoints.clients.image_references import ImageReference
 from executions import rollbacks
@@ -308,10 +308,10 @@ def _is_late(task: TaskRun) -> bool:
 
 
 def _time_left(task: TaskRun) -> timedelta | None:
-    """How long it may take yet, as of its claim; None for as long as it likes. By the database's
-    clock: that of this machine may be another one than that of who began it.
+    """How long it may take yet; None for as long as it likes. By the database's clock: that of this
+    machine may be another one than that of who began it.
     """
-    return None if task.deadline_at is None else task.deadline_at - task.moment
+    return None if task.deadline_at is None else task.deadline_at - present(task)
 
 
 def _timed_out(task: TaskRun, seen: str) -> Words:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from codestream.accounts.models import User
 from codestream.core.errors import Refused
-from codestream.core.versions import refusing_if_deleted
+from codestream.core.versions import require_present
 from codestream.core.words import gettext_noop
 from endpoints.clients.kubernetes_objects import Change
 from executions.models import Execution, TaskRun
@@ -110,12 +110,14 @@ def why_not(task: TaskRun) -> str:
 def undo_task(*, task: TaskRun, by: User) -> Execution:
     """Start an execution that puts back what the task changed.
 
-    Raises Refused where there is nothing to put back, or another one does it or has done it.
+    Raises Refused where there is nothing to put back, another one does it or has done it, and when
+    the execution is deleted.
     """
     execution = task.stage_run.execution
-    with refusing_if_deleted(execution), transaction.atomic():
+    with transaction.atomic():
         # Who presses at the same time waits here, and then finds this one.
         pipeline = lock_pipeline(execution.pipeline_id) if execution.pipeline_id else None
+        require_present(execution)
         task = TaskRun.objects.select_related("stage_run__execution").get(pk=task.pk)
         reason = why_not(task)
         if reason or pipeline is None:

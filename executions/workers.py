@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.urls import reverse
 
 from codestream.core.clock import database_now
@@ -48,9 +48,13 @@ def no_workers() -> QuerySet[Worker, Any]:
     return Worker.objects.none().values("pk")
 
 
-def is_alive(worker: Worker) -> bool:
-    """Ask of one what ``living_workers`` asks of all: by the database's clock."""
-    return living_workers().filter(pk=worker.pk).exists()
+def with_life(workers: QuerySet[Worker]) -> QuerySet[Any]:
+    """Read with each worker whether it ``lives``, and what time it is (``moment``), both by the
+    database's clock, as its heartbeat is.
+    """
+    return workers.annotate(
+        lives=Exists(living_workers().filter(pk=OuterRef("pk"))), moment=database_now()
+    )
 
 
 def held_by(worker: Worker) -> list[Held]:

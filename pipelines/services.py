@@ -37,7 +37,7 @@ def save_pipeline(
     from the text, an existing one keeps its own.
 
     Raises DefinitionError with every problem, Refused when the name is taken, and
-    ChangedMeanwhileError.
+    ChangedMeanwhileError or DeletedMeanwhileError.
     """
     definition = parse(source, task_kinds=task_kinds.known())
     state = Pipeline.State(definition.state)

@@ -22,6 +22,7 @@ from codestream.core.log_context import logging_about
 from codestream.core.metrics import EVENTS
 from codestream.core.prepared import Prepared
 from codestream.core.rows import update
+from codestream.core.versions import DeletedMeanwhileError
 from codestream.core.words import Words, gettext_noop
 from codestream.core.work import Claim, finishing
 from codestream.projects.permissions import Action, can
@@ -56,7 +57,7 @@ def judge_event(claim: Claim) -> None:
             return
     try:
         _judge(claim, event)
-    except (IntegrityError, ObjectDoesNotExist):
+    except (IntegrityError, ObjectDoesNotExist, DeletedMeanwhileError):
         # Something that it refers to was deleted under the judgement: the webhook by a person, an
         # earlier delivery or execution by the retention. Judge it as things stand now.
         _judge(claim, RegistryEvent.objects.select_related(*RELATED).get(pk=claim.pk))

@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 from codestream.accounts.models import User
 from codestream.core.clock import now
 from codestream.core.errors import Refused
+from codestream.core.versions import require_present
 from webhooks.mirror import Errand, Mode, Presence, forget_secrets, send_on, wake_hooks
-from webhooks.models import DockerWebhook, ListenerSecret, RemoteHook
+from webhooks.models import DockerWebhook, RemoteHook
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +40,15 @@ def repair_mirror(*, webhook: DockerWebhook) -> None:
 
 @transaction.atomic
 def change_keeper(*, webhook: DockerWebhook, mode: str, by: User) -> None:
-    """Let Codestream or a person keep the hook; one that stands there stays."""
+    """Let Codestream or a person keep the hook; one that stands there stays. Raises Refused where
+    that cannot be, and when the webhook is deleted.
+    """
     if mode not in Mode.values:
         raise Refused(_("Choose who keeps the webhook in Docker Hub."))
     if mode == Mode.AUTO and not webhook.is_in_docker_hub:
         raise Refused(_("Only in Docker Hub can Codestream keep a webhook."))
+    webhook.lock_hooks()
+    require_present(webhook)
     webhook.mirror_mode, webhook.edited_by = mode, by
     webhook.save(update_fields=["mirror_mode", "edited_by", "updated_at"])
 
@@ -79,19 +84,6 @@ def forget_hook(*, hook: RemoteHook, by: User) -> None:
     logger.warning("%s took the hook %s of %s off our hands.", by, hook.remote_name, hook.place)
     if hook.webhook is not None:
         forget_secrets(hook.webhook)
-
-
-@transaction.atomic
-def replace_secret(*, webhook: DockerWebhook, secret: str = "", by: User) -> ListenerSecret:
-    """Give the webhook's address another secret, a random one when none is given.
-
-    The old one is accepted until the hook that carries it is gone from Docker Hub.
-    """
-    webhook.secrets.filter(retired_at=None).update(retired_at=now())
-    made = ListenerSecret.issue(webhook, secret)
-    webhook.edited_by = by
-    webhook.save(update_fields=["edited_by", "updated_at"])
-    return made
 
 
 def _kept_here(webhook: DockerWebhook) -> QuerySet[RemoteHook]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import transaction
 
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
@@ -198,24 +199,33 @@ def _rename(claim: Claim) -> None:
 
 def _note_seen(claim: Claim, outcome: Outcome) -> None:
     hook: RemoteHook = claim.row
+    with transaction.atomic():
+        if hook.webhook is not None:
+            # Those that it takes over from are woken below.
+            hook.webhook.lock_hooks()
+        with finishing(claim, wake_at=_next_check()):
+            _write_seen(claim, outcome)
+
+
+def _write_seen(claim: Claim, outcome: Outcome) -> None:
+    hook: RemoteHook = claim.row
     actual = Presence.PRESENT if outcome.kept else Presence.ABSENT
     before, after = (hook.actual, hook.drift, hook.error_code), (actual, outcome.drift, "")
-    with finishing(claim, wake_at=_next_check()):
-        rows = RemoteHook.objects.filter(pk=claim.pk)
-        rows.update(
-            actual=actual,
-            slug=outcome.kept.slug if outcome.kept else hook.slug,
-            drift=outcome.drift,
-            checked_at=now(),
-            since=hook.since if before == after else now(),
-            **UNTROUBLED,
-        )
-        # Another errand that a person sent it on meanwhile stays.
-        rows.filter(errand=hook.errand).update(errand=Errand.TEND)
-        # What this one takes over from can go now.
-        leaving = RemoteHook.objects.filter(webhook=hook.webhook, desired=Presence.ABSENT)
-        leaving = leaving.filter(webhook__isnull=False, kept_by=Mode.AUTO)
-        wake_hooks(leaving.values_list("pk", flat=True))
+    rows = RemoteHook.objects.filter(pk=claim.pk)
+    rows.update(
+        actual=actual,
+        slug=outcome.kept.slug if outcome.kept else hook.slug,
+        drift=outcome.drift,
+        checked_at=now(),
+        since=hook.since if before == after else now(),
+        **UNTROUBLED,
+    )
+    # Another errand that a person sent it on meanwhile stays.
+    rows.filter(errand=hook.errand).update(errand=Errand.TEND)
+    # What this one takes over from can go now.
+    leaving = RemoteHook.objects.filter(webhook=hook.webhook, desired=Presence.ABSENT)
+    leaving = leaving.filter(webhook__isnull=False, kept_by=Mode.AUTO)
+    wake_hooks(leaving.values_list("pk", flat=True))
 
 
 def _note_failure(claim: Claim, error: CodeStreamError) -> None:

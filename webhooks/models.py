@@ -184,8 +184,8 @@ class DockerWebhook(Entity):
         return super().delete(*args, **kwargs)
 
     def lock_hooks(self) -> None:
-        """Lock what is kept of it in Docker Hub, until the transaction ends: always before the
-        webhook itself, as workers do, or two transactions could wait for each other.
+        """Lock what is kept of it in Docker Hub, until the transaction ends: always all of it and
+        before the webhook itself, or two transactions could wait for each other.
         """
         _lock(self.remote_hooks.all())
 

@@ -89,7 +89,7 @@ def _is_untold(webhook: DockerWebhook, image: str, tag: HubTag) -> bool:
         return False
     # The clocks may differ, but a delivery with another digest was of another push.
     early = told.filter(created_at__gte=tag.pushed_at - ON_THE_WAY, created_at__lt=tag.pushed_at)
-    return not (early.filter(digest="") if tag.digest else early).exists()
+    return not (early.filter(digest__in=("", tag.digest)) if tag.digest else early).exists()
 
 
 def _may_be_forgotten(tag: HubTag) -> bool:

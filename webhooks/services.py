@@ -20,7 +20,7 @@ from codestream.core.errors import Refused
 from codestream.core.metrics import EVENTS
 from codestream.core.prepared import Asked
 from codestream.core.rows import insert, insert_if
-from codestream.core.versions import refusing_if_deleted, require_unchanged
+from codestream.core.versions import refusing_if_deleted, require_present, require_unchanged
 from codestream.core.words import Words
 from codestream.core.work import announce
 from codestream.projects.models import Variable
@@ -86,19 +86,33 @@ def reveal_url(*, webhook: DockerWebhook, by: User, remote_addr: str | None) -> 
     return webhook.hook_url(secret.secret)
 
 
+@transaction.atomic
 def set_enabled(*, webhook: DockerWebhook, enabled: bool, by: User) -> None:
     """Switch the webhook on or off. Off: pushes are written down and start nothing, and those that
     come without a delivery are not looked for, not even when it is on again.
+
+    Raises DeletedMeanwhileError.
     """
+    _lock(webhook)
     webhook.enabled, webhook.stopped_because = enabled, ""
     webhook.edited_by = by
     webhook.save(update_fields=[*_SWITCH, "recover_since", "look_at", "edited_by"])
 
 
+@transaction.atomic
 def stop_webhook(*, webhook: DockerWebhook, because: Words) -> None:
-    """Switch the webhook off without anybody's wish, and say why on its card."""
+    """Switch the webhook off without anybody's wish, and say why on its card.
+
+    Raises DeletedMeanwhileError.
+    """
+    _lock(webhook)
     webhook.enabled, webhook.stopped_because = False, because
     webhook.save(update_fields=_SWITCH)
+
+
+def _lock(webhook: DockerWebhook) -> None:
+    webhook.lock_hooks()
+    require_present(webhook)
 
 
 def delete_webhook(*, webhook: DockerWebhook) -> None:

@@ -111,7 +111,10 @@ def change_enabled(request: SignedInRequest, pk: UUID) -> HttpResponse:
     """Switch a webhook on or off."""
     webhook = writable_webhook(request.user, pk)
     enabled = request.POST.get("enabled") == "on"
-    services.set_enabled(webhook=webhook, enabled=enabled, by=request.user)
+    try:
+        services.set_enabled(webhook=webhook, enabled=enabled, by=request.user)
+    except Refused as refusal:
+        messages.error(request, refusal.user_message)
     return redirect("webhooks:list")
 
 

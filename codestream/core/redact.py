@@ -39,7 +39,7 @@ _TELLING = tuple(
         ("dckr_", r"(\bdckr_(?:pat|oat)_)[\w-]+"),
         ("cs_", r"(\bcs_)[A-Za-z0-9_-]{16,}"),
         # PostgreSQL tells the whole row that a constraint has refused.
-        ("failing row", r"(\bFailing row contains ).*"),
+        ("failing row", r"(\bFailing row contains )(?s:\(.*?\))(?=\.?(?:\n|\Z))"),
     )
 )
 _TELLING_IN_BODIES = tuple(

@@ -114,6 +114,13 @@ def require_unchanged(row: Timestamped) -> None:
         raise _changed(stored)
 
 
+def require_present(row: models.Model) -> None:
+    """Lock the stored row until the transaction ends. Raises DeletedMeanwhileError."""
+    rows = type(row)._base_manager.filter(pk=row.pk)
+    if not list(rows.select_for_update(no_key=True).values_list("pk", flat=True)):
+        raise DeletedMeanwhileError(_("It was deleted meanwhile."))
+
+
 @contextmanager
 def refusing_if_deleted(*rows: models.Model) -> Iterator[None]:
     """Raise DeletedMeanwhileError where what is written inside, and committed, cannot refer to one

@@ -7,6 +7,7 @@ own claim, so a worker that lost its lease changes nothing.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -46,6 +47,8 @@ class Claimable(models.Model):
 
     moment: datetime
     """What time it was for the database at the claim; on the row of a ``Claim`` only."""
+    claimed: float
+    """The same by the clock that nobody sets, ``time.monotonic``."""
     wake_at = models.DateTimeField(null=True, blank=True, editable=False)
     wake_seq = models.PositiveBigIntegerField(default=0, editable=False)
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
@@ -189,6 +192,7 @@ def claim(kind: WorkKind, pk: uuid.UUID, *, owner: uuid.UUID, alive: Living) -> 
     row = _in_turn(kind).first(pk)
     if row is None or not _may_be_claimed(row, alive):
         return None
+    row.claimed = time.monotonic()
     taken = update_unsynced(
         kind.model,
         {"id": pk, "epoch": row.epoch, "lease_owner": row.lease_owner},
@@ -217,6 +221,11 @@ def _in_turn(kind: WorkKind) -> Prepared[Any]:
     return Prepared(
         lambda pk: kind.rows().order_by().filter(kind.turn(), pk=pk).annotate(moment=database_now())
     )
+
+
+def present(row: Claimable) -> datetime:
+    """What time it is for the database by now, reckoned from the claim of the row."""
+    return row.moment + timedelta(seconds=time.monotonic() - row.claimed)
 
 
 def held(claim: Claim) -> models.QuerySet[Any]:

@@ -20,7 +20,7 @@ from codestream.operations.findings import Finding, fail, ok, warn
 from codestream.operations.models import Chore
 from executions.heart import MOST_DRIFT_SECONDS
 from executions.models import Worker
-from executions.workers import is_alive
+from executions.workers import with_life
 
 MOST_TRIED = 1000
 """Secrets of one column that are tried, newest first."""
@@ -52,8 +52,8 @@ def stored_secrets() -> Iterator[Finding]:
 
 def workers() -> Iterator[Finding]:
     """At least one worker lives, and all are of this release."""
-    rows = list(Worker.objects.all())
-    living = [worker for worker in rows if is_alive(worker)]
+    rows = list(with_life(Worker.objects.all()))
+    living = [worker for worker in rows if worker.lives]
     if not living:
         what = "None is alive: nothing is judged, run or mirrored."
         yield fail("workers", what, "Start one: manage.py worker (make run does it by itself).")

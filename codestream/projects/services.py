@@ -30,7 +30,7 @@ def create_project(*, name: str, description: str, creator: User) -> Project:
 @transaction.atomic
 def update_project(*, project: Project, name: str, description: str) -> None:
     """Give a project another name or description. Raises Refused when the name is taken, and
-    ChangedMeanwhileError.
+    ChangedMeanwhileError or DeletedMeanwhileError.
     """
     require_unchanged(project)
     project.name, project.description = name, description
@@ -112,7 +112,8 @@ def create_variable(*, project: Project, name: str, kind: str, value: str, by: U
 @transaction.atomic
 def save_variable(*, variable: Variable, by: User) -> Variable:
     """Keep a variable. Raises Refused when the project has another one of that name, and for
-    another name of one that is needed under its own; ChangedMeanwhileError.
+    another name of one that is needed under its own; ChangedMeanwhileError,
+    DeletedMeanwhileError.
     """
     require_unchanged(variable)
     before = Variable.objects.filter(pk=variable.pk).first()

@@ -187,6 +187,29 @@ def test_a_worker_tells_how_far_the_clock_of_its_machine_is_from_the_database_s(
     assert round(Worker.objects.get().clock_ahead) == HOUR.total_seconds()
 
 
+def test_a_forgotten_worker_still_tells_how_far_its_clock_is_off(
+    clock: Clock, heart: Heart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearts, "now", lambda: now() + HOUR)
+    heart.beat([])
+    Worker.objects.all().delete()
+
+    heart.beat([])
+
+    assert round(Worker.objects.get().clock_ahead) == HOUR.total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ahead"),
+    [(-3, 1, 0), (-5, -3, -3), (3, 9, 3), (0, 0, 0)],
+    ids=["a lock was waited for", "behind", "ahead", "together"],
+)
+def test_what_the_database_takes_is_no_drift(before: int, after: int, ahead: int) -> None:
+    moment, around = now(), [timedelta(seconds=each) for each in (before, after)]
+
+    assert hearts._outside(moment, moment + around[0], moment + around[1]) == ahead
+
+
 def test_a_worker_that_was_forgotten_comes_back(clock: Clock, heart: Heart) -> None:
     forget = delete_after_update(heart._worker)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
+from codestream.core import work
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
 from executions import runners, tasks
@@ -340,6 +343,25 @@ def test_a_machine_whose_clock_is_ahead_ends_no_task_before_its_time(
     drain()
 
     assert statuses(execution) == {"busy0": "RUNNING"}
+
+
+def test_a_step_that_takes_all_the_time_that_is_left_is_late(
+    runner: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution, passed = start(pipeline_of("busy")), [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(passed))
+    monkeypatch.setattr(work, "time", clock)
+
+    def slow(_context: TaskContext) -> Outcome:
+        passed.append(600.0)
+        raise Busy("the other side is busy")
+
+    monkeypatch.setattr(runner, "start", slow)
+
+    drain()
+
+    assert statuses(execution) == {"busy0": "FAILED"}
+    assert "Timed out" in execution.message
 
 
 def test_what_ended_while_no_worker_was_there_has_not_timed_out(runner: Scripted) -> None:

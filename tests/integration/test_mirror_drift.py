@@ -21,13 +21,13 @@ from endpoints.services import delete_endpoint
 from executions.worker import drain
 from tests.factories import DockerRegistryFactory, DockerWebhookFactory, UserFactory
 from tests.integration.hub import PASSWORD, live_url, make_webhook, repository, urls, work_now
+from tests.secrets import replace_secret
 from webhooks.mirror_services import (
     change_keeper,
     check_mirror,
     confirm_by_hand,
     forget_hook,
     repair_mirror,
-    replace_secret,
     retry_mirror,
 )
 from webhooks.mirror_sight import Drift

@@ -24,7 +24,8 @@ from endpoints.clients.dockerhub import DockerHub
 from executions.worker import drain
 from tests.factories import UserFactory
 from tests.integration.hub import PASSWORD, live_url, make_webhook, repository, urls, work_now
-from webhooks.mirror_services import repair_mirror, replace_secret, retry_hook, retry_mirror
+from tests.secrets import replace_secret
+from webhooks.mirror_services import repair_mirror, retry_hook, retry_mirror
 from webhooks.mirror_state import MirrorState, leftovers_for, mirror_state
 from webhooks.models import DockerWebhook, RemoteHook
 from webhooks.services import delete_webhook

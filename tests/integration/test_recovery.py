@@ -164,6 +164,19 @@ def test_the_same_image_pushed_again_is_not_lost_when_the_first_delivery_goes(
     assert Execution.objects.count() == 1
 
 
+def test_what_failed_is_not_lost_though_the_clock_here_is_behind_docker_hub_s(
+    hub: DockerHubServer, webhook: DockerWebhook
+) -> None:
+    digest = pushed(hub, "1.2.3", ago=HOUR / 2)
+    told = found(webhook)
+    told_early = now() - HOUR / 2 - timedelta(seconds=40)
+    failed = {"source": "DELIVERY", "verdict": "FAILED", "push": None, "execution": None}
+    RegistryEvent.objects.update(**failed, digest=digest, created_at=told_early)
+    Push.objects.all().delete()
+
+    assert found(webhook) == told
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_webhook_that_is_deleted_under_the_look_stops_no_other(
     hub: DockerHubServer, webhook: DockerWebhook

@@ -13,6 +13,7 @@ from itertools import count
 
 import pytest
 
+from codestream.core.clock import now
 from codestream.core.versions import DeletedMeanwhileError
 from codestream.core.work import Claim, claim, kind_named
 from executions.models import Execution
@@ -20,9 +21,11 @@ from executions.workers import no_workers
 from tests.factories import DockerWebhookFactory, UserFactory
 from tests.integration.test_one_run import later, payload
 from tests.interleaving import interleave
+from tests.secrets import replace_secret
+from webhooks import mirror_worker
 from webhooks.judging import judge_event
 from webhooks.models import DockerWebhook, Push, RegistryEvent, RemoteHook
-from webhooks.services import receive_event, save_webhook
+from webhooks.services import receive_event, save_webhook, set_enabled
 
 pytestmark = pytest.mark.usefixtures("parallel_database")
 
@@ -91,4 +94,55 @@ def test_one_person_edits_a_webhook_while_another_deletes_it(is_edit_first: bool
         if not reached:
             assert before > 3, "it did next to nothing"
             assert outcomes == {"told", "saved"}
+            return
+
+
+def test_a_webhook_is_switched_off_while_somebody_deletes_it() -> None:
+    outcomes: set[str] = set()
+    for before in count():
+        webhook = DockerWebhookFactory.create()
+        read = DockerWebhook.objects.get(pk=webhook.pk)
+
+        def switch(read: DockerWebhook = read) -> None:
+            try:
+                set_enabled(webhook=read, enabled=False, by=UserFactory.create())
+            except DeletedMeanwhileError:
+                outcomes.add("told")
+            else:
+                outcomes.add("switched")
+
+        reached = interleave(switch, webhook.delete, before=before)
+
+        assert not DockerWebhook.objects.exists()
+        if not reached:
+            assert outcomes == {"told", "switched"}
+            return
+
+
+def test_a_worker_writes_down_a_hook_while_a_person_saves_the_webhook() -> None:
+    kind, person = kind_named("hook"), UserFactory.create()
+    assert kind is not None
+    for before in count():
+        webhook = DockerWebhookFactory.create(mirror_mode=DockerWebhook.MirrorMode.AUTO)
+        webhook.remote_hooks.update(epoch=1, actual="PRESENT")
+        replace_secret(webhook=webhook, by=person)
+        hooks = list(webhook.remote_hooks.order_by("pk"))
+        # Every other time the later one in the order of keys is the one that stays.
+        new, leaving = hooks if before % 2 else reversed(hooks)
+        RemoteHook.objects.filter(pk=leaving.pk).update(desired="ABSENT")
+        RemoteHook.objects.filter(pk=new.pk).update(desired="PRESENT", wake_at=now())
+        held = claim(kind, new.pk, owner=uuid.uuid4(), alive=no_workers)
+        assert held is not None
+        read = DockerWebhook.objects.get(pk=webhook.pk)
+
+        reached = interleave(
+            partial(mirror_worker._note_seen, held, mirror_worker.Outcome()),
+            partial(save_webhook, read, by=person),
+            before=before // 2,
+        )
+
+        new.refresh_from_db()
+        assert new.checked_at is not None
+        if not reached and before % 2:
+            assert before > 6, "it did next to nothing"
             return

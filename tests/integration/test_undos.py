@@ -13,6 +13,7 @@ from pytest_django.fixtures import Settings
 from codestream.accounts.models import User
 from codestream.core.clock import now
 from codestream.core.errors import Refused
+from codestream.core.versions import DeletedMeanwhileError
 from codestream.core.work import wake_all
 from codestream.operations.retention import clean
 from codestream.sandbox.kubernetes import KubernetesServer
@@ -185,6 +186,18 @@ def test_a_task_that_changed_nothing_offers_nothing(target: Target) -> None:
     assert put_back_by(task_of(read)) == []
     with pytest.raises(Refused, match="changed nothing that could be put back"):
         undo_task(task=task_of(read), by=UserFactory())
+
+
+def test_what_is_deleted_meanwhile_is_not_undone(target: Target) -> None:
+    red = blue_then_red(target)
+    row = task_of(red)
+    assert row.stage_run.execution == red
+    red.delete()
+
+    with pytest.raises(DeletedMeanwhileError):
+        undo_task(task=row, by=UserFactory())
+
+    assert colour(target) == "red"
 
 
 def test_a_task_that_is_not_over_is_refused(target: Target) -> None:

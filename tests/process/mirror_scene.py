@@ -12,10 +12,10 @@ from endpoints.models import Endpoint, EndpointKind
 from endpoints.services import save_endpoint
 from pipelines.models import Pipeline
 from tests.running import Running
+from tests.secrets import replace_secret
 from webhooks.mirror_services import (
     check_mirror,
     repair_mirror,
-    replace_secret,
     retry_hook,
     retry_mirror,
 )

@@ -55,8 +55,8 @@ def test_a_secret_inside_a_longer_base64_text_is_hidden(before: bytes, after: by
     [
         ("POST /hook?secureToken=abc123&x=1", f"POST /hook?secureToken={MASK}&x=1"),
         (
-            "DETAIL:  Failing row contains (1, \\x7b22, {}).",
-            f"DETAIL:  Failing row contains {MASK}",
+            "DETAIL:  Failing row contains (1, two\nlines, \\x7b22, {}).\nCONTEXT",
+            f"DETAIL:  Failing row contains {MASK}.\nCONTEXT",
         ),
         ("q=secureToken%3Dabc123", f"q=secureToken%3D{MASK}"),
         ('{"secureToken": "abc123"}', f'{{"secureToken": "{MASK}"}}'),
