@@ -108,13 +108,18 @@ class LocalPostgres:
         """Wait until it answers, which after a crash takes a while; False when it never does."""
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
-            try:
-                psycopg.connect(self.url, connect_timeout=2).close()
-            except psycopg.OperationalError:
-                time.sleep(0.1)
-            else:
+            if self.answers():
                 return True
+            time.sleep(0.1)
         return False
+
+    def answers(self) -> bool:
+        """Whether it takes connections by now."""
+        try:
+            psycopg.connect(self.url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     @contextmanager
     def running(self) -> Iterator[str]:

@@ -159,7 +159,7 @@ def main(*, on_postgres: bool = False) -> int:
     supervisor.start()
     web, *workers = _own(logs, environment)
     try:
-        if postgres and not postgres.wait():
+        if postgres and not _wait_for_postgres(postgres, supervisor):
             return _fail(f"PostgreSQL does not answer; see {logs / 'postgres.log'}")
         # What a killed worker held waits for one: it is loaded meanwhile, and begins afterwards.
         supervisor.add(workers[:1])
@@ -177,6 +177,15 @@ def main(*, on_postgres: bool = False) -> int:
         supervisor.end()
     _say("Stopped. The data is kept.")
     return 0
+
+
+def _wait_for_postgres(postgres: LocalPostgres, supervisor: Supervisor) -> bool:
+    """Wait until it answers, and start it again when it ends before: the server of a supervisor
+    that was killed may hold the data folder a moment longer than its port.
+    """
+    deadline = time.monotonic() + READY_SECONDS
+    supervisor.watch(until=lambda: postgres.answers() or time.monotonic() > deadline)
+    return supervisor.stopping or time.monotonic() <= deadline
 
 
 def _prepare(environment: dict[str, str], supervisor: Supervisor) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from codestream import supervisor
+from codestream.local_postgres import LocalPostgres
 from tests.running import ROOT, until
 
 SUPERVISOR = """
@@ -34,6 +35,7 @@ PREPARING = """
 import os, signal, sys, threading, time
 from pathlib import Path
 from codestream import supervisor
+from codestream.local_postgres import LocalPostgres
 supervisor.ROOT = folder = Path(sys.argv[1])
 (folder / "manage.py").write_text(sys.argv[2])
 
@@ -165,3 +167,28 @@ def test_a_child_that_had_started_well_is_started_again_at_once(
     child.look()
 
     assert child.failures == failures
+
+
+def test_a_database_server_that_ends_before_it_answers_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = tmp_path / "starts"
+    program = f"echo >> {starts}; test $(wc -l < {starts}) -gt 1 && exec sleep 60"
+    server = supervisor.Child(
+        name="postgres",
+        command=["sh", "-c", program],
+        log=tmp_path / "log",
+        environment={**os.environ},
+    )
+    watched = supervisor.Supervisor([], ground=[server])
+
+    def answers(_server: LocalPostgres) -> bool:
+        return starts.exists() and starts.read_text() == "\n\n"
+
+    monkeypatch.setattr(LocalPostgres, "answers", answers)
+    server.start()
+
+    try:
+        assert supervisor._wait_for_postgres(LocalPostgres(data_dir=tmp_path, port=0), watched)
+    finally:
+        watched.end()
