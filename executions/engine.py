@@ -1,9 +1,9 @@
 """Carries out what ``plan`` says: what starts next, what is over, who gets the next free place.
 
-Only rows are touched here; the work itself is in ``executions.tasks``. The caller holds the
-transaction and the locks (``run.locked``; for a new execution and for ``admit`` that of the
-pipeline) and writes the Run afterwards; but ``advance`` writes before it gives a place away, and
-``admit`` what it begins. The whole way of a push: docs/architecture.md.
+A pipeline has as many places as executions of it may run side by side (``places``). Only rows are
+touched here: ``Run.change`` changes a row in memory at once and keeps it for ``Run.write``, which
+the caller does, who holds the transaction and the locks (``run.locked``). The work itself is in
+``executions.tasks``; the whole way of a push: docs/architecture.md.
 
 A failed task may be rolled back by another execution, whose ``parent`` is the failed one. Until
 that is over the task is ROLLING_BACK, and so is its execution when nothing else of it works. On a
@@ -27,7 +27,7 @@ from executions.models import Execution, StageRun, TaskRun
 from executions.places import next_queued
 from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, ready_tasks
 from executions.restricted import restricted_behind
-from executions.run import Row, Run, definition_of_task, load, name_of
+from executions.run import Row, Run, definition_of_execution, definition_of_task, load, name_of
 from executions.scopes import scope_of
 from executions.states import TERMINAL, Status
 from executions.task_rules import failure_of, timeout_of
@@ -46,8 +46,8 @@ def begin(run: Run) -> None:
     """Let an execution that has a place run: its first tasks begin.
 
     The caller writes: ``Run.create`` for a new execution, ``Run.write`` for one that has waited.
-    Gives no place away where all is over at once: ``admit`` looks again itself, and a new execution
-    begins only where nobody waits, or in the place of its parent.
+    Unlike ``advance`` it gives no place away, should all be over at once: ``admit`` looks again
+    itself, and behind a new execution nobody waits, or its parent has the place.
     """
     run.change(run.execution, Status.RUNNING)
     _plan_or_break_off(run)
@@ -68,79 +68,73 @@ def _gives_way(execution: Execution) -> bool:
     return execution.is_over or execution.status == Status.ROLLING_BACK
 
 
+def admit(pipeline: Pipeline) -> None:
+    """Give free places to executions that wait, first in, first out; but a rollback may pass those
+    for which there is none (``places``). Call it with the pipeline locked.
+    """
+    # One at a time: an execution whose tasks are all skipped gives its place back at once.
+    while queued := next_queued(pipeline):
+        run = load(queued, pipeline=pipeline)
+        begin(run)
+        run.write()
+
+
 def _plan_or_break_off(run: Run) -> None:
     """Plan and carry out; an execution whose definition can no longer be read fails, so that the
     queue behind it moves on.
     """
     try:
-        run.require_definition()
+        definition_of_execution(run.execution)
         _plan_and_do(run)
     except DefinitionError as error:
         unreadable = gettext_noop("The definition can no longer be read: %(reason)s")
         _break_off(run, Words(unreadable, {"reason": error.words}))
 
 
-def _break_off(run: Run, message: str) -> None:
-    """Fail what is under way, without asking the definition how. What has not begun stays so, as
-    after any failure.
-    """
-    parts: tuple[Row, ...] = (*run.tasks, *run.stages)
-    for row in parts:
-        if row.status not in TERMINAL and row.status != Status.NOT_STARTED:
-            run.change(row, Status.FAILED, message=message)
-    run.change(run.execution, Status.FAILED, message=message)
-    _note_if_over(run.execution)
-
-
 def _plan_and_do(run: Run) -> None:
     """Ask the conditions of the tasks that are next, plan, carry out.
 
-    Again after a condition that could not be read, which has failed its task, and after a skip: one
-    plan decides one group, and no task is awake then that would plan the next.
+    Once, mostly: a task that was started has this done again when it ends. One that was skipped, or
+    failed by its condition, never will: then again at once.
     """
     while True:
-        ready = ready_tasks(_state_of(run, {}))
-        conditions = {key: _condition_or_fail(run, _task(run, key)) for key in ready}
-        if any(_task(run, key).status != Status.NOT_STARTED for key in ready):
-            continue  # one has failed
-        todo = plan(_state_of(run, conditions))
+        execution = _state_of(run)
+        ready = [_task(run, key) for key in ready_tasks(execution)]
+        unmet = {str(task.pk) for task in ready if not _is_met_or_fail(run, task)}
+        if any(task.status != Status.NOT_STARTED for task in ready):
+            continue  # a condition could not be read, and has failed its task
+        todo = plan(execution, unmet=unmet)
         _do(run, todo)
         if not todo.skip:
             return
 
 
-def _state_of(run: Run, conditions: dict[str, bool | None]) -> ExecutionState:
+def _state_of(run: Run) -> ExecutionState:
     """The execution as ``plan`` looks at it."""
     execution = run.execution
     return ExecutionState(
         status=Status(execution.status),
-        stages=tuple(_stage_state(run, stage, conditions) for stage in run.stages),
+        stages=tuple(_stage_state(run, stage) for stage in run.stages),
         cancel_requested=execution.cancel_requested_at is not None,
         pause_requested=execution.pause_requested_at is not None,
     )
 
 
-def _stage_state(run: Run, stage: StageRun, conditions: dict[str, bool | None]) -> StageState:
+def _stage_state(run: Run, stage: StageRun) -> StageState:
     groups: dict[int, list[TaskState]] = {}
     for task in run.tasks:
         if task.stage_run_id == stage.pk:
-            state = TaskState(
-                key=str(task.pk),
-                status=Status(task.status),
-                precondition=conditions.get(str(task.pk)),
-            )
+            state = TaskState(key=str(task.pk), status=Status(task.status))
             groups.setdefault(task.group, []).append(state)
     ordered = tuple(tuple(groups[group]) for group in sorted(groups))
     return StageState(key=str(stage.pk), status=Status(stage.status), groups=ordered)
 
 
-def _condition_or_fail(run: Run, task: TaskRun) -> bool | None:
-    """Evaluate the task's condition. None: there is none, or it could not be evaluated and has
-    failed the task, as its status says.
-    """
+def _is_met_or_fail(run: Run, task: TaskRun) -> bool:
+    """Whether the task's condition lets it start. One that cannot be evaluated fails the task."""
     text = definition_of_task(task).precondition
     if not text:
-        return None
+        return True
     scope = scope_of(run.execution, stage=task.stage_run.name, task=task.name, tasks=run.tasks)
     try:
         return evaluate_condition(text, scope)
@@ -148,17 +142,7 @@ def _condition_or_fail(run: Run, task: TaskRun) -> bool | None:
         why = {"reason": _why_unreadable(run, error)}
         message = Words(gettext_noop("Precondition: %(reason)s"), why)
         run.change(task, failure_of(run, task), message=message)
-        return None
-
-
-def _why_unreadable(run: Run, error: CodeStreamError) -> Words:
-    """The reason in words. A task that uses what is restricted can be resumed by somebody, but a
-    condition is decided before its task begins.
-    """
-    if things := restricted_behind(run.execution, error):
-        text = gettext_noop("restricted, and not for this run: %(things)s.")
-        return Words(text, {"things": ", ".join(things)})
-    return error.words
+        return True
 
 
 def _do(run: Run, todo: Plan) -> None:
@@ -225,12 +209,23 @@ def _task(run: Run, key: str) -> TaskRun:
     return next(task for task in run.tasks if str(task.pk) == key)
 
 
-def admit(pipeline: Pipeline) -> None:
-    """Give free places to executions that wait, first in, first out; but a rollback may pass those
-    for which there is none (``places``). Call it with the pipeline locked.
+def _break_off(run: Run, message: str) -> None:
+    """Fail what is under way, without asking the definition how. What has not begun stays so, as
+    after any failure.
     """
-    # One at a time: an execution whose tasks are all skipped gives its place back at once.
-    while queued := next_queued(pipeline):
-        run = load(queued, pipeline=pipeline)
-        begin(run)
-        run.write()
+    parts: tuple[Row, ...] = (*run.tasks, *run.stages)
+    for row in parts:
+        if row.status not in TERMINAL and row.status != Status.NOT_STARTED:
+            run.change(row, Status.FAILED, message=message)
+    run.change(run.execution, Status.FAILED, message=message)
+    _note_if_over(run.execution)
+
+
+def _why_unreadable(run: Run, error: CodeStreamError) -> Words:
+    """The reason in words. A task that uses what is restricted can be resumed by somebody, but a
+    condition is decided before its task begins.
+    """
+    if things := restricted_behind(run.execution, error):
+        text = gettext_noop("restricted, and not for this run: %(things)s.")
+        return Words(text, {"things": ", ".join(things)})
+    return error.words

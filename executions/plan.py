@@ -2,12 +2,15 @@
 
 Pure and level-triggered: it looks at how things stand, never at what happened last, so it may
 be asked at any time and as often as one likes. Storing the plan and doing the work is for the
-engine.
+engine. On a first reading, take ``cancel_requested`` and ``pause_requested`` to be False.
+
+From ``states``: TERMINAL is over; BLOCKING is an end after which nothing later starts; ``roll_up``
+gives the state of a whole from its parts': alive while one is, then the worst of their ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,15 +19,10 @@ from executions.states import BLOCKING, TERMINAL, Status, roll_up
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskState:
-    """How a task stands.
-
-    ``precondition`` counts only while the task is NOT_STARTED: False skips it, True or None
-    (it has none) starts it.
-    """
+    """How a task stands."""
 
     key: str
     status: Status
-    precondition: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,36 +46,44 @@ class ExecutionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do now; empty when there is nothing to do but wait.
+    """What to do now; empty when there is nothing to do but wait."""
 
-    ``start``: tasks that become STARTED. ``skip``: tasks that become SKIPPED; afterwards plan
-    again, since preconditions of the next tasks may look at them. ``cancel``: tasks at work
-    that are to be asked to stop. ``cancel_now``: tasks that become CANCELED without having
-    begun. ``stage_changes`` and ``status``: new states of stages and of the execution.
-    ``failed_task``: the task to blame when ``status`` is that of a failure.
-    """
-
-    start: tuple[str, ...] = ()
-    skip: tuple[str, ...] = ()
-    cancel: tuple[str, ...] = ()
-    cancel_now: tuple[str, ...] = ()
     stage_changes: tuple[tuple[str, Status], ...] = ()
-    status: Status | None = None
-    failed_task: str | None = None
+    start: tuple[str, ...] = ()  # tasks that become STARTED
+    skip: tuple[str, ...] = ()  # tasks that become SKIPPED; then plan again
+    cancel_now: tuple[str, ...] = ()  # tasks that become CANCELED without having begun
+    cancel: tuple[str, ...] = ()  # tasks at work that are asked to stop
+    status: Status | None = None  # of the execution, when it changes
+    failed_task: str | None = None  # the one to blame when that is a failure
 
 
-FAILURES: Final = frozenset({Status.FAILED, Status.ROLLBACK_COMPLETED, Status.ROLLBACK_FAILED})
+def ready_tasks(execution: ExecutionState) -> tuple[str, ...]:
+    """Return the tasks to begin, whose preconditions have to be known before ``plan``: those of
+    the first group that is not over.
+    """
+    held = execution.cancel_requested or execution.pause_requested
+    if held or execution.status is Status.QUEUED or execution.status in TERMINAL:
+        return ()
+    for group in _groups(execution):
+        present = {task.status for task in group}
+        if present & (BLOCKING | {Status.ROLLING_BACK}):
+            return ()
+        if not present <= TERMINAL:
+            return tuple(task.key for task in group if task.status is Status.NOT_STARTED)
+    return ()
 
 
-def plan(execution: ExecutionState) -> Plan:
-    """Return what to do next; nothing for an execution that is over.
+def plan(execution: ExecutionState, *, unmet: Set[str] = frozenset()) -> Plan:
+    """Return what to do next; nothing for an execution that is over. ``unmet`` are the ready tasks
+    whose precondition is false.
 
     A QUEUED execution waits until there is a place for it, where the engine makes it RUNNING; only
     a request to cancel moves it here. Stages and execution are rolled up as if all of it were done.
     """
-    if execution.status in TERMINAL or _waits_for_a_place(execution):
+    waits_for_a_place = execution.status is Status.QUEUED and not execution.cancel_requested
+    if execution.status in TERMINAL or waits_for_a_place:
         return Plan()
-    todo = _to_cancel(execution) if execution.cancel_requested else _to_go_on(execution)
+    todo = _to_cancel(execution) if execution.cancel_requested else _to_go_on(execution, unmet)
     tasks_after = _tasks_after(execution, todo)
     stages_after = _stages_after(execution, tasks_after)
     status = _status_after(execution, tuple(stages_after.values()), tasks_after)
@@ -89,44 +95,16 @@ def plan(execution: ExecutionState) -> Plan:
             if stages_after[stage.key] is not stage.status
         ),
         status=None if status is execution.status else status,
-        failed_task=_failed_task(tasks_after) if status in FAILURES else None,
+        failed_task=_failed_task(tasks_after) if status in _FAILURES else None,
     )
 
 
-def ready_tasks(execution: ExecutionState) -> tuple[str, ...]:
-    """Return the tasks that are next, whose preconditions have to be known before ``plan``.
-
-    The same tasks that ``plan`` starts or skips; preconditions of all others are not looked at.
-    """
-    held = execution.cancel_requested or execution.pause_requested
-    if held or execution.status in TERMINAL or _waits_for_a_place(execution):
-        return ()
-    return tuple(task.key for task in _next_tasks(execution))
-
-
-def _waits_for_a_place(execution: ExecutionState) -> bool:
-    return execution.status is Status.QUEUED and not execution.cancel_requested
-
-
-def _to_go_on(execution: ExecutionState) -> Plan:
-    if execution.pause_requested:
-        return Plan()
-    ready = _next_tasks(execution)
+def _to_go_on(execution: ExecutionState, unmet: Set[str]) -> Plan:
+    ready = ready_tasks(execution)
     return Plan(
-        start=tuple(task.key for task in ready if task.precondition is not False),
-        skip=tuple(task.key for task in ready if task.precondition is False),
+        start=tuple(key for key in ready if key not in unmet),
+        skip=tuple(key for key in ready if key in unmet),
     )
-
-
-def _next_tasks(execution: ExecutionState) -> tuple[TaskState, ...]:
-    """Return the tasks to begin: those of the first group that is not over, none after a stop."""
-    for group in _groups(execution):
-        present = {task.status for task in group}
-        if present & (BLOCKING | {Status.ROLLING_BACK}):
-            return ()
-        if not present <= TERMINAL:
-            return tuple(task for task in group if task.status is Status.NOT_STARTED)
-    return ()
 
 
 def _to_cancel(execution: ExecutionState) -> Plan:
@@ -156,17 +134,12 @@ def _stages_after(execution: ExecutionState, tasks: Mapping[str, Status]) -> Map
     """
     after: dict[str, Status] = {}
     for stage in execution.stages:
-        if stage.status in TERMINAL:
-            after[stage.key] = stage.status
-        elif execution.cancel_requested or _is_reached(after):
+        is_reached = all(status in TERMINAL - BLOCKING for status in after.values())
+        if stage.status not in TERMINAL and (is_reached or execution.cancel_requested):
             after[stage.key] = _stage_after(execution, stage, tasks)
         else:
             after[stage.key] = stage.status
     return after
-
-
-def _is_reached(earlier: Mapping[str, Status]) -> bool:
-    return all(status in TERMINAL - BLOCKING for status in earlier.values())
 
 
 def _stage_after(
@@ -174,7 +147,7 @@ def _stage_after(
 ) -> Status:
     own = [tasks[task.key] for group in stage.groups for task in group]
     if execution.cancel_requested and not own:
-        return Status.CANCELED  # nothing at all rolls up to COMPLETED
+        return Status.CANCELED  # no tasks would roll up to COMPLETED
     rolled = roll_up(own)
     return Status.CANCELING if execution.cancel_requested and rolled not in TERMINAL else rolled
 
@@ -184,7 +157,7 @@ def _status_after(
 ) -> Status:
     """How the whole stands then: as its stages, unless somebody asked for an end or a pause."""
     if execution.cancel_requested and not stages:
-        return Status.CANCELED  # likewise
+        return Status.CANCELED  # no stages would roll up to COMPLETED
     rolled = roll_up(stages)
     if rolled in TERMINAL:
         # An execution whose every task was skipped did all it had to do.
@@ -203,8 +176,12 @@ def _is_working(tasks: Mapping[str, Status]) -> bool:
     return any(status not in idle for status in tasks.values())
 
 
+# BLOCKING without CANCELED: for that no task is to blame.
+_FAILURES: Final = frozenset({Status.FAILED, Status.ROLLBACK_COMPLETED, Status.ROLLBACK_FAILED})
+
+
 def _failed_task(tasks: Mapping[str, Status]) -> str | None:
-    return next((key for key, status in tasks.items() if status in FAILURES), None)
+    return next((key for key, status in tasks.items() if status in _FAILURES), None)
 
 
 def _groups(execution: ExecutionState) -> Iterator[tuple[TaskState, ...]]:

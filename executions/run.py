@@ -57,15 +57,6 @@ class Run:
         self._before = {row.pk: row.status for row in rows}
         self._forget()
 
-    @property
-    def definition(self) -> PipelineDefinition:
-        """What the execution runs."""
-        return definition_of_execution(self.execution)
-
-    def require_definition(self) -> None:
-        """Raise DefinitionError when that can no longer be read."""
-        definition_of_execution(self.execution)
-
     def change(self, row: Row, status: Status, *, message: str = "", **columns: object) -> None:
         """Move the execution, a stage or a task, with more of its columns, and tell of it.
 

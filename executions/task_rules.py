@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from executions.models import Execution, TaskRun
-from executions.run import Run, definition_of_task
+from executions.run import Run, definition_of_execution, definition_of_task
 from executions.states import Status
 from pipelines.definition import DefinitionError
 
@@ -33,5 +33,5 @@ def failure_of(run: Run, task: TaskRun) -> Status:
         return Status.FAILED
     begun = task.status in {Status.STARTED, Status.RUNNING, Status.WAITING}
     is_rollback = run.execution.source == Execution.Source.ROLLBACK
-    rollback = run.definition.rollback_of(task.stage_run.name, task.name)
+    rollback = definition_of_execution(run.execution).rollback_of(task.stage_run.name, task.name)
     return Status.ROLLING_BACK if rollback and begun and not is_rollback else Status.FAILED

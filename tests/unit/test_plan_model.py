@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, ready_tasks
 from executions.states import TERMINAL, Status
-from tests.unit.standing import carry_out, tasks_of, with_status, with_task, with_tasks
+from tests.unit.standing import carry_out, tasks_of, with_status, with_task
 
 FAILURES: Final = {Status.FAILED, Status.ROLLBACK_COMPLETED, Status.ROLLBACK_FAILED}
 STOPS: Final = FAILURES | {Status.CANCELED}
@@ -33,9 +33,6 @@ class Condition(Enum):
     TRUE = auto()
     FALSE = auto()
     UNREADABLE = auto()
-
-
-READ: Final = {Condition.TRUE: True, Condition.FALSE: False, Condition.NONE: None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +180,7 @@ class Executions(RuleBasedStateMachine):
                     failure = self.scripts[key].failure(Status.NOT_STARTED)
                     self.state = with_task(self.state, key, failure)
                 continue
-            todo = plan(self._with_conditions(ready))
+            todo = plan(self.state, unmet=self._unmet(ready))
             self._check_moves(todo, ready)
             self.state = carry_out(self.state, todo)
             if not todo.skip:
@@ -198,21 +195,14 @@ class Executions(RuleBasedStateMachine):
     def _unreadable(self, ready: tuple[str, ...]) -> list[str]:
         return [key for key in ready if self.scripts[key].condition is Condition.UNREADABLE]
 
-    def _with_conditions(self, ready: tuple[str, ...]) -> ExecutionState:
-        def know(task: TaskState) -> TaskState:
-            if task.key not in ready:
-                return task
-            return replace(task, precondition=READ[self.scripts[task.key].condition])
-
-        return with_tasks(self.state, know)
+    def _unmet(self, ready: tuple[str, ...]) -> set[str]:
+        return {key for key in ready if self.scripts[key].condition is Condition.FALSE}
 
     def _check_moves(self, todo: Plan, ready: tuple[str, ...]) -> None:
         assert set(todo.cancel) <= {task.key for task in self.those(MOVING)}
         begun = [*todo.start, *todo.skip]
         assert sorted(begun) == sorted(ready)
-        assert set(todo.skip) == {
-            key for key in ready if self.scripts[key].condition is Condition.FALSE
-        }
+        assert set(todo.skip) == self._unmet(ready)
         if begun:
             assert not self.state.pause_requested
             assert not self.state.cancel_requested
