@@ -16,7 +16,7 @@ from codestream.core.clock import now
 from codestream.core.errors import Refused
 from codestream.core.prepared import Prepared
 from codestream.core.rows import update
-from codestream.core.versions import refusing_if_deleted
+from codestream.core.versions import require_present
 from codestream.core.words import Words, gettext_noop
 from executions.definitions import definition_of
 from executions.engine import admit, advance, begin
@@ -45,11 +45,15 @@ def start_execution(
 
     ``inputs`` go over the definition's defaults; names it does not declare are left out. A
     ``start_key`` that was used before returns the execution of that time. Raises Refused when
-    the pipeline is disabled or deleted, and DefinitionError when its source can no longer be read.
+    the pipeline is disabled or deleted, DeletedMeanwhileError when the execution is that it is to
+    repeat, and DefinitionError when its source can no longer be read.
     """
     with transaction.atomic():
+        present = lock_pipeline(pipeline.pk)
+        if rerun_of is not None:
+            require_present(rerun_of)
         return start_locked(
-            lock_pipeline(pipeline.pk),
+            present,
             inputs,
             run_as=run_as,
             triggered_by=triggered_by,
@@ -194,15 +198,14 @@ def rerun_execution(*, execution: Execution, by: User) -> Execution:
             "An undo is no run of the pipeline: press Undo beside its task instead."
         )
         raise Refused(Words(text))
-    with refusing_if_deleted(execution):
-        return start_execution(
-            pipeline=execution.pipeline,
-            inputs=execution.inputs,
-            run_as=by,
-            triggered_by=by.username,
-            rerun_of=execution,
-            comments=_("Re-run of %(execution)s") % {"execution": execution},
-        )
+    return start_execution(
+        pipeline=execution.pipeline,
+        inputs=execution.inputs,
+        run_as=by,
+        triggered_by=by.username,
+        rerun_of=execution,
+        comments=_("Re-run of %(execution)s") % {"execution": execution},
+    )
 
 
 def _revision_to_run(pipeline: Pipeline) -> UUID:

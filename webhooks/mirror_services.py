@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 from codestream.accounts.models import User
 from codestream.core.clock import now
 from codestream.core.errors import Refused
-from codestream.core.versions import require_present
 from webhooks.mirror import Errand, Mode, Presence, forget_secrets, send_on, wake_hooks
 from webhooks.models import DockerWebhook, RemoteHook
 
@@ -47,8 +46,7 @@ def change_keeper(*, webhook: DockerWebhook, mode: str, by: User) -> None:
         raise Refused(_("Choose who keeps the webhook in Docker Hub."))
     if mode == Mode.AUTO and not webhook.is_in_docker_hub:
         raise Refused(_("Only in Docker Hub can Codestream keep a webhook."))
-    webhook.lock_hooks()
-    require_present(webhook)
+    webhook.lock()
     webhook.mirror_mode, webhook.edited_by = mode, by
     webhook.save(update_fields=["mirror_mode", "edited_by", "updated_at"])
 

@@ -22,6 +22,7 @@ from codestream.core.crypto import fingerprint
 from codestream.core.errors import CodeStreamError
 from codestream.core.fields import EncryptedTextField, WordsField
 from codestream.core.models import Entity, Telling, newest_first, where_set
+from codestream.core.versions import require_present
 from codestream.core.words import Words
 from codestream.core.work import Claimable
 from codestream.projects.models import Project, ProjectOwnedQuerySet
@@ -182,6 +183,13 @@ class DockerWebhook(Entity):
         """Delete, and in the same transaction write down that Docker Hub should forget it."""
         self._lock_for_deletion()
         return super().delete(*args, **kwargs)
+
+    def lock(self) -> None:
+        """Lock it until the transaction ends, so that nobody deletes it. Raises
+        DeletedMeanwhileError.
+        """
+        self.lock_hooks()
+        require_present(self)
 
     def lock_hooks(self) -> None:
         """Lock what is kept of it in Docker Hub, until the transaction ends: always all of it and

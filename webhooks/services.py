@@ -20,7 +20,7 @@ from codestream.core.errors import Refused
 from codestream.core.metrics import EVENTS
 from codestream.core.prepared import Asked
 from codestream.core.rows import insert, insert_if
-from codestream.core.versions import refusing_if_deleted, require_present, require_unchanged
+from codestream.core.versions import require_present, require_unchanged
 from codestream.core.words import Words
 from codestream.core.work import announce
 from codestream.projects.models import Variable
@@ -93,7 +93,7 @@ def set_enabled(*, webhook: DockerWebhook, enabled: bool, by: User) -> None:
 
     Raises DeletedMeanwhileError.
     """
-    _lock(webhook)
+    webhook.lock()
     webhook.enabled, webhook.stopped_because = enabled, ""
     webhook.edited_by = by
     webhook.save(update_fields=[*_SWITCH, "recover_since", "look_at", "edited_by"])
@@ -105,14 +105,9 @@ def stop_webhook(*, webhook: DockerWebhook, because: Words) -> None:
 
     Raises DeletedMeanwhileError.
     """
-    _lock(webhook)
+    webhook.lock()
     webhook.enabled, webhook.stopped_because = False, because
     webhook.save(update_fields=_SWITCH)
-
-
-def _lock(webhook: DockerWebhook) -> None:
-    webhook.lock_hooks()
-    require_present(webhook)
 
 
 def delete_webhook(*, webhook: DockerWebhook) -> None:
@@ -223,11 +218,12 @@ def reject_event(
     return event
 
 
+@transaction.atomic
 def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
     """Let what an earlier delivery told of be judged again, by the webhook as it stands now.
 
     The digest stays that of the first time. Raises Refused for a delivery that cannot be read, and
-    when it or its webhook is deleted.
+    DeletedMeanwhileError when it or its webhook is deleted.
     """
     if event.webhook is None:
         raise Refused(_("The webhook of this delivery is deleted."))
@@ -238,8 +234,10 @@ def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
     again.source, again.registry = RegistryEvent.Source.RERUN, event.registry
     again.part, again.rerun_of, again.rerun_by = event.part, event, by.username
     again.wake_at = database_now()
-    with refusing_if_deleted(event, event.webhook):
-        again.save(force_insert=True)
+    # In this order: who deletes the webhook holds it and then changes its deliveries.
+    require_present(event.webhook)
+    require_present(event)
+    again.save(force_insert=True)
     _announce(again)
     return again
 

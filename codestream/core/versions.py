@@ -7,12 +7,11 @@ is gone altogether.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from django import forms
-from django.db import IntegrityError, models
+from django.db import models
 from django.forms.boundfield import BoundField
 from django.http import QueryDict
 from django.utils.translation import gettext as _
@@ -35,7 +34,7 @@ class ChangedMeanwhileError(Refused):
 
 
 class DeletedMeanwhileError(Refused):
-    """Somebody, or the retention, deleted a row while something was written that refers to it."""
+    """Somebody, or the retention, has deleted the row since it was read."""
 
     code = "deleted_meanwhile"
 
@@ -119,20 +118,6 @@ def require_present(row: models.Model) -> None:
     rows = type(row)._base_manager.filter(pk=row.pk)
     if not list(rows.select_for_update(no_key=True).values_list("pk", flat=True)):
         raise DeletedMeanwhileError(_("It was deleted meanwhile."))
-
-
-@contextmanager
-def refusing_if_deleted(*rows: models.Model) -> Iterator[None]:
-    """Raise DeletedMeanwhileError where what is written inside, and committed, cannot refer to one
-    of the rows because that is gone.
-    """
-    try:
-        yield
-    except IntegrityError as error:
-        if all(type(row)._base_manager.filter(pk=row.pk).exists() for row in rows):
-            raise
-        words = _("It was deleted meanwhile, so nothing was started.")
-        raise DeletedMeanwhileError(words) from error
 
 
 def _in_words(bound: BoundField) -> str:
