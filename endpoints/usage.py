@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from uuid import UUID
 
 from django.db.models import PROTECT
@@ -16,10 +16,20 @@ from pipelines import task_kinds
 from pipelines.definition import DefinitionError, parse
 from pipelines.models import Pipeline
 
+Find = Callable[[Endpoint], Iterable[str]]
+_find_users: list[Find] = []
+
+
+def register_users(find: Find) -> None:
+    """Have this asked which things of an app above this one use an endpoint by its name."""
+    _find_users.append(find)
+
 
 def users_of(endpoint: Endpoint) -> list[str]:
     """Each thing that would not work without the endpoint, by its kind and name."""
-    return [*_rows_with(endpoint), *pipelines_naming(endpoint.project_id, endpoint.name)]
+    by_name = [user for find in _find_users for user in find(endpoint)]
+    pipelines = pipelines_naming(endpoint.project_id, endpoint.name)
+    return [*_rows_with(endpoint), *pipelines, *by_name]
 
 
 def pipelines_naming(project_id: UUID, name: str) -> Iterator[str]:
@@ -31,7 +41,7 @@ def pipelines_naming(project_id: UUID, name: str) -> Iterator[str]:
     ).select_related("current_revision")
     for pipeline in rows:
         revision = pipeline.current_revision
-        if revision is not None and name in _endpoints_in(revision.source):
+        if revision is not None and name in endpoints_in(revision.source):
             yield _("pipeline %(name)s") % {"name": pipeline.name}
 
 
@@ -57,11 +67,10 @@ def _rows_with(endpoint: Endpoint) -> Iterator[str]:
             yield f"{relation.related_model._meta.verbose_name} {row}"
 
 
-def _endpoints_in(source: str) -> set[str]:
+def endpoints_in(source: str) -> frozenset[str]:
+    """The names of the endpoints that the tasks of a pipeline use."""
     try:
-        definition = parse(source, task_kinds=task_kinds.known())
+        return parse(source, task_kinds=task_kinds.known()).endpoints
     except DefinitionError:
         # Saved when it could still be read: it runs no more, so nothing of it needs an endpoint.
-        return set()
-    tasks = (task for stage in definition.stages for task in stage.tasks)
-    return {name for task in tasks for name in task.endpoints.values()}
+        return frozenset()

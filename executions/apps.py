@@ -17,13 +17,14 @@ class ExecutionsConfig(AppConfig):
     def ready(self) -> None:
         from codestream.core import work
         from codestream.projects import belongings
+        from endpoints.usage import register_users
         from executions import runners
         from executions.engine import admit
         from executions.models import TaskRun
         from executions.runners.kubernetes import KubernetesRunner
         from executions.task_context import target_of
         from executions.tasks import fail_task, work_task
-        from executions.usage import live_executions
+        from executions.usage import executions_naming, live_executions
         from pipelines import task_kinds
         from pipelines.kubernetes_task import KIND
         from pipelines.services import when_saved
@@ -42,3 +43,4 @@ class ExecutionsConfig(AppConfig):
         work.register(tasks)
         when_saved(admit)
         belongings.register(belongings.Belongings(needing=live_executions))
+        register_users(executions_naming)

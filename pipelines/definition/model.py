@@ -104,6 +104,12 @@ class PipelineDefinition:
         """Whether a Docker trigger may start it with the injected parameters."""
         return Option.DOCKER_TRIGGER in self.options
 
+    @property
+    def endpoints(self) -> frozenset[str]:
+        """The names of the endpoints that its tasks use."""
+        tasks = (task for stage in self.stages for task in stage.tasks)
+        return frozenset(name for task in tasks for name in task.endpoints.values())
+
     def stage(self, name: str) -> Stage:
         """The stage of that name. Raises KeyError."""
         for stage in self.stages:

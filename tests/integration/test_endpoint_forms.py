@@ -12,6 +12,7 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from codestream.accounts.models import ServiceRole
+from codestream.core.clock import now
 from codestream.core.errors import Refused
 from codestream.projects.models import Variable
 from codestream.sandbox.dockerhub import DockerHubServer
@@ -20,10 +21,13 @@ from endpoints.credentials import credentials_of
 from endpoints.kinds import cluster_access
 from endpoints.models import Endpoint, EndpointKind
 from endpoints.usage import users_of
+from executions.models import Execution
+from executions.states import Status
 from tests.certificates import Identity, make_identity, server_context
 from tests.factories import (
     DockerRegistryFactory,
     DockerWebhookFactory,
+    ExecutionFactory,
     KubernetesFactory,
     PipelineFactory,
     UserFactory,
@@ -609,6 +613,20 @@ def test_a_pipeline_is_found_whatever_the_name_looks_like(cast: Cast, name: str)
     PipelineFactory.create(project=cast.project, name="web-cd", source=source)
 
     assert "pipeline web-cd" in users_of(cluster)
+
+
+def test_an_execution_under_way_keeps_the_endpoint_though_its_pipeline_is_deleted(
+    cast: Cast, stored_cluster: Endpoint
+) -> None:
+    pipeline = PipelineFactory.create(project=cast.project, name="web-cd", source=SOURCE)
+    running = ExecutionFactory.create(pipeline=pipeline, status=Status.RUNNING)
+    pipeline.delete()
+
+    refused = cast.client("member").post(f"{page_of(stored_cluster)}delete/", follow=True)
+
+    assert "executions of web-cd that are not over" in refused.text
+    Execution.objects.filter(pk=running.pk).update(status=Status.COMPLETED, finished_at=now())
+    assert users_of(stored_cluster) == []
 
 
 def test_a_webhook_that_uses_the_endpoint_is_named_on_its_page(
