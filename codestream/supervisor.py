@@ -155,17 +155,16 @@ def main(*, on_postgres: bool = False) -> int:
         database = [_database(postgres, logs, environment)] if postgres else []
     except PostgresError as error:
         return _fail(str(error))
-    supervisor = Supervisor(stand_ins, ground=database)
+    web, first, *others = _own(logs, environment)
+    # What a killed worker held waits for one: it is loaded first, and begins as soon as it can.
+    supervisor = Supervisor([*stand_ins, first], ground=database)
     supervisor.start()
-    web, *workers = _own(logs, environment)
     try:
         if postgres and not _wait_for_postgres(postgres, supervisor):
             return _fail(f"PostgreSQL does not answer; see {logs / 'postgres.log'}")
-        # What a killed worker held waits for one: it is loaded meanwhile, and begins afterwards.
-        supervisor.add(workers[:1])
         if not _prepare(environment, supervisor) and not supervisor.stopping:
             return _fail("The data folder could not be prepared; see above.")
-        supervisor.add([web, *workers[1:]])
+        supervisor.add([web, *others])
         if not _wait_for(host, port, supervisor):
             return _fail(f"The web server does not answer; see {logs / 'web.log'}")
         if stand_ins:

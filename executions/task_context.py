@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from uuid import UUID
 
 from codestream.core.prepared import Prepared
 from codestream.core.words import Words, gettext_noop
+from codestream.core.work import Claim, require_held
 from endpoints.models import Endpoint
 from executions.models import Execution, TaskRun
 from executions.restricted import RESUME, check_use, endpoint_named
@@ -22,8 +23,9 @@ from pipelines.scope import RecordedScope
 class Snapshot:
     """What the steps under one claim see of the project: each thing as it was first looked up."""
 
-    def __init__(self, task: TaskRun) -> None:
-        self._task = task
+    def __init__(self, claim: Claim) -> None:
+        self._task: TaskRun = claim.row
+        self.require_held = partial(require_held, claim)
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
 
     @cached_property
@@ -68,6 +70,7 @@ def context_of(task: TaskRun, seen: Snapshot) -> TaskContext:
         output=task.output,
         find_endpoint=seen.endpoint,
         find_task=lambda past, stage, name: _past_task(execution, past, stage, name),
+        require_held=seen.require_held,
         answer=_answer(task),
     )
 

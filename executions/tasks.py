@@ -97,7 +97,7 @@ def work_task(claim: Claim) -> None:
 
 def _steps(claim: Claim, task: TaskRun) -> Result:
     """Do the next step, and under the same claim those after it that need not wait."""
-    seen = Snapshot(task)
+    seen = Snapshot(claim)
     result = _step(task, seen)
     for _ in range(MOST_AT_ONCE):
         if not (

@@ -17,7 +17,7 @@ from django.db import transaction
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
 from codestream.core.words import Words, gettext_noop
-from codestream.core.work import Claim, finishing
+from codestream.core.work import Claim, finishing, require_held
 from endpoints.clients.base import ClientError, Conflict, Protocol, Unauthorized
 from endpoints.clients.dockerhub import DockerHub, HubWebhook
 from endpoints.kinds import docker_hub, repository_of
@@ -55,7 +55,7 @@ def reconcile(claim: Claim) -> None:
         with finishing(claim, wake_at=now() + PAUSE_FOR_SUCCESSOR):
             return
     try:
-        outcome = _settle(hook)
+        outcome = _settle(claim)
     except CodeStreamError as error:
         _note_failure(claim, error)
         return
@@ -80,7 +80,8 @@ def _is_still_needed(hook: RemoteHook) -> bool:
     return successors.exclude(actual=Presence.PRESENT).exists()
 
 
-def _settle(hook: RemoteHook) -> Outcome:
+def _settle(claim: Claim) -> Outcome:
+    hook: RemoteHook = claim.row
     if repository_of(hook.endpoint).base_url != hook.base_url:
         # These credentials belong to another host, so they do not go there.
         words = Words(
@@ -93,7 +94,7 @@ def _settle(hook: RemoteHook) -> Outcome:
         raise Refused(words)
     _spare_the_account(hook)
     with docker_hub(hook.endpoint) as hub:
-        return _remove(hub, hook) if hook.desired == Presence.ABSENT else _keep(hub, hook)
+        return _remove(hub, claim) if hook.desired == Presence.ABSENT else _keep(hub, claim)
 
 
 def _spare_the_account(hook: RemoteHook) -> None:
@@ -111,20 +112,23 @@ def _look(hub: DockerHub, hook: RemoteHook) -> Sight:
     return see(listed, url=hook.hook_url, name=hook.remote_name, slug=hook.slug)
 
 
-def _keep(hub: DockerHub, hook: RemoteHook) -> Outcome:
+def _keep(hub: DockerHub, claim: Claim) -> Outcome:
     """Create the hook, adopt one that carries our address, or say how it differs."""
+    hook: RemoteHook = claim.row
     sight = _look(hub, hook)
     if sight.kept is not None:
-        return _tidy(hub, hook, sight)
+        return _tidy(hub, claim, sight)
     stood_there = hook.actual == Presence.PRESENT or bool(hook.drift)
     if stood_there and not _may_mend(hook, sight.drift):
         return Outcome(drift=sight.drift)
     if sight.name_is_taken:
         return Outcome(needs_name=True)
-    return _create(hub, hook)
+    return _create(hub, claim)
 
 
-def _create(hub: DockerHub, hook: RemoteHook) -> Outcome:
+def _create(hub: DockerHub, claim: Claim) -> Outcome:
+    hook: RemoteHook = claim.row
+    require_held(claim)
     try:
         made = hub.create_webhook(hook.namespace, hook.repository, hook.remote_name, hook.hook_url)
     except Conflict:
@@ -136,13 +140,15 @@ def _create(hub: DockerHub, hook: RemoteHook) -> Outcome:
     return Outcome(kept=made)
 
 
-def _tidy(hub: DockerHub, hook: RemoteHook, sight: Sight) -> Outcome:
+def _tidy(hub: DockerHub, claim: Claim, sight: Sight) -> Outcome:
     """Remove what delivers every push once more: our own leftovers, and all when asked to."""
+    hook: RemoteHook = claim.row
     left = False
     for extra in sight.extras:
         if hook.errand == Errand.REPAIR or (
             hook.errand == Errand.TEND and is_made_here(extra, hook.remote_name)
         ):
+            require_held(claim)
             hub.delete_webhook(hook.namespace, hook.repository, extra.slug)
         else:
             left = True
@@ -156,14 +162,16 @@ def _may_mend(hook: RemoteHook, drift: Drift) -> bool:
     return hook.errand == Errand.TEND and drift == Drift.MISSING
 
 
-def _remove(hub: DockerHub, hook: RemoteHook) -> Outcome:
+def _remove(hub: DockerHub, claim: Claim) -> Outcome:
     """Delete every hook with our address, and look again: an answer does not make it so."""
+    hook: RemoteHook = claim.row
     sight = _look(hub, hook)
     slugs = [found.slug for found in (sight.kept, *sight.extras) if found is not None]
     if hook.slug and hook.slug not in slugs and not sight.slug_is_taken:
         # A list may be older than the hook.
         slugs.append(hook.slug)
     for slug in slugs:
+        require_held(claim)
         hub.delete_webhook(hook.namespace, hook.repository, slug)
     if _look(hub, hook).kept is not None:
         words = gettext_noop("Docker Hub still lists the webhook after it was deleted.")

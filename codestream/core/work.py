@@ -2,7 +2,8 @@
 short step and lets go. What a step does is the business of the app that registers it.
 
 The fence is ``epoch``: every claim adds one, and a result is written only under the epoch of its
-own claim, so a worker that lost its lease changes nothing.
+own claim, so a worker that lost its lease changes nothing; nothing outside either, if its step asks
+``require_held`` before.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from django.db.models import F, Q
 
 from codestream.core import hints
 from codestream.core.clock import by_database_clock, database_now
-from codestream.core.errors import CodeStreamError
 from codestream.core.prepared import Prepared
 from codestream.core.rows import unsynced, update, update_unsynced
 
@@ -32,10 +32,8 @@ Living = Callable[[], models.QuerySet[Any]]
 """Asks for the keys of the workers that live."""
 
 
-class LeaseLostError(CodeStreamError):
-    """Another worker has taken the row over; whatever was about to be written is void."""
-
-    code = "lease_lost"
+class LeaseLostError(Exception):
+    """Another worker has taken the row over; whatever was about to be written or sent is void."""
 
 
 class Claimable(models.Model):
@@ -232,6 +230,14 @@ def held(claim: Claim) -> models.QuerySet[Any]:
     """Ask for the row for as long as the claim holds it."""
     rows = claim.model._default_manager.filter(pk=claim.pk, epoch=claim.epoch)
     return rows.filter(lease_owner__isnull=False)
+
+
+def require_held(claim: Claim) -> None:
+    """Raise LeaseLostError when the claim does not hold the row any more: for whoever is about to
+    change something outside, which no transaction takes back (docs/decisions/0024).
+    """
+    if not held(claim).exists():
+        raise LeaseLostError("Another worker has taken this over.")
 
 
 def renew(claim: Claim) -> bool:

@@ -177,9 +177,8 @@ class KubernetesServer:
         if verb == "delete":
             # With a body, the options in the query string count for nothing.
             options = read_body(request.body) if request.body else {}
-            wanted = options.get("preconditions", {}).get("uid", "")
-            self._api.check_uid(target, wanted)
-            return json_response(self._api.delete(target, {} if request.body else query))
+            wanted = options.get("preconditions", {})
+            return json_response(self._api.delete(target, {} if request.body else query, wanted))
         body = read_body(request.body)
         agent = request.headers.get("User-Agent", "")
         if verb == "create":

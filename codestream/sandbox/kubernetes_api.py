@@ -121,22 +121,13 @@ class Api:
             record_update(before, after, shape, _updater(resource, query, agent))
             return self._put(target, after, before, query)
 
-    def check_uid(self, target: Target, wanted: str) -> None:
-        """The precondition of a delete."""
-        found = self.get(target)["metadata"]["uid"]
-        if wanted and wanted != found:
-            raise ApiError(
-                409,
-                "Conflict",
-                f'Operation cannot be fulfilled on {target.resource.kind} "{target.name}": the UID '
-                f"in the precondition ({wanted}) does not match the UID in record ({found}). "
-                "The object might have been deleted and then recreated",
-            )
-
-    def delete(self, target: Target, query: Query) -> Body:
-        """Take an object away; a namespace is Terminating first and answers as it then is."""
+    def delete(self, target: Target, query: Query, wanted: Body) -> Body:
+        """Take an object away, if it is the ``wanted`` one; a namespace is Terminating first and
+        answers as it then is.
+        """
         with self._store.lock:
             body = self.get(target)
+            _check_preconditions(target, body, wanted)
             if target.resource == NAMESPACES:
                 body["metadata"].setdefault("deletionTimestamp", now())
                 body["status"] = {"phase": "Terminating"}
@@ -194,6 +185,27 @@ def _check_version(target: Target, body: Body, before: Body) -> None:
             f"Operation cannot be fulfilled on {target.resource.qualified} "
             f'"{target.name}": the object has been modified; please apply your changes to the '
             "latest version and try again",
+        )
+
+
+def _check_preconditions(target: Target, body: Body, wanted: Body) -> None:
+    """What a delete says of the object that it means."""
+    place = f'Operation cannot be fulfilled on {target.resource.qualified} "{target.name}"'
+    uid, version = body["metadata"]["uid"], body["metadata"]["resourceVersion"]
+    if wanted.get("uid", uid) != uid:
+        raise ApiError(
+            409,
+            "Conflict",
+            f"{place}: the UID in the precondition ({wanted['uid']}) does not match the UID in "
+            f"record ({uid}). The object might have been deleted and then recreated",
+        )
+    if wanted.get("resourceVersion", version) != version:
+        raise ApiError(
+            409,
+            "Conflict",
+            f"{place}: the ResourceVersion in the precondition ({wanted['resourceVersion']}) does "
+            f"not match the ResourceVersion in record ({version}). The object might have been "
+            "modified",
         )
 
 

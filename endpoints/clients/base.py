@@ -74,6 +74,14 @@ class Conflict(ClientError):
     advice = gettext_noop("Remove or rename what is there, or choose another name.")
 
 
+class Outdated(ClientError):
+    """The object was changed, or deleted, since it was read."""
+
+    code = "outdated"
+    advice = ""
+    retryable = True
+
+
 class Invalid(ClientError):
     """The system understood the request and refuses its content."""
 

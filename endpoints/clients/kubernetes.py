@@ -174,8 +174,17 @@ class Kubernetes:
         answer = self._call("POST", path, query, body=_for(manifest, ref))
         return self._live(resource, answer.body)
 
-    def apply(self, manifest: Body, *, force: bool = False, before: Body | None = None) -> Applied:
+    def apply(
+        self,
+        manifest: Body,
+        *,
+        force: bool = False,
+        before: Body | None = None,
+        version: str = "",
+    ) -> Applied:
         """Server-side apply as field manager ``codestream``, and what it changed.
+
+        With ``version`` (a resourceVersion) raises Outdated when the object is not that one.
 
         ``before`` is the object to compare with, empty where there was none; when it is not given
         it is read. Raises FieldsHeld, a Conflict, when another manager holds a field at another
@@ -185,12 +194,13 @@ class Kubernetes:
         path = resource.path(ref.namespace, ref.name)
         if before is None:
             before = self._present(path)
+        sent = _locked(_for(manifest, ref), version)
         try:
-            answer = self._apply(path, manifest, ref, force=force)
+            answer = self._apply(path, sent, force=force)
         except FieldsHeld as error:
             if set(error.held.values()) != {FIELD_MANAGER}:
                 raise FieldsHeld(error.held, manager_times(before)) from error
-            answer = self._apply(path, manifest, ref, force=True)
+            answer = self._apply(path, sent, force=True)
         change = Change.CREATED if answer.status == 201 else Change.CONFIGURED
         if change is Change.CONFIGURED and is_same_content(before, answer.body):
             change = Change.UNCHANGED
@@ -199,16 +209,11 @@ class Kubernetes:
     def patch(self, ref: ObjectRef, changes: Body, *, version: str = "") -> LiveObject:
         """Merge ``changes`` into an object, null taking a field away; whole lists are replaced.
 
-        With ``version`` (a resourceVersion) raises Conflict when the object is no longer that one.
+        With ``version`` (a resourceVersion) raises Outdated when the object is no longer that one.
         """
         ref, resource = self._placed(ref)
-        metadata = changes.get("metadata")
-        given = metadata if isinstance(metadata, dict) else {}
-        locked = {**given, "resourceVersion": version} if version else given
         # With its kind, by which a refusal knows what it must not quote.
-        body: dict[str, Json] = {"apiVersion": ref.api_version, "kind": ref.kind, **changes}
-        if locked:
-            body["metadata"] = locked
+        body = _locked({"apiVersion": ref.api_version, "kind": ref.kind, **changes}, version)
         path = resource.path(ref.namespace, ref.name)
         query = {"fieldManager": FIELD_MANAGER}
         answer = self._call("PATCH", path, query, body=body, content_type=MERGE_BODY)
@@ -230,10 +235,11 @@ class Kubernetes:
         """Whether the cluster serves objects of this kind."""
         return self._find_resource(ref.api_version, ref.kind) is not None
 
-    def delete(self, ref: ObjectRef, *, uid: str = "") -> None:
+    def delete(self, ref: ObjectRef, *, uid: str = "", version: str = "") -> None:
         """Delete an object and, in the background, what it owns; one that is gone is fine.
 
-        With ``uid`` raises Conflict when the object of this name is another one by now.
+        With ``uid`` raises Conflict when the object of this name is another one by now, and with
+        ``version`` (a resourceVersion) Outdated when it was changed since.
         """
         ref, resource = self._placed(ref)
         # In the query string these options have no effect as soon as there is a body.
@@ -242,8 +248,9 @@ class Kubernetes:
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
         }
-        if uid:
-            options["preconditions"] = {"uid": uid}
+        if uid or version:
+            wanted = {"uid": uid, "resourceVersion": version}
+            options["preconditions"] = {name: text for name, text in wanted.items() if text}
         with suppress(NotFound):
             self._call("DELETE", resource.path(ref.namespace, ref.name), body=options)
 
@@ -321,9 +328,9 @@ class Kubernetes:
         raw, _ = self._read("GET", f"{resource.path(namespace, pod)}/log", query)
         return raw.decode(errors="replace")
 
-    def _apply(self, path: str, manifest: Body, ref: ObjectRef, *, force: bool) -> _Answer:
+    def _apply(self, path: str, body: dict[str, Json], *, force: bool) -> _Answer:
         query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
-        return self._call("PATCH", path, query, body=_for(manifest, ref), content_type=APPLY_BODY)
+        return self._call("PATCH", path, query, body=body, content_type=APPLY_BODY)
 
     def _present(self, path: str) -> Body:
         with suppress(NotFound):
@@ -546,6 +553,13 @@ def _for(manifest: Body, ref: ObjectRef) -> dict[str, Json]:
     given = metadata if isinstance(metadata, dict) else {}
     placed = {**given, "namespace": ref.namespace} if ref.namespace else given
     return {**manifest, "metadata": placed}
+
+
+def _locked(body: dict[str, Json], version: str) -> dict[str, Json]:
+    """The body with the resourceVersion that the object has to have, if there is one."""
+    metadata = body.get("metadata")
+    given = metadata if isinstance(metadata, dict) else {}
+    return {**body, "metadata": {**given, "resourceVersion": version}} if version else body
 
 
 def _json_object(raw: bytes, place: str) -> dict[str, Json]:

@@ -22,6 +22,7 @@ from endpoints.clients.base import (
     Forbidden,
     Invalid,
     NotFound,
+    Outdated,
     Protocol,
     RateLimited,
     ServerFault,
@@ -43,6 +44,12 @@ DENIED = re.compile(r"denied (the )?request")
 UNASKED = "failed calling webhook"
 QUOTA = "exceeded quota"
 TERMINATING = "because it is being terminated"
+# Of a write, and of a delete whose object changed before the server looked, or under its look.
+OUTDATED = (
+    "the object has been modified",
+    "ResourceVersion in the precondition",
+    "ResourceVersion in precondition",
+)
 CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 # Servers quote what stands around a value that they cannot read: perhaps the half of a secret,
 # which nobody can tell from any other text.
@@ -162,14 +169,17 @@ def _forbidden(told: Json, what: str) -> ClientError:
     return Forbidden(what)
 
 
-def _conflict(told: Json, what: str) -> Conflict:
+def _conflict(told: Json, what: str) -> Conflict | Outdated:
     """Fields that another manager holds are named with it; else the server's own words."""
     held = {
         text_at(cause, "field"): _manager(text_at(cause, "message"))
         for cause in objects_at(told, "details", "causes")
         if cause.get("reason") == "FieldManagerConflict"
     }
-    return FieldsHeld(held) if held else Conflict(what)
+    if held:
+        return FieldsHeld(held)
+    is_outdated = any(mark in text_at(told, "message") for mark in OUTDATED)
+    return Outdated(what) if is_outdated else Conflict(what)
 
 
 def _manager(message: str) -> str:

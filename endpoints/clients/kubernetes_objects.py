@@ -61,6 +61,11 @@ class LiveObject:
         return text_at(self.body, "metadata", "annotations", name)
 
 
+def version_of(body: Body) -> str:
+    """The resourceVersion: what tells an object from itself after any change; empty for none."""
+    return text_at(body, "metadata", "resourceVersion")
+
+
 class Change(StrEnum):
     """What a call did to an object, in the words of ``kubectl``."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -30,7 +30,8 @@ class TaskContext:
     """All that a runner may know. ``scope`` holds secrets; ``shown`` has stars in their place.
 
     ``cursor`` is what the last step left behind, empty on the first, and ``output`` what the task
-    has told so far; ``answer`` what a person said to a task that held.
+    has told so far; ``answer`` what a person said to a task that held. ``require_held`` raises
+    LeaseLostError when another worker has the task: to be called before each change outside.
     """
 
     execution_id: str
@@ -43,6 +44,7 @@ class TaskContext:
     output: JsonObject
     find_endpoint: EndpointFinder
     find_task: TaskFinder
+    require_held: Callable[[], None]
     answer: Answer | None = None
 
 
@@ -158,7 +160,8 @@ class Runner(Protocol):
     """One task kind. Steps may run twice (a worker can die), so each is idempotent.
 
     ``start`` looks and changes nothing outside: what called for it may not be on the disk yet.
-    ``poll`` comes after a cursor that is.
+    ``poll`` comes after a cursor that is. A worker may stand still anywhere and go on when another
+    one has long finished the task, and later ones: ``TaskContext.require_held``.
 
     Errors: TaskFailedError and other CodeStreamErrors end the task; a retryable one is tried
     again until the task's deadline.

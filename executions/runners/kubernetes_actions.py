@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 from uuid import UUID
 
 from codestream.core.clock import now
 from codestream.core.crypto import decrypt, encrypt
 from codestream.core.json_types import Json, JsonObject
 from codestream.core.words import joined
+from endpoints.clients.base import Outdated
 from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_diagnosis import diagnose
-from endpoints.clients.kubernetes_objects import LiveObject, ObjectRef
+from endpoints.clients.kubernetes_objects import Body, LiveObject, ObjectRef, version_of
 from endpoints.clients.kubernetes_rollouts import fetch_all, look_at_all
 from endpoints.clients.rollout import Rollout, RolloutState
 from executions.runners.base import (
@@ -47,11 +49,14 @@ FIRST_LOOKS = timedelta(seconds=30)
 LONGEST_PAUSE_SECONDS = 5
 # After so long a pod that runs and is not ready is asked for its reasons.
 PATIENCE = timedelta(seconds=15)
+MOST_LOOKS = 4
+"""So often an object that changes all the time is read again before its change is put off."""
 UNASKED = timedelta(hours=1)
 """How long a task sleeps that a watch wakes when there is something to see."""
 NOT_READY = "NotReady"
 ASKED = "asked"
 """What a finding has for the next look alone, and not for readers."""
+Changed = TypeVar("Changed")
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,27 @@ class Step:
     def secrets(self) -> frozenset[str]:
         """What must not be in anything that is kept."""
         return secrets_of(self.context)
+
+    def change(self, read: Body, send: Callable[..., Changed]) -> Changed:
+        """``send`` a change of the object that was ``read`` (empty: of none), with its version.
+
+        Raises LeaseLostError when the task is another worker's by now, and Outdated when the object
+        has changed since it was read. In this order nothing is sent that comes too late, however
+        long the worker stands still between two of its statements (docs/decisions/0024).
+        """
+        self.context.require_held()
+        return send(version=version_of(read))
+
+    def change_in_any_case(
+        self, ref: ObjectRef, read: Body, send: Callable[..., Changed]
+    ) -> Changed:
+        """The same for what is sent whatever the object is by now: that is read again first."""
+        for _ in range(MOST_LOOKS):
+            with suppress(Outdated):
+                return self.change(read, send)
+            live = self.cluster.find(ref)
+            read = live.body if live else {}
+        return self.change(read, send)
 
 
 class Action(Protocol):

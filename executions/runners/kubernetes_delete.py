@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import cast
 
 from codestream.core.errors import CodeStreamError
@@ -15,7 +16,15 @@ from endpoints.clients.kubernetes_objects import Change, LiveObject, ref_of, tex
 from endpoints.clients.kubernetes_rollouts import fetch_all
 from endpoints.clients.rollout import RolloutState
 from executions.runners.base import Done, Outcome, Sight, Wait
-from executions.runners.kubernetes_actions import Step, failed, next_step, seal, sight_of, wait
+from executions.runners.kubernetes_actions import (
+    Step,
+    failed,
+    next_step,
+    seal,
+    sight_of,
+    unseal,
+    wait,
+)
 from executions.runners.kubernetes_reports import (
     FAILED,
     READY,
@@ -70,13 +79,15 @@ class Delete:
 
 
 def _delete_all(step: Step, reports: list[JsonObject]) -> Outcome:
-    for item in reports:
+    befores = unseal(step.context.cursor["before"])
+    for item, before in zip(reports, befores, strict=True):
         if item["state"] == READY:
             continue
         try:
+            delete = partial(step.cluster.delete, ref_in(item), uid=str(item["uid"]))
             # A Conflict says that it is gone already, and another one has its name.
             with suppress(Conflict):
-                step.cluster.delete(ref_in(item), uid=str(item["uid"]))
+                step.change_in_any_case(ref_in(item), before, delete)
         except CodeStreamError as error:
             if error.retryable:
                 raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from codestream.core.json_types import JsonObject
 from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.base import Invalid
@@ -87,7 +89,8 @@ class Rollback:
         )
         after, change = live, Change.UNCHANGED
         if changes:
-            after, change = step.cluster.patch(live.ref, _patch(step, changes)), Change.CONFIGURED
+            patch = partial(step.cluster.patch, live.ref, _patch(step, changes))
+            after, change = step.change(live.body, patch), Change.CONFIGURED
         message = Words(
             gettext_noop("back at revision %(number)s, waiting for the rollout"),
             {"number": str(step.context.cursor["revision"])},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import cast
 
 from codestream.core.clock import now
@@ -127,8 +128,10 @@ def _next(step: Step) -> int:
 
 def _send(step: Step, body: JsonObject, before: JsonObject) -> tuple[LiveObject, Change, str]:
     if step.task.action is KubernetesAction.APPLY:
-        applied = step.cluster.apply(body, force=step.task.force, before=before)
+        apply = partial(step.cluster.apply, body, force=step.task.force, before=before)
+        applied = step.change_in_any_case(ref_of(body), before, apply)
         return applied.object, applied.change, ""
+    step.context.require_held()
     try:
         return step.cluster.create(body), Change.CREATED, ""
     except Conflict:

@@ -7,6 +7,7 @@ fields back. One object that cannot be put back does not keep the others from it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from codestream.core.errors import CodeStreamError
@@ -189,18 +190,19 @@ def _put_back(step: Step, item: JsonObject, past: JsonObject) -> JsonObject:
             return {**item, **_left(_GONE_ALREADY)}
         if live.annotation(TASK_ANNOTATION) != step.context.cursor["undone"]:
             return {**item, **_left(_SENT_AGAIN)}
-        step.cluster.delete(ref, uid=uid_of(live))
+        step.change(live.body, partial(step.cluster.delete, ref, uid=uid_of(live)))
         state, change = RolloutState.PROGRESSING.value, Change.DELETED.value
         told = {**item, "state": state, "change": change, **telling(BEING_DELETED)}
         return {**told, "uid": uid_of(live), "diff": difference(live.body, {}, step.secrets)}
     if live is None:
+        step.context.require_held()
         after, change = step.cluster.create(creatable(past)), Change.CREATED
         told = report(ref, change=change.value, state=SENT, message=_ANEW)
         return {**told, "diff": difference({}, after.body, step.secrets)}
     changes = merge_changes(cast(Json, restorable(live.body)), cast(Json, restorable(past)))
     if not changes:
         return report(ref, change="UNCHANGED", state=SENT, message=_AS_IT_WAS)
-    after = step.cluster.patch(ref, changes)
+    after = step.change(live.body, partial(step.cluster.patch, ref, changes))
     diff = difference(live.body, after.body, step.secrets)
     if not diff:  # but for the marks of who sent it
         return report(ref, change="UNCHANGED", state=SENT, message=_AS_IT_WAS)

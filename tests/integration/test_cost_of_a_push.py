@@ -87,6 +87,6 @@ def test_a_task_until_its_execution_is_over(hook: str, cluster: InstantCluster) 
     work("event")
     cluster.calls.clear()
 
-    assert work("task") == 18
+    assert work("task") == 19
     assert Execution.objects.filter(status=Status.COMPLETED).count() == 2
     assert [call.method for call in cluster.calls] == ["GET", "PATCH"]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
 from pytest_django.fixtures import Settings
 
+from codestream.core.work import Claim, LeaseLostError, claim, kind_named, wake
 from codestream.sandbox.dockerhub import DockerHubServer
 from codestream.sandbox.dockerhub_failures import Mode
 from endpoints.clients.dockerhub import DockerHub, HubWebhook
 from executions.worker import drain
+from executions.workers import no_workers
 from tests.factories import DockerRegistryFactory, UserFactory
 from tests.integration.hub import PASSWORD, make_webhook, work_now
 from webhooks.mirror import follow
 from webhooks.mirror_services import retry_mirror
+from webhooks.mirror_worker import reconcile
 from webhooks.models import DockerWebhook, ListenerSecret, RemoteHook, SilentChangeError
 from webhooks.services import delete_webhook, save_webhook, set_enabled
 
@@ -217,3 +221,56 @@ def test_bulk_changes_are_refused_since_nobody_would_hear_of_them(
         DockerWebhook.objects.update(name="x")
     with pytest.raises(SilentChangeError):
         DockerWebhook.objects.bulk_create([webhook])
+
+
+def test_a_late_worker_makes_no_hook_of_a_webhook_that_is_deleted(
+    server: DockerHubServer, webhook: DockerWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed = taken_by_a_worker_that_is_lost(webhook.remote_hooks.get())
+    look = DockerHub.list_webhooks
+
+    def stand_still(hub: DockerHub, *place: str) -> tuple[HubWebhook, ...]:
+        monkeypatch.undo()
+        seen = look(hub, *place)
+        work_now()
+        delete_webhook(webhook=webhook)
+        work_now()
+        return seen
+
+    monkeypatch.setattr(DockerHub, "list_webhooks", stand_still)
+    with pytest.raises(LeaseLostError):
+        reconcile(claimed)
+
+    assert hooks(server) == ()
+
+
+def test_a_late_worker_leaves_the_hook_alone_that_is_wanted_again(
+    server: DockerHubServer, webhook: DockerWebhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drain()
+    row = webhook.remote_hooks.get()
+    RemoteHook.objects.filter(pk=row.pk).update(desired=RemoteHook.Presence.ABSENT)
+    wake(RemoteHook, row.pk)
+    claimed = taken_by_a_worker_that_is_lost(row)
+    look = DockerHub.list_webhooks
+
+    def stand_still(hub: DockerHub, *place: str) -> tuple[HubWebhook, ...]:
+        monkeypatch.undo()
+        seen = look(hub, *place)
+        RemoteHook.objects.filter(pk=row.pk).update(desired=RemoteHook.Presence.PRESENT)
+        work_now()
+        return seen
+
+    monkeypatch.setattr(DockerHub, "list_webhooks", stand_still)
+    with pytest.raises(LeaseLostError):
+        reconcile(claimed)
+
+    assert len(hooks(server)) == 1
+
+
+def taken_by_a_worker_that_is_lost(hook: RemoteHook) -> Claim:
+    kind = kind_named("hook")
+    assert kind is not None
+    claimed = claim(kind, hook.pk, owner=uuid.uuid4(), alive=no_workers)
+    assert claimed is not None
+    return claimed

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from codestream.core.errors import CodeStreamError
-from endpoints.clients.base import Conflict, Invalid, NotFound, Unauthorized
+from endpoints.clients.base import Conflict, Invalid, NotFound, Outdated, Unauthorized
 from endpoints.clients.kubernetes import Change, ClusterAccess, Kubernetes, ObjectRef
-from endpoints.clients.kubernetes_objects import int_at, ref_of, text_at
+from endpoints.clients.kubernetes_objects import int_at, ref_of, text_at, version_of
 from endpoints.clients.rollout import RolloutState
 from tests.contracts.kubernetes.manifests import (
     config_map,
@@ -257,11 +257,30 @@ def test_a_patch_merges_and_takes_away_and_is_not_in_the_way_of_the_next_apply(
     assert applied.object.body["data"] == {"colour": "green", "size": "9"}
 
 
-def test_a_patch_of_a_version_that_is_past_conflicts(cluster: Kubernetes, namespace: str) -> None:
-    ref = cluster.apply(config_map(namespace, colour="blue")).object.ref
+@pytest.mark.parametrize("change", ["apply", "patch", "delete"])
+def test_a_change_is_refused_when_its_object_has_changed_since(
+    cluster: Kubernetes, namespace: str, change: str
+) -> None:
+    blue = cluster.apply(config_map(namespace, colour="blue")).object
+    green = cluster.apply(config_map(namespace, colour="green")).object
+    uid = text_at(blue.body, "metadata", "uid")
 
-    with pytest.raises(Conflict, match="has been modified"):
-        cluster.patch(ref, {"data": {"colour": "red"}}, version="1")
+    def send(version: str) -> None:
+        match change:
+            case "apply":
+                cluster.apply(config_map(namespace, colour="red"), force=True, version=version)
+            case "patch":
+                cluster.patch(blue.ref, {"data": {"colour": "red"}}, version=version)
+            case _:
+                cluster.delete(blue.ref, uid=uid, version=version)
+
+    with pytest.raises(Outdated):
+        send(version_of(blue.body))
+    assert cluster.get(blue.ref).body["data"] == {"colour": "green"}
+
+    send(version_of(green.body))
+    after = cluster.find(blue.ref)
+    assert after is None or after.body["data"] == {"colour": "red"}
 
 
 def test_what_is_not_there_is_not_found(cluster: Kubernetes, namespace: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from endpoints.clients.base import Conflict, Invalid
+from endpoints.clients.base import Invalid, Outdated
 from endpoints.clients.kubernetes import Kubernetes
 from tests.contracts.kubernetes.manifests import config_map, deployment, pull_secret
 
@@ -119,5 +119,5 @@ def test_a_version_that_is_past_conflicts(cluster: Kubernetes, namespace: str) -
     cluster.apply(manifest)
     manifest["metadata"]["resourceVersion"] = "1"
 
-    with pytest.raises(Conflict, match="has been modified"):
+    with pytest.raises(Outdated, match="has been modified"):
         cluster.apply(manifest)
