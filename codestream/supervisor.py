@@ -104,7 +104,9 @@ class Supervisor:
             child.start()
 
     def add(self, children: list[Child]) -> None:
-        """Start more children."""
+        """Start more children, unless it is to stop."""
+        if self.stopping:
+            return
         for child in children:
             child.start()
         self.children += children
@@ -162,7 +164,8 @@ def main(*, on_postgres: bool = False) -> int:
     try:
         if postgres and not _wait_for_postgres(postgres, supervisor):
             return _fail(f"PostgreSQL does not answer; see {logs / 'postgres.log'}")
-        if not _prepare(environment, supervisor) and not supervisor.stopping:
+        is_prepared = supervisor.stopping or _prepare(environment, supervisor)
+        if not is_prepared and not supervisor.stopping:
             return _fail("The data folder could not be prepared; see above.")
         supervisor.add([web, *others])
         if not _wait_for(host, port, supervisor):

@@ -14,7 +14,7 @@ from codestream.core.certificates import CertificateFacts, read_certificate
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError, Refused
 from codestream.core.http import Proxy, Reach, server_certificate
-from codestream.core.versions import require_unchanged
+from codestream.core.versions import require_present, require_unchanged
 from codestream.core.words import Words, gettext_noop, joined
 from endpoints.checks import check
 from endpoints.clients.base import RateLimited, ServerFault
@@ -86,11 +86,16 @@ def _why(error: CodeStreamError) -> Words:
 
 
 def validate_endpoint(*, endpoint: Endpoint) -> Endpoint:
-    """Sign in to the real system and write down what came of it; talks outside a transaction."""
+    """Sign in to the real system and write down what came of it; talks outside a transaction.
+
+    Raises DeletedMeanwhileError.
+    """
     result = check_endpoint(endpoint=endpoint)
     endpoint.last_check_at = now()
     endpoint.last_check_status, endpoint.last_check_message = result.status, result.message
-    endpoint.save(update_fields=["last_check_at", "last_check_status", "last_check_message"])
+    with transaction.atomic():
+        require_present(endpoint)
+        endpoint.save(update_fields=["last_check_at", "last_check_status", "last_check_message"])
     return endpoint
 
 

@@ -18,6 +18,7 @@ from codestream.core.clock import database_now, now
 from codestream.core.models import words_in
 from codestream.core.prepared import Prepared
 from codestream.core.rows import insert, update
+from codestream.core.versions import DeletedMeanwhileError
 from codestream.core.work import announce
 from executions.definitions import definition_of, undo_of
 from executions.models import Execution, ExecutionEvent, StageRun, TaskRun
@@ -153,11 +154,14 @@ def locked(execution: Execution) -> Iterator[Run]:
     """Open a transaction with the execution locked, and write what was changed at the end.
 
     The lock of the pipeline comes first, then the execution's, then those of rows below them:
-    always in this order, or two transactions could wait for each other.
+    always in this order, or two transactions could wait for each other. Raises
+    DeletedMeanwhileError.
     """
     with transaction.atomic():
         pipeline = lock_pipeline(execution.pipeline_id) if execution.pipeline_id else None
-        (row,) = _LOCKED_EXECUTION.all(execution.pk)
+        row = _LOCKED_EXECUTION.first(execution.pk)
+        if row is None:
+            raise DeletedMeanwhileError(execution)
         run = load(row, pipeline=pipeline)
         yield run
         run.write()

@@ -315,7 +315,7 @@ def _time_left(task: TaskRun) -> timedelta | None:
 
 
 def _timed_out(task: TaskRun, seen: str) -> Words:
-    waited = now() - (task.started_at or task.created_at)
+    waited = timeout_of(task) - (_time_left(task) or timedelta())
     minutes = max(1, round(waited.total_seconds() / 60))
     words = Words(gettext_noop("Timed out after %(minutes)s min."), {"minutes": minutes})
     last = Words(gettext_noop("Last seen: %(seen)s"), {"seen": Words.plain(seen)})

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from codestream.accounts.models import User
 from codestream.core.errors import Refused
-from codestream.core.versions import require_unchanged
+from codestream.core.versions import DeletedMeanwhileError, require_unchanged
 from codestream.projects.models import Project
 from pipelines import task_kinds
 from pipelines.definition import PipelineDefinition, parse
@@ -54,18 +54,18 @@ def save_pipeline(
 def set_state(*, pipeline: Pipeline, state: Pipeline.State) -> None:
     """Enable, disable or release the pipeline. A disabled one starts nothing new.
 
-    Raises Refused when it should be released without being enabled.
+    Raises Refused when it should be released without being enabled, and DeletedMeanwhileError.
     """
-    changing = Pipeline.objects.filter(pk=pipeline.pk)
-    if state == Pipeline.State.RELEASED:
-        changing = changing.exclude(state=Pipeline.State.DISABLED)
-    if not changing.update(state=state):
-        raise Refused(_("Enable the pipeline before you release it."))
-    pipeline.refresh_from_db(fields=["state"])
+    with transaction.atomic():
+        locked = _locked(pipeline)
+        if (locked.state, state) == (Pipeline.State.DISABLED, Pipeline.State.RELEASED):
+            raise Refused(_("Enable the pipeline before you release it."))
+        Pipeline.objects.filter(pk=pipeline.pk).update(state=state)
+    pipeline.state = state
 
 
 def delete_pipeline(*, pipeline: Pipeline) -> None:
-    """Delete the pipeline. Raises Refused, naming what still needs it.
+    """Delete the pipeline. Raises Refused, naming what still needs it, and DeletedMeanwhileError.
 
     Its running executions come to their end without it, but nobody would start those that wait.
     """
@@ -98,8 +98,13 @@ def delete_pipelines(project: Project) -> None:
 
 
 def _locked(pipeline: Pipeline) -> Pipeline:
-    """Read the row again under a lock, so that revision numbers have no gap and no double."""
-    return Pipeline.objects.select_for_update().get(pk=pipeline.pk)
+    """Read the row again under a lock, so that revision numbers have no gap and no double. Raises
+    DeletedMeanwhileError.
+    """
+    row = Pipeline.objects.select_for_update(no_key=True).filter(pk=pipeline.pk).first()
+    if row is None:
+        raise DeletedMeanwhileError(pipeline)
+    return row
 
 
 def _unchanged(pipeline: Pipeline) -> Pipeline:

@@ -18,6 +18,7 @@ DRIVEN = (
     "clocks",
     "concurrency_limit",
     "cost_of_a_push",
+    "deleted_meanwhile",
     "ending_projects",
     "engine",
     "generate_token",

@@ -21,7 +21,7 @@ from endpoints.clients.dockerhub import RepositoryAddress
 from endpoints.clients.dockerhub_errors import SecondFactor
 from endpoints.kinds import repository_of
 from endpoints.models import Endpoint
-from webhooks.models import DockerWebhook, ListenerSecret, RemoteHook
+from webhooks.models import DockerWebhook, ListenerSecret, RemoteHook, lock_in_order
 
 Presence, Errand, Mode = RemoteHook.Presence, RemoteHook.Errand, DockerWebhook.MirrorMode
 ACCOUNT_REFUSED = frozenset({Unauthorized.code, SecondFactor.code})
@@ -32,6 +32,8 @@ UNTROUBLED = {"error_code": "", "message": "", "attempts": 0}
 def desire(webhook: DockerWebhook) -> None:
     """Write down the hook that Docker Hub should hold for the webhook, and the end of others."""
     with transaction.atomic():
+        # As it is now: who saved it meanwhile had these hooks before, and has let them go.
+        webhook.endpoint = Endpoint.objects.get(pk=webhook.endpoint_id)
         live = webhook.secrets.filter(retired_at=None).first() or ListenerSecret.issue(webhook)
         url, place = webhook.hook_url(live.secret), _place(webhook.endpoint)
         wanted = webhook.remote_hooks.filter(desired=Presence.PRESENT).first()
@@ -56,24 +58,29 @@ def withdraw(hooks: models.QuerySet[RemoteHook]) -> None:
         _send_worker(hook.pk, hook.kept_by)
 
 
+@transaction.atomic
 def follow(webhooks: models.QuerySet[DockerWebhook]) -> None:
     """Want the hooks of these webhooks as PUBLIC_URL and their endpoints now say."""
+    lock_in_order(RemoteHook.objects.filter(webhook__in=webhooks))
     for webhook in webhooks.select_related("endpoint"):
         desire(webhook)
 
 
+@transaction.atomic
 def send_on(hooks: models.QuerySet[RemoteHook], errand: RemoteHook.Errand) -> None:
     """Let a worker look at these hooks at once, with this in mind.
 
     Whoever asks for it may have mended the account, so the other hooks of a refused one are looked
     at again too.
     """
-    keys = list(hooks.values_list("pk", flat=True))
+    asked = set(hooks.values_list("pk", flat=True))
     endpoints = list(hooks.values_list("endpoint", flat=True))
-    RemoteHook.objects.filter(pk__in=keys).update(errand=errand)
     refused = RemoteHook.objects.filter(endpoint__in=endpoints, error_code__in=ACCOUNT_REFUSED)
-    keys += refused.exclude(pk__in=keys).values_list("pk", flat=True)
-    RemoteHook.objects.filter(pk__in=keys).update(**UNTROUBLED)
+    keys = asked | set(refused.values_list("pk", flat=True))
+    both = RemoteHook.objects.filter(pk__in=keys)
+    lock_in_order(both)
+    both.update(**UNTROUBLED)
+    RemoteHook.objects.filter(pk__in=asked).update(errand=errand)
     wake_hooks(keys)
 
 
@@ -84,7 +91,7 @@ def retry_endpoint(endpoint: Endpoint) -> None:
 
 def wake_hooks(keys: Iterable[UUID]) -> None:
     """Ask a worker for attention to these hooks."""
-    for pk in keys:
+    for pk in sorted(keys):
         wake(RemoteHook, pk)
 
 

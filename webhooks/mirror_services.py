@@ -57,6 +57,7 @@ def confirm_by_hand(*, webhook: DockerWebhook, by: User) -> None:
 
     Those that it takes over from can go now, and a worker sees to them where it may.
     """
+    webhook.lock_hooks()
     wanted = webhook.remote_hooks.filter(desired=Presence.PRESENT, kept_by=Mode.MANUAL)
     if wanted.exclude(actual=Presence.PRESENT).update(actual=Presence.PRESENT, since=now()):
         logger.info("%s says that the hook of %s stands in Docker Hub.", by, webhook)

@@ -48,9 +48,9 @@ class SilentChangeError(CodeStreamError):
     code = "silent_change"
 
 
-def _lock(rows: models.QuerySet[Any]) -> None:
+def lock_in_order(rows: models.QuerySet[Any]) -> None:
     """Lock the rows until the transaction ends, always in the same order."""
-    list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
+    list(rows.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
 
 
 class DockerWebhookQuerySet(ProjectOwnedQuerySet["DockerWebhook"]):
@@ -195,16 +195,16 @@ class DockerWebhook(Entity):
         """Lock what is kept of it in Docker Hub, until the transaction ends: always all of it and
         before the webhook itself, or two transactions could wait for each other.
         """
-        _lock(self.remote_hooks.all())
+        lock_in_order(self.remote_hooks.all())
 
     def _lock_for_deletion(self) -> None:
         """Let nobody refer to it any more without being seen by the deletion: PostgreSQL lets a
         delivery that comes meanwhile wait, and then find nothing. First what workers hold before
         they refer to it: else they would wait for it, and it for them.
         """
-        _lock(self.events.pending())
+        lock_in_order(self.events.pending())
         self.lock_hooks()
-        _lock(DockerWebhook.objects.filter(pk=self.pk))
+        lock_in_order(DockerWebhook.objects.filter(pk=self.pk))
 
     def _begin_to_look(self) -> None:
         """Pushes of before somebody wished so, or enabled it again, are not looked for. A wait that

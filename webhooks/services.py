@@ -48,8 +48,13 @@ class SecretTakenError(Refused):
 def save_webhook(webhook: DockerWebhook, *, by: User, secret: str = "") -> DockerWebhook:
     """Create or change a webhook, with another secret token where one is given; Docker Hub
     follows. Raises Refused when the name is taken, SecretTakenError for the secret, and
-    ChangedMeanwhileError or DeletedMeanwhileError.
+    ChangedMeanwhileError or DeletedMeanwhileError, also for what the webhook needs.
     """
+    # In this order: a judgement holds the pipeline, and who saves the endpoint holds that, and both
+    # may then change the webhook and its hooks.
+    for needed in (webhook.pipeline, webhook.endpoint):
+        if needed is not None:
+            require_present(needed)
     webhook.lock_hooks()
     require_unchanged(webhook)
     webhook.edited_by = by
@@ -78,7 +83,10 @@ def _change_secret(webhook: DockerWebhook, text: str) -> None:
 
 @transaction.atomic
 def reveal_url(*, webhook: DockerWebhook, by: User, remote_addr: str | None) -> str:
-    """Return the hook URL with its secret, and remember who was shown it."""
+    """Return the hook URL with its secret, and remember who was shown it. Raises
+    DeletedMeanwhileError.
+    """
+    require_present(webhook)
     secret = webhook.secrets.get(retired_at=None)
     HookReveal.objects.create(
         webhook=webhook, webhook_name=webhook.name, actor=by.username, remote_addr=remote_addr

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
+from django.db.models import Q
 from django.db.models.signals import post_save, pre_delete
 from django.dispatch import receiver
 
 from endpoints.models import Endpoint
 from webhooks.mirror import desire, follow, retry_endpoint, withdraw
-from webhooks.models import DockerWebhook
+from webhooks.models import DockerWebhook, RemoteHook, lock_in_order
 
 
 @receiver(post_save, sender=DockerWebhook, dispatch_uid="mirror saved webhook")
@@ -23,10 +25,13 @@ def mirror_saved(instance: DockerWebhook, raw: bool, **kwargs: Any) -> None:
 
 
 @receiver(post_save, sender=Endpoint, dispatch_uid="mirror saved endpoint")
+@transaction.atomic
 def mirror_endpoint(instance: Endpoint, raw: bool, created: bool, **kwargs: Any) -> None:
     """Follow an endpoint that points elsewhere or has new credentials."""
     if not raw and not created:
-        follow(DockerWebhook.objects.filter(endpoint=instance))
+        webhooks = DockerWebhook.objects.filter(endpoint=instance)
+        lock_in_order(RemoteHook.objects.filter(Q(endpoint=instance) | Q(webhook__in=webhooks)))
+        follow(webhooks)
         retry_endpoint(instance)
 
 

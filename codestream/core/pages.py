@@ -14,6 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.middleware import HtmxDetails
 
 from codestream.core.errors import Refused
+from codestream.core.versions import DeletedMeanwhileError
 
 
 def page(
@@ -54,6 +55,8 @@ def answer_deletion(
     """
     try:
         delete()
+    except DeletedMeanwhileError:
+        pass  # by another window; it is gone, as was wished
     except Refused as refusal:
         messages.error(request, refusal.user_message)
         return redirect(else_to)

@@ -13,7 +13,7 @@ from typing import Any, cast
 from django import forms
 from django.db import models
 from django.forms.boundfield import BoundField
-from django.http import QueryDict
+from django.http import Http404, QueryDict
 from django.utils.translation import gettext as _
 
 from codestream.core.clock import now
@@ -33,10 +33,15 @@ class ChangedMeanwhileError(Refused):
         self.version = version
 
 
-class DeletedMeanwhileError(Refused):
-    """Somebody, or the retention, has deleted the row since it was read."""
+class DeletedMeanwhileError(Refused, Http404):
+    """Somebody, or the retention, has deleted the row since it was read. A page about it that does
+    not say so itself is not found.
+    """
 
     code = "deleted_meanwhile"
+
+    def __init__(self, row: models.Model) -> None:
+        super().__init__(_("%(name)s was deleted meanwhile.") % {"name": row})
 
 
 class VersionedForm(forms.Form):
@@ -106,9 +111,9 @@ def require_unchanged(row: Timestamped) -> None:
     the one that was read, and DeletedMeanwhileError when it is gone; a new row is none yet.
     """
     rows: models.QuerySet[Any] = type(row)._default_manager.all()
-    stored = rows.select_for_update().filter(pk=row.pk).first()
+    stored = rows.select_for_update(no_key=True).filter(pk=row.pk).first()
     if stored is None and not row._state.adding:
-        raise DeletedMeanwhileError(_("It was deleted meanwhile."))
+        raise DeletedMeanwhileError(row)
     if stored is not None and stored.updated_at != row.updated_at:
         raise _changed(stored)
 
@@ -117,7 +122,7 @@ def require_present(row: models.Model) -> None:
     """Lock the stored row until the transaction ends. Raises DeletedMeanwhileError."""
     rows = type(row)._base_manager.filter(pk=row.pk)
     if not list(rows.select_for_update(no_key=True).values_list("pk", flat=True)):
-        raise DeletedMeanwhileError(_("It was deleted meanwhile."))
+        raise DeletedMeanwhileError(row)
 
 
 def _in_words(bound: BoundField) -> str:

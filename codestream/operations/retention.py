@@ -6,6 +6,7 @@ Everything goes in small transactions. A limit of 0 keeps for ever.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -171,15 +172,19 @@ def _count(each: Outdated) -> int:
 
 
 def _delete(each: Outdated, out_of_time: OutOfTime) -> tuple[int, bool]:
-    done = 0
+    done, left_alone = 0, set[Any]()
     for rows in each.find():
-        while keys := list(rows.values_list("pk", flat=True)[: each.batch]):
+        while keys := list(
+            rows.exclude(pk__in=left_alone).values_list("pk", flat=True)[: each.batch]
+        ):
             if out_of_time():
                 return done, True
-            gone = _delete_batch(rows, keys)
-            done += gone
-            if not gone:
-                break  # somebody else has them at the moment; they are here the next time
+            began = time.monotonic()
+            done += _delete_batch(rows, keys)
+            # Somebody else has what is still there at the moment, or needs it since just now.
+            left_alone.update(rows.filter(pk__in=keys).order_by().values_list("pk", flat=True))
+            # Everybody else who writes gets a turn.
+            time.sleep(time.monotonic() - began)
     return done, False
 
 

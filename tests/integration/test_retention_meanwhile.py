@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import count
@@ -113,4 +114,26 @@ def test_a_person_who_runs_an_execution_again_hears_that_it_is_gone() -> None:
         outcomes.add(outcome[0])
         if not reached:
             assert outcomes == {"refused", "started"}
+            return
+
+
+def test_of_two_cleaners_at_once_both_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = tuple(replace(each, batch=1) for each in retention.OUTDATED)
+    monkeypatch.setattr(retention, "OUTDATED", small)
+    for before in count():
+        for _ in range(3):
+            ended_long_ago(pk=ExecutionFactory.create().pk)
+        left: list[int] = []
+
+        def clean_and_count(left: list[int] = left) -> None:
+            clean()
+            left.append(Execution.objects.count())
+
+        reached = interleave(clean, clean_and_count, before=before)
+
+        assert Execution.objects.count() == 0
+        # The other one may hold one row at that moment.
+        assert left[0] <= 1
+        if not reached:
+            assert before > 6, "it did next to nothing"
             return

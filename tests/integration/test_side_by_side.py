@@ -7,6 +7,7 @@ machine with a slow clock wrote down comes to stand before one that is being jud
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from itertools import count
@@ -14,16 +15,23 @@ from itertools import count
 import pytest
 
 from codestream.core.clock import now
+from codestream.core.errors import Refused
 from codestream.core.versions import DeletedMeanwhileError
 from codestream.core.work import Claim, claim, kind_named
+from endpoints.clients.base import Unauthorized
+from endpoints.models import Endpoint
+from endpoints.services import save_endpoint
 from executions.models import Execution
 from executions.workers import no_workers
-from tests.factories import DockerWebhookFactory, UserFactory
+from pipelines.models import Pipeline
+from pipelines.services import delete_pipeline
+from tests.factories import DockerWebhookFactory, PipelineFactory, UserFactory
 from tests.integration.test_one_run import later, payload
 from tests.interleaving import interleave
 from tests.secrets import replace_secret
 from webhooks import mirror_worker
 from webhooks.judging import judge_event
+from webhooks.mirror_services import retry_mirror
 from webhooks.models import DockerWebhook, Push, RegistryEvent, RemoteHook
 from webhooks.services import receive_event, save_webhook, set_enabled
 
@@ -146,3 +154,92 @@ def test_a_worker_writes_down_a_hook_while_a_person_saves_the_webhook() -> None:
         if not reached and before % 2:
             assert before > 6, "it did next to nothing"
             return
+
+
+def test_one_person_saves_a_webhook_while_another_deletes_its_new_pipeline() -> None:
+    outcomes: set[str] = set()
+    for before in count():
+        webhook = DockerWebhookFactory.create()
+        webhook.pipeline = pipeline = PipelineFactory.create(project=webhook.project)
+
+        def save(webhook: DockerWebhook = webhook) -> None:
+            try:
+                save_webhook(webhook, by=UserFactory.create())
+            except DeletedMeanwhileError:
+                outcomes.add("told")
+            else:
+                outcomes.add("saved")
+
+        def delete(pipeline: Pipeline = pipeline) -> None:
+            with suppress(Refused):
+                delete_pipeline(pipeline=pipeline)
+
+        reached = interleave(save, delete, before=before)
+
+        webhook.refresh_from_db()
+        assert Pipeline.objects.filter(pk=webhook.pipeline_id).exists()
+        if not reached:
+            assert outcomes == {"told", "saved"}
+            return
+
+
+@pytest.mark.parametrize("is_endpoint_first", [True, False])
+def test_an_endpoint_and_its_webhooks_are_saved_at_once(is_endpoint_first: bool) -> None:
+    person = UserFactory.create()
+    for before in count():
+        first, second = webhooks_of_one_endpoint()
+        endpoint = Endpoint.objects.get(pk=first.endpoint_id)
+
+        def save_endpoint_elsewhere(endpoint: Endpoint = endpoint) -> None:
+            save_endpoint(
+                endpoint=endpoint,
+                name=endpoint.name,
+                description="",
+                is_restricted=False,
+                properties=endpoint.properties | {"repoURL": "https://hub.docker.com/r/demo/api"},
+                credentials=endpoint.credentials,
+                by=person,
+            )
+
+        def save_webhooks(first: DockerWebhook = first, second: DockerWebhook = second) -> None:
+            for webhook in (first, second):
+                read = DockerWebhook.objects.get(pk=webhook.pk)
+                save_webhook(read, by=person, secret=f"{uuid.uuid4()}")
+
+        acts = [save_endpoint_elsewhere, save_webhooks]
+        reached = interleave(*(acts if is_endpoint_first else reversed(acts)), before=before)
+
+        wanted = RemoteHook.objects.filter(desired="PRESENT", webhook__in=[first, second])
+        assert set(wanted.values_list("repository", flat=True)) == {"api"}
+        assert wanted.count() == 2
+        if not reached:
+            assert before > 6, "it did next to nothing"
+            return
+
+
+def test_two_hooks_of_a_refused_account_are_tried_again_at_once() -> None:
+    for before in count():
+        webhooks = webhooks_of_one_endpoint()
+        hooks = RemoteHook.objects.filter(webhook__in=webhooks)
+        hooks.update(error_code=Unauthorized.code, wake_at=None)
+        # Every other time the later one in the order of keys is asked for first.
+        keyed = [hook.webhook for hook in hooks.order_by("pk" if before % 2 else "-pk")]
+        acts = [partial(retry_mirror, webhook=webhook) for webhook in keyed if webhook]
+
+        reached = interleave(*acts, before=before // 2)
+
+        assert set(hooks.values_list("error_code", flat=True)) == {""}
+        if not reached and before % 2:
+            assert before > 6, "it did next to nothing"
+            return
+
+
+def webhooks_of_one_endpoint() -> tuple[DockerWebhook, DockerWebhook]:
+    first = DockerWebhookFactory.create(mirror_mode=DockerWebhook.MirrorMode.AUTO)
+    second = DockerWebhookFactory.create(
+        mirror_mode=DockerWebhook.MirrorMode.AUTO,
+        project=first.project,
+        endpoint=first.endpoint,
+        pipeline=first.pipeline,
+    )
+    return first, second

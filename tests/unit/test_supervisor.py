@@ -192,3 +192,14 @@ def test_a_database_server_that_ends_before_it_answers_is_started_again(
         assert supervisor._wait_for_postgres(LocalPostgres(data_dir=tmp_path, port=0), watched)
     finally:
         watched.end()
+
+
+def test_nothing_more_is_started_by_one_that_is_to_stop(tmp_path: Path) -> None:
+    child = supervisor.Child(name="web", command=["true"], log=tmp_path / "web", environment={})
+    stopping = supervisor.Supervisor([], ground=[])
+
+    stopping.stop()
+    stopping.add([child])
+
+    assert child.process is None
+    assert stopping.children == []
