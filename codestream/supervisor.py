@@ -146,10 +146,11 @@ def main(*, on_postgres: bool = False) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     environment = _environment(host, port, data_dir)
     stand_ins = _stand_ins(port, data_dir, logs, environment)
-    places = [(host, port), *_ports(environment)] if stand_ins else [(host, port)]
+    places = _ports(environment) if stand_ins else []
     if on_postgres:
         places.append(("127.0.0.1", _postgres_port(port)))
-    if problem := _conflict(places) or _wait_for_ports(places):
+    # That of the web server is waited for later: one that was killed ends its requests first.
+    if problem := _conflict([(host, port), *places]) or _wait_for_ports(places):
         return _fail(problem)
     postgres = LocalPostgres(data_dir=data_dir, port=_postgres_port(port)) if on_postgres else None
     is_first = postgres.is_new if postgres else not (data_dir / "codestream.sqlite3").exists()
@@ -167,6 +168,8 @@ def main(*, on_postgres: bool = False) -> int:
         is_prepared = supervisor.stopping or _prepare(environment, supervisor)
         if not is_prepared and not supervisor.stopping:
             return _fail("The data folder could not be prepared; see above.")
+        if problem := _wait_for_web_port(host, port, supervisor):
+            return _fail(problem)
         supervisor.add([web, *others])
         if not _wait_for(host, port, supervisor):
             return _fail(f"The web server does not answer; see {logs / 'web.log'}")
@@ -323,6 +326,13 @@ def _wait_for_ports(places: list[tuple[str, int]]) -> str:
         if not problem or time.monotonic() > deadline:
             return problem
         time.sleep(0.2)
+
+
+def _wait_for_web_port(host: str, port: int, supervisor: Supervisor) -> str:
+    """The same for the web server, while the children run that need not wait for it."""
+    deadline = time.monotonic() + END_SECONDS
+    supervisor.watch(until=lambda: not _taken(host, port) or time.monotonic() > deadline)
+    return "" if supervisor.stopping else _taken(host, port)
 
 
 def _taken(host: str, port: int) -> str:

@@ -87,9 +87,13 @@ class Running:
 
     def start_again(self) -> None:
         """End the supervisor the hard way, as a crash would, and start everything anew."""
+        self.kill_all()
+        self.start()
+
+    def kill_all(self) -> None:
+        """End the supervisor the hard way, and with it everything."""
         self.process.kill()
         self._wait()
-        self.start()
 
     def start(self) -> None:
         """Start everything anew after its end."""

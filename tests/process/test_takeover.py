@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from tests.process.databases import ON_POSTGRES, ON_SQLITE, folder_for_all
@@ -149,3 +155,32 @@ def test_a_worker_ends_although_the_database_says_nothing(product: Running) -> N
 
 def _is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_a_worker_begins_though_the_web_server_that_was_killed_still_holds_its_port(
+    product: Running,
+) -> None:
+    known = workers(product)
+    product.kill_all()
+    with until(partial(held, product.url)):
+        starting = threading.Thread(target=product.start)
+        starting.start()
+        until(lambda: new_workers(product, known))
+
+    starting.join()
+    assert "documents" in product.api("executions")
+
+
+def held(url: str) -> socket.socket | None:
+    """The port of the web server, as soon as it is free."""
+    place = urlsplit(url)
+    with suppress(OSError):
+        return socket.create_server((str(place.hostname), place.port or 0))
+    return None
+
+
+def new_workers(product: Running, known: set[UUID]) -> set[UUID]:
+    """Those that have begun since; none while the database starts."""
+    with suppress(psycopg.OperationalError, sqlite3.OperationalError):
+        return workers(product) - known
+    return set()
