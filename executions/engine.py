@@ -46,15 +46,15 @@ def begin(run: Run) -> None:
     """Let an execution that has a place run: its first tasks begin.
 
     The caller writes: ``Run.create`` for a new execution, ``Run.write`` for one that has waited.
-    Unlike ``advance`` it gives no place away, should all be over at once: ``admit`` looks again
-    itself, and behind a new execution nobody waits, or its parent has the place.
     """
     run.change(run.execution, Status.RUNNING)
     _plan_or_break_off(run)
 
 
 def advance(run: Run) -> None:
-    """Look at how the execution stands and do what comes next; harmless when nothing does."""
+    """After a task's result or a person's request: look at how the execution stands and do what
+    comes next; harmless when nothing does.
+    """
     before = run.execution.status
     _plan_or_break_off(run)
     if run.pipeline is not None and run.execution.status != before and _gives_way(run.execution):
@@ -84,7 +84,7 @@ def _plan_or_break_off(run: Run) -> None:
     queue behind it moves on.
     """
     try:
-        definition_of_execution(run.execution)
+        definition_of_execution(run.execution)  # before anything is changed
         _plan_and_do(run)
     except DefinitionError as error:
         unreadable = gettext_noop("The definition can no longer be read: %(reason)s")
@@ -94,8 +94,8 @@ def _plan_or_break_off(run: Run) -> None:
 def _plan_and_do(run: Run) -> None:
     """Ask the conditions of the tasks that are next, plan, carry out.
 
-    Once, mostly: a task that was started has this done again when it ends. One that was skipped, or
-    failed by its condition, never will: then again at once.
+    Mostly once: the end of a task that was started leads here again. One that was skipped, or
+    failed by its condition, has ended already: then again at once.
     """
     while True:
         execution = _state_of(run)
@@ -142,7 +142,7 @@ def _is_met_or_fail(run: Run, task: TaskRun) -> bool:
         why = {"reason": _why_unreadable(run, error)}
         message = Words(gettext_noop("Precondition: %(reason)s"), why)
         run.change(task, failure_of(run, task), message=message)
-        return True
+        return False
 
 
 def _do(run: Run, todo: Plan) -> None:

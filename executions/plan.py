@@ -5,12 +5,13 @@ be asked at any time and as often as one likes. Storing the plan and doing the w
 engine. On a first reading, take ``cancel_requested`` and ``pause_requested`` to be False.
 
 From ``states``: TERMINAL is over; BLOCKING is an end after which nothing later starts; ``roll_up``
-gives the state of a whole from its parts': alive while one is, then the worst of their ends.
+gives the state of a whole from its parts': mostly RUNNING while one is alive, then the worst of
+their ends, COMPLETED where all went well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -86,7 +87,7 @@ def plan(execution: ExecutionState, *, unmet: Set[str] = frozenset()) -> Plan:
     todo = _to_cancel(execution) if execution.cancel_requested else _to_go_on(execution, unmet)
     tasks_after = _tasks_after(execution, todo)
     stages_after = _stages_after(execution, tasks_after)
-    status = _status_after(execution, tuple(stages_after.values()), tasks_after)
+    status = _status_after(execution, list(stages_after.values()), tasks_after)
     return replace(
         todo,
         stage_changes=tuple(
@@ -136,39 +137,35 @@ def _stages_after(execution: ExecutionState, tasks: Mapping[str, Status]) -> Map
     for stage in execution.stages:
         is_reached = all(status in TERMINAL - BLOCKING for status in after.values())
         if stage.status not in TERMINAL and (is_reached or execution.cancel_requested):
-            after[stage.key] = _stage_after(execution, stage, tasks)
+            own = [tasks[task.key] for group in stage.groups for task in group]
+            after[stage.key] = _rolled_up(execution, own)
         else:
             after[stage.key] = stage.status
     return after
 
 
-def _stage_after(
-    execution: ExecutionState, stage: StageState, tasks: Mapping[str, Status]
-) -> Status:
-    own = [tasks[task.key] for group in stage.groups for task in group]
-    if execution.cancel_requested and not own:
-        return Status.CANCELED  # no tasks would roll up to COMPLETED
-    rolled = roll_up(own)
-    return Status.CANCELING if execution.cancel_requested and rolled not in TERMINAL else rolled
-
-
 def _status_after(
-    execution: ExecutionState, stages: tuple[Status, ...], tasks: Mapping[str, Status]
+    execution: ExecutionState, stages: Sequence[Status], tasks: Mapping[str, Status]
 ) -> Status:
     """How the whole stands then: as its stages, unless somebody asked for an end or a pause."""
-    if execution.cancel_requested and not stages:
-        return Status.CANCELED  # no stages would roll up to COMPLETED
-    rolled = roll_up(stages)
-    if rolled in TERMINAL:
-        # An execution whose every task was skipped did all it had to do.
-        return Status.COMPLETED if rolled is Status.SKIPPED else rolled
-    if execution.cancel_requested:
-        return Status.CANCELING
-    if rolled is Status.ROLLING_BACK:
+    rolled = _rolled_up(execution, stages)
+    if rolled is Status.SKIPPED:
+        return Status.COMPLETED  # it did all it had to do
+    if rolled in TERMINAL | {Status.CANCELING, Status.ROLLING_BACK}:
         return rolled
     if execution.pause_requested:
         return Status.PAUSING if _is_working(tasks) else Status.PAUSED
     return Status.WAITING if rolled is Status.WAITING else Status.RUNNING
+
+
+def _rolled_up(execution: ExecutionState, parts: Sequence[Status]) -> Status:
+    """As ``roll_up`` says; what is to be canceled is CANCELING while it lives."""
+    rolled = roll_up(parts)
+    if not execution.cancel_requested:
+        return rolled
+    if not parts:
+        return Status.CANCELED  # no parts would roll up to COMPLETED
+    return rolled if rolled in TERMINAL else Status.CANCELING
 
 
 def _is_working(tasks: Mapping[str, Status]) -> bool:
@@ -176,8 +173,7 @@ def _is_working(tasks: Mapping[str, Status]) -> bool:
     return any(status not in idle for status in tasks.values())
 
 
-# BLOCKING without CANCELED: for that no task is to blame.
-_FAILURES: Final = frozenset({Status.FAILED, Status.ROLLBACK_COMPLETED, Status.ROLLBACK_FAILED})
+_FAILURES: Final = BLOCKING - {Status.CANCELED}  # for CANCELED no task is to blame
 
 
 def _failed_task(tasks: Mapping[str, Status]) -> str | None:

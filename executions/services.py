@@ -243,6 +243,7 @@ def create_execution(
     is_next = takes_over or (has_place and not has_queued(pipeline))
     if is_next:
         # Planned on rows that are not written yet: ``create`` writes them as they stand then.
+        # Should all be over at once, nobody waits for its place, or its parent has it.
         begin(run)
     run.create()
     pipeline.next_index += 1
