@@ -110,13 +110,17 @@ def look_at_certificate(
     return read_certificate(shown)
 
 
+@transaction.atomic
 def delete_endpoint(*, endpoint: Endpoint) -> None:
-    """Delete the endpoint. Raises Refused, naming what still uses it."""
+    """Delete the endpoint. Raises Refused, naming what still uses it, and DeletedMeanwhileError."""
+    # Who saves a webhook with it holds it, and is seen below.
+    require_present(endpoint)
     users = users_of(endpoint)
     if users:
         raise _in_use(users)
     try:
-        endpoint.delete()
+        with transaction.atomic():
+            endpoint.delete()
     except ProtectedError as error:
         raise _in_use(sorted(str(user) for user in error.protected_objects)) from error
 

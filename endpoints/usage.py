@@ -41,7 +41,7 @@ def pipelines_naming(project_id: UUID, name: str) -> Iterator[str]:
     ).select_related("current_revision")
     for pipeline in rows:
         revision = pipeline.current_revision
-        if revision is not None and name in endpoints_in(revision.source):
+        if revision is not None and name in _endpoints_in(revision.source):
             yield _("pipeline %(name)s") % {"name": pipeline.name}
 
 
@@ -67,8 +67,7 @@ def _rows_with(endpoint: Endpoint) -> Iterator[str]:
             yield f"{relation.related_model._meta.verbose_name} {row}"
 
 
-def endpoints_in(source: str) -> frozenset[str]:
-    """The names of the endpoints that the tasks of a pipeline use."""
+def _endpoints_in(source: str) -> frozenset[str]:
     try:
         return parse(source, task_kinds=task_kinds.known()).endpoints
     except DefinitionError:

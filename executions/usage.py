@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 
 from codestream.projects.models import Project
 from endpoints.models import Endpoint
-from endpoints.usage import endpoints_in
+from executions.definitions import definition_of
 from executions.models import Execution
+from pipelines.definition import DefinitionError
 
 
 def live_executions(project: Project) -> Iterator[str]:
@@ -23,7 +25,13 @@ def executions_naming(endpoint: Endpoint) -> Iterator[str]:
     since they were started, or deleted.
     """
     live = Execution.objects.live().filter(project_id=endpoint.project_id).order_by()
-    rows = live.values_list("pipeline_name", "revision__source").distinct()
-    names = {name for name, source in rows if endpoint.name in endpoints_in(source)}
-    for name in sorted(names):
+    rows = live.values_list("pipeline_name", "revision").distinct()
+    for name in sorted({name for name, revision in rows if endpoint.name in _endpoints(revision)}):
         yield _("executions of %(name)s that are not over") % {"name": name}
+
+
+def _endpoints(revision: UUID) -> frozenset[str]:
+    try:
+        return definition_of(revision).endpoints
+    except DefinitionError:
+        return frozenset()  # none of its tasks runs any more

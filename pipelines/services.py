@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
@@ -94,7 +95,8 @@ def delete_pipeline(*, pipeline: Pipeline) -> None:
 def delete_pipelines(project: Project) -> None:
     """Delete the pipelines of a project that ends, as ``delete_pipeline`` does."""
     for pipeline in Pipeline.objects.filter(project=project):
-        delete_pipeline(pipeline=pipeline)
+        with suppress(DeletedMeanwhileError):
+            delete_pipeline(pipeline=pipeline)
 
 
 def _locked(pipeline: Pipeline) -> Pipeline:

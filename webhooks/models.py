@@ -188,6 +188,8 @@ class DockerWebhook(Entity):
         """Lock it until the transaction ends, so that nobody deletes it. Raises
         DeletedMeanwhileError.
         """
+        # In this order: who saves the endpoint holds that and changes the hooks.
+        require_present(self.endpoint)
         self.lock_hooks()
         require_present(self)
 
@@ -538,7 +540,7 @@ class RegistryEvent(Entity, Claimable, Telling):
         ]
 
     def __str__(self) -> str:
-        return f"{self.image or '?'}:{self.tag or '?'} {self.verdict}"
+        return f"{self.image or '?'}:{self.tag or '?'}"
 
     @property
     def judged(self) -> list[Step]:

@@ -233,17 +233,19 @@ def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
     The digest stays that of the first time. Raises Refused for a delivery that cannot be read, and
     DeletedMeanwhileError when it or its webhook is deleted.
     """
-    if event.webhook is None:
+    known = DockerWebhook.objects.select_related("project", "endpoint")
+    webhook = known.filter(pk=event.webhook_id).first() if event.webhook_id else None
+    if webhook is None:
         raise Refused(_("The webhook of this delivery is deleted."))
     if not event.image:
         raise Refused(_("This delivery names no image that could run again."))
-    to = Addressee.of(event.webhook)
+    to = Addressee.of(webhook)
     again = new_event(to, bytes(event.body), event.headers, event.remote_addr)
     again.source, again.registry = RegistryEvent.Source.RERUN, event.registry
     again.part, again.rerun_of, again.rerun_by = event.part, event, by.username
     again.wake_at = database_now()
     # In this order: who deletes the webhook holds it and then changes its deliveries.
-    require_present(event.webhook)
+    require_present(webhook)
     require_present(event)
     again.save(force_insert=True)
     _announce(again)

@@ -21,7 +21,7 @@ from codestream.core.client_address import client_address
 from codestream.core.errors import Refused
 from codestream.core.live import WHILE_LIVE
 from codestream.core.pages import form_status, page, submitted
-from codestream.core.versions import ChangedMeanwhileError
+from codestream.core.versions import ChangedMeanwhileError, DeletedMeanwhileError
 from codestream.projects.access import projects_allowing
 from codestream.projects.permissions import Action
 from endpoints.models import EndpointKind
@@ -176,6 +176,9 @@ def _saved(request: SignedInRequest, form: WebhookForm, webhook: DockerWebhook) 
         return False
     except ChangedMeanwhileError as refusal:
         form.show_change(refusal)
+        return False
+    except DeletedMeanwhileError as refusal:
+        form.add_error(None, refusal.user_message)
         return False
     except Refused as refusal:
         form.add_error("name", refusal.user_message)

@@ -28,6 +28,7 @@ from webhooks.models import Push, RefusedDelivery, RegistryEvent
 BATCH = 200
 EXECUTIONS_BATCH = 50
 """Executions take their stages, tasks and events along, so fewer of them go at a time."""
+LONGEST_PAUSE_SECONDS = 1.0
 EVERY = timedelta(hours=1)
 Rows = QuerySet[Any]
 
@@ -184,7 +185,7 @@ def _delete(each: Outdated, out_of_time: OutOfTime) -> tuple[int, bool]:
             # Somebody else has what is still there at the moment, or needs it since just now.
             left_alone.update(rows.filter(pk__in=keys).order_by().values_list("pk", flat=True))
             # Everybody else who writes gets a turn.
-            time.sleep(time.monotonic() - began)
+            time.sleep(min(time.monotonic() - began, LONGEST_PAUSE_SECONDS))
     return done, False
 
 

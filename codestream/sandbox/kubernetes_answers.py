@@ -129,6 +129,13 @@ def gone(wanted: int, oldest: int) -> ApiError:
     return ApiError(410, "Expired", f"too old resource version: {wanted} ({oldest})")
 
 
+def overtaken(target: Target, why: str) -> ApiError:
+    """A change is meant for an object, or a state of it, that is not there any more."""
+    place = f'{target.resource.qualified} "{target.name}"'
+    message = f"Operation cannot be fulfilled on {place}: {why}"
+    return ApiError(409, "Conflict", message, details=_details(target.resource, target.name))
+
+
 def _details(resource: Resource, name: str) -> Body:
     details: Body = {"name": name, "kind": resource.name}
     if resource.group:

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from codestream.sandbox.kubernetes_answers import (
-    ApiError,
     already_exists,
     bad_request,
     invalid,
     namespace_terminating,
     not_found,
+    overtaken,
     terminating,
 )
 from codestream.sandbox.kubernetes_merge import Manager, apply, merge, merge_patch, record_update
@@ -98,6 +98,7 @@ class Api:
         with self._store.lock:
             before = self._store.get(target)
             if before is None:
+                _check_uid_of_none(target, body)
                 self._check_namespace(target)
             else:
                 _check_version(target, body, before)
@@ -179,33 +180,37 @@ def _check_version(target: Target, body: Body, before: Body) -> None:
     """Optimistic locking: a body that names a version must name the present one."""
     wanted = body["metadata"].get("resourceVersion")
     if wanted and wanted != before["metadata"]["resourceVersion"]:
-        raise ApiError(
-            409,
-            "Conflict",
-            f"Operation cannot be fulfilled on {target.resource.qualified} "
-            f'"{target.name}": the object has been modified; please apply your changes to the '
-            "latest version and try again",
+        raise overtaken(
+            target,
+            "the object has been modified; please apply your changes to the latest version and "
+            "try again",
+        )
+
+
+def _check_uid_of_none(target: Target, body: Body) -> None:
+    """A body that names a uid is meant for that object, and makes no other one."""
+    if wanted := body["metadata"].get("uid"):
+        raise overtaken(
+            target,
+            f"uid mismatch: the provided object specified uid {wanted}, and no existing object "
+            "was found",
         )
 
 
 def _check_preconditions(target: Target, body: Body, wanted: Body) -> None:
     """What a delete says of the object that it means."""
-    place = f'Operation cannot be fulfilled on {target.resource.qualified} "{target.name}"'
     uid, version = body["metadata"]["uid"], body["metadata"]["resourceVersion"]
     if wanted.get("uid", uid) != uid:
-        raise ApiError(
-            409,
-            "Conflict",
-            f"{place}: the UID in the precondition ({wanted['uid']}) does not match the UID in "
-            f"record ({uid}). The object might have been deleted and then recreated",
+        raise overtaken(
+            target,
+            f"the UID in the precondition ({wanted['uid']}) does not match the UID in record "
+            f"({uid}). The object might have been deleted and then recreated",
         )
     if wanted.get("resourceVersion", version) != version:
-        raise ApiError(
-            409,
-            "Conflict",
-            f"{place}: the ResourceVersion in the precondition ({wanted['resourceVersion']}) does "
-            f"not match the ResourceVersion in record ({version}). The object might have been "
-            "modified",
+        raise overtaken(
+            target,
+            f"the ResourceVersion in the precondition ({wanted['resourceVersion']}) does not "
+            f"match the ResourceVersion in record ({version}). The object might have been modified",
         )
 
 

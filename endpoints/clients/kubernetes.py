@@ -73,6 +73,7 @@ from endpoints.clients.kubernetes_objects import (
     ref_of,
     secret_values,
     text_at,
+    version_of,
 )
 from endpoints.clients.kubernetes_rights import REVIEWS, Right, read_review, review_of
 from endpoints.clients.kubernetes_watch import Watch
@@ -180,11 +181,11 @@ class Kubernetes:
         *,
         force: bool = False,
         before: Body | None = None,
-        version: str = "",
+        seen: Body | None = None,
     ) -> Applied:
         """Server-side apply as field manager ``codestream``, and what it changed.
 
-        With ``version`` (a resourceVersion) raises Outdated when the object is not that one.
+        With the object as it was ``seen`` raises Outdated when it has changed since, or is gone.
 
         ``before`` is the object to compare with, empty where there was none; when it is not given
         it is read. Raises FieldsHeld, a Conflict, when another manager holds a field at another
@@ -194,7 +195,7 @@ class Kubernetes:
         path = resource.path(ref.namespace, ref.name)
         if before is None:
             before = self._present(path)
-        sent = _locked(_for(manifest, ref), version)
+        sent = _for_seen(_for(manifest, ref), seen)
         try:
             answer = self._apply(path, sent, force=force)
         except FieldsHeld as error:
@@ -206,14 +207,14 @@ class Kubernetes:
             change = Change.UNCHANGED
         return Applied(object=self._live(resource, answer.body), change=change)
 
-    def patch(self, ref: ObjectRef, changes: Body, *, version: str = "") -> LiveObject:
+    def patch(self, ref: ObjectRef, changes: Body, *, seen: Body | None = None) -> LiveObject:
         """Merge ``changes`` into an object, null taking a field away; whole lists are replaced.
 
-        With ``version`` (a resourceVersion) raises Outdated when the object is no longer that one.
+        With the object as it was ``seen`` raises Outdated when it has changed since.
         """
         ref, resource = self._placed(ref)
         # With its kind, by which a refusal knows what it must not quote.
-        body = _locked({"apiVersion": ref.api_version, "kind": ref.kind, **changes}, version)
+        body = _for_seen({"apiVersion": ref.api_version, "kind": ref.kind, **changes}, seen)
         path = resource.path(ref.namespace, ref.name)
         query = {"fieldManager": FIELD_MANAGER}
         answer = self._call("PATCH", path, query, body=body, content_type=MERGE_BODY)
@@ -235,11 +236,11 @@ class Kubernetes:
         """Whether the cluster serves objects of this kind."""
         return self._find_resource(ref.api_version, ref.kind) is not None
 
-    def delete(self, ref: ObjectRef, *, uid: str = "", version: str = "") -> None:
+    def delete(self, ref: ObjectRef, *, uid: str = "", seen: Body | None = None) -> None:
         """Delete an object and, in the background, what it owns; one that is gone is fine.
 
         With ``uid`` raises Conflict when the object of this name is another one by now, and with
-        ``version`` (a resourceVersion) Outdated when it was changed since.
+        the object as it was ``seen`` Outdated when it has changed since.
         """
         ref, resource = self._placed(ref)
         # In the query string these options have no effect as soon as there is a body.
@@ -248,8 +249,8 @@ class Kubernetes:
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
         }
-        if uid or version:
-            wanted = {"uid": uid, "resourceVersion": version}
+        if uid or seen:
+            wanted = {"uid": uid, "resourceVersion": version_of(seen or {})}
             options["preconditions"] = {name: text for name, text in wanted.items() if text}
         with suppress(NotFound):
             self._call("DELETE", resource.path(ref.namespace, ref.name), body=options)
@@ -555,11 +556,16 @@ def _for(manifest: Body, ref: ObjectRef) -> dict[str, Json]:
     return {**manifest, "metadata": placed}
 
 
-def _locked(body: dict[str, Json], version: str) -> dict[str, Json]:
-    """The body with the resourceVersion that the object has to have, if there is one."""
+def _for_seen(body: dict[str, Json], seen: Body | None) -> dict[str, Json]:
+    """The body meant for the object as it was seen alone: its version says so as long as it is
+    there, its uid when it is not. What a manifest wants itself goes before.
+    """
+    if not seen:
+        return body
     metadata = body.get("metadata")
     given = metadata if isinstance(metadata, dict) else {}
-    return {**body, "metadata": {**given, "resourceVersion": version}} if version else body
+    own = {"uid": text_at(seen, "metadata", "uid"), "resourceVersion": version_of(seen)}
+    return {**body, "metadata": {**own, **given}}
 
 
 def _json_object(raw: bytes, place: str) -> dict[str, Json]:

@@ -44,9 +44,11 @@ DENIED = re.compile(r"denied (the )?request")
 UNASKED = "failed calling webhook"
 QUOTA = "exceeded quota"
 TERMINATING = "because it is being terminated"
-# Of a write, and of a delete whose object changed before the server looked, or under its look.
+# Of a write, also of one to what is gone, and of a delete whose object changed before the server
+# looked, or under its look.
 OUTDATED = (
     "the object has been modified",
+    "uid mismatch",
     "ResourceVersion in the precondition",
     "ResourceVersion in precondition",
 )
@@ -178,8 +180,10 @@ def _conflict(told: Json, what: str) -> Conflict | Outdated:
     }
     if held:
         return FieldsHeld(held)
-    is_outdated = any(mark in text_at(told, "message") for mark in OUTDATED)
-    return Outdated(what) if is_outdated else Conflict(what)
+    if any(mark in text_at(told, "message") for mark in OUTDATED):
+        words = gettext_noop("%(name)s is changed by others all the time; it is tried again.")
+        return Outdated(Words(words, {"name": text_at(told, "details", "name")}))
+    return Conflict(what)
 
 
 def _manager(message: str) -> str:

@@ -11,7 +11,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from endpoints.clients.kubernetes_objects import Body, objects_at, text_at
+from endpoints.clients.kubernetes_objects import (
+    Body,
+    objects_at,
+    text_at,
+    version_of,
+)
 from endpoints.clients.rollout import TEMPLATE_HASH_LABEL
 
 _METADATA = "application/json;as={kind};v=v1;g=meta.k8s.io,application/json"
@@ -37,7 +42,7 @@ def mark_of(body: Body) -> Mark:
     return Mark(
         namespace=text_at(body, "metadata", "namespace"),
         name=text_at(body, "metadata", "name"),
-        version=text_at(body, "metadata", "resourceVersion"),
+        version=version_of(body),
         workload=workload_of(body),
     )
 

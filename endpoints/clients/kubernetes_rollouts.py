@@ -16,6 +16,7 @@ from endpoints.clients.kubernetes_objects import (
     LiveObject,
     ObjectRef,
     text_at,
+    version_of,
 )
 from endpoints.clients.pod_states import pod_state
 from endpoints.clients.rollout import (
@@ -82,7 +83,7 @@ def look_at_all(
             seen[ref] = with_pods(seen[ref], [pod_state(pod) for pod in pods])
             own = (text_at(body, "kind"), text_at(body, "metadata", "name"))
             marks = [mark for mark in map(mark_of, near.pods) if mark.workload == own]
-        version = text_at(body, "metadata", "resourceVersion")
+        version = version_of(body)
         digest = digest_of(marks) if has_pods(body) else None
         seen[ref] = replace(seen[ref], seen=sight(version, digest), live=found[ref])
     return tuple(seen[ref] for ref in refs)

@@ -19,7 +19,7 @@ from codestream.core.words import joined
 from endpoints.clients.base import Outdated
 from endpoints.clients.kubernetes import Kubernetes
 from endpoints.clients.kubernetes_diagnosis import diagnose
-from endpoints.clients.kubernetes_objects import Body, LiveObject, ObjectRef, version_of
+from endpoints.clients.kubernetes_objects import Body, LiveObject, ObjectRef
 from endpoints.clients.kubernetes_rollouts import fetch_all, look_at_all
 from endpoints.clients.rollout import Rollout, RolloutState
 from executions.runners.base import (
@@ -85,26 +85,36 @@ class Step:
         """What must not be in anything that is kept."""
         return secrets_of(self.context)
 
-    def change(self, read: Body, send: Callable[..., Changed]) -> Changed:
-        """``send`` a change of the object that was ``read`` (empty: of none), with its version.
+    def change(self, seen: Body, send: Callable[..., Changed]) -> Changed:
+        """``send`` a change of the object as it was ``seen`` (empty: of none).
 
         Raises LeaseLostError when the task is another worker's by now, and Outdated when the object
-        has changed since it was read. In this order nothing is sent that comes too late, however
-        long the worker stands still between two of its statements (docs/decisions/0024).
+        has changed since. In this order nothing is sent that comes too late, however long the
+        worker stands still between two of its statements (docs/decisions/0024).
         """
         self.context.require_held()
-        return send(version=version_of(read))
+        return send(seen=seen)
 
     def change_in_any_case(
-        self, ref: ObjectRef, read: Body, send: Callable[..., Changed]
+        self, ref: ObjectRef, seen: Body, send: Callable[..., Changed]
     ) -> Changed:
         """The same for what is sent whatever the object is by now: that is read again first."""
-        for _ in range(MOST_LOOKS):
-            with suppress(Outdated):
-                return self.change(read, send)
+        with suppress(Outdated):
+            return self.change(seen, send)
+
+        def look_and_send() -> Changed:
             live = self.cluster.find(ref)
-            read = live.body if live else {}
-        return self.change(read, send)
+            return self.change(live.body if live else {}, send)
+
+        return while_outdated(look_and_send)
+
+
+def while_outdated(look_and_change: Callable[[], Changed]) -> Changed:
+    """Look and change anew for as long as somebody else is faster, some times."""
+    for _ in range(MOST_LOOKS):
+        with suppress(Outdated):
+            return look_and_change()
+    return look_and_change()
 
 
 class Action(Protocol):

@@ -12,7 +12,14 @@ from codestream.core.redact import redact_words
 from codestream.core.words import Words, gettext_noop, joined
 from endpoints.clients.base import Conflict
 from endpoints.clients.kubernetes_marks import sight
-from endpoints.clients.kubernetes_objects import Change, LiveObject, ref_of, text_at, value_at
+from endpoints.clients.kubernetes_objects import (
+    Change,
+    LiveObject,
+    ref_of,
+    text_at,
+    value_at,
+    version_of,
+)
 from endpoints.clients.kubernetes_rollouts import fetch_all
 from endpoints.clients.rollout import RolloutState
 from executions.runners.base import Done, Outcome, Sight, Wait
@@ -121,7 +128,7 @@ def mark_gone(step: Step, items: list[JsonObject]) -> list[Sight]:
             item.update(GONE)
         else:
             item.update(telling(_what_holds(live)))
-            seen = sight(text_at(live.body, "metadata", "resourceVersion"))
+            seen = sight(version_of(live.body))
             sights.append(sight_of(live.ref, seen))
     return sights
 

@@ -23,7 +23,7 @@ from endpoints.clients.revisions import (
 )
 from endpoints.clients.rollout import label_selector
 from executions.runners.base import Outcome, TaskFailedError
-from executions.runners.kubernetes_actions import Step, follow, next_step, seal
+from executions.runners.kubernetes_actions import Step, follow, next_step, seal, while_outdated
 from executions.runners.kubernetes_reports import (
     EXECUTION_ANNOTATION,
     SENT,
@@ -81,27 +81,29 @@ class Rollback:
         """Change the template, unless an earlier try did; then look at the rollout."""
         if step.context.cursor.get("patched"):
             return follow(step)
-        reports = reports_in(step.context.cursor)
-        live = step.cluster.get(ref_in(reports[0]))
-        holder = step.cluster.get(_holder(live.ref, str(step.context.cursor["holder"])))
-        changes = merge_changes(
-            value_at(live.body, "spec", "template"), dict(template_of(holder.body))
-        )
-        after, change = live, Change.UNCHANGED
-        if changes:
-            patch = partial(step.cluster.patch, live.ref, _patch(step, changes))
-            after, change = step.change(live.body, patch), Change.CONFIGURED
-        message = Words(
-            gettext_noop("back at revision %(number)s, waiting for the rollout"),
-            {"number": str(step.context.cursor["revision"])},
-        )
-        told = report(live.ref, change=change.value, state=SENT, message=message)
-        told["diff"] = difference(live.body, after.body, step.secrets)
-        return next_step(
-            {**step.context.cursor, "patched": True},
-            [told],
-            joined([str(live.ref), message], by=": "),
-        )
+        return while_outdated(partial(_patch_template, step))
+
+
+def _patch_template(step: Step) -> Outcome:
+    reports = reports_in(step.context.cursor)
+    live = step.cluster.get(ref_in(reports[0]))
+    holder = step.cluster.get(_holder(live.ref, str(step.context.cursor["holder"])))
+    changes = merge_changes(value_at(live.body, "spec", "template"), dict(template_of(holder.body)))
+    after, change = live, Change.UNCHANGED
+    if changes:
+        patch = partial(step.cluster.patch, live.ref, _patch(step, changes))
+        after, change = step.change(live.body, patch), Change.CONFIGURED
+    message = Words(
+        gettext_noop("back at revision %(number)s, waiting for the rollout"),
+        {"number": str(step.context.cursor["revision"])},
+    )
+    told = report(live.ref, change=change.value, state=SENT, message=message)
+    told["diff"] = difference(live.body, after.body, step.secrets)
+    return next_step(
+        {**step.context.cursor, "patched": True},
+        [told],
+        joined([str(live.ref), message], by=": "),
+    )
 
 
 def _patch(step: Step, changes: JsonObject) -> JsonObject:

@@ -24,7 +24,15 @@ from endpoints.clients.kubernetes_objects import (
 from endpoints.clients.revisions import merge_changes
 from endpoints.clients.rollout import RolloutState
 from executions.runners.base import Outcome, PastTask, TaskFailedError
-from executions.runners.kubernetes_actions import Step, failed, follow, next_step, seal, unseal
+from executions.runners.kubernetes_actions import (
+    Step,
+    failed,
+    follow,
+    next_step,
+    seal,
+    unseal,
+    while_outdated,
+)
 from executions.runners.kubernetes_delete import BEING_DELETED, mark_gone, uid_of, wait_for_end
 from executions.runners.kubernetes_reports import (
     FAILED,
@@ -161,7 +169,7 @@ def _put_back_all(step: Step, reports: list[JsonObject]) -> Outcome:
     past, first = unseal(cursor["past"]), int(str(cursor["next"]))
     for at in range(first, len(reports)):
         try:
-            reports[at] = _put_back(step, reports[at], past[at])
+            reports[at] = while_outdated(partial(_put_back, step, reports[at], past[at]))
         except CodeStreamError as error:
             if error.retryable and at == first:
                 raise

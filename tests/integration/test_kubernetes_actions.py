@@ -33,7 +33,7 @@ from tests.contracts.kubernetes.manifests import (
     widget_with_definition,
 )
 from tests.factories import PipelineFactory, UserFactory, VariableFactory
-from tests.integration.deploys import Target, pipeline_of, run, task_of
+from tests.integration.deploys import Target, drive, pipeline_of, run, task_of
 
 pytestmark = pytest.mark.django_db
 TASK = """\
@@ -286,6 +286,39 @@ def test_a_rollback_goes_back_one_revision_and_an_apply_goes_on_from_there(
     assert "image: demo/web:1.0" in objects(back)[0]["diff"]
     assert forth.status == "COMPLETED", forth.message
     assert image_of(web(target)) == "demo/web:3.0"
+
+
+@pytest.mark.parametrize("action", ["APPLY", "DELETE", "ROLLBACK"])
+@pytest.mark.parametrize("busy", [3, 1000])
+def test_an_object_that_others_write_to_all_the_time_is_changed_when_they_let_go(
+    target: Target, monkeypatch: pytest.MonkeyPatch, action: str, busy: int
+) -> None:
+    for tag in ("1.0", "2.0"):
+        manifest = deployment(target.namespace, f"demo/web:{tag}")
+        deploy(target, task("Send", "APPLY", manifest))
+    left, send = list(range(busy)), Kubernetes._open
+    again = task("Again", action, deployment(target.namespace, "demo/web:3.0"))
+
+    def send_after_another(cluster: Kubernetes, method: str, *arguments: Any) -> Any:
+        if method in {"PATCH", "DELETE"} and left:
+            note: dict[str, Any] = {"metadata": {"annotations": {"seen-by": str(left.pop())}}}
+            monkeypatch.setattr(Kubernetes, "_open", send)
+            cluster.patch(web_of(target), note)
+            monkeypatch.setattr(Kubernetes, "_open", send_after_another)
+        return send(cluster, method, *arguments)
+
+    monkeypatch.setattr(Kubernetes, "_open", send_after_another)
+    source = source_of(rollback(target) if action == "ROLLBACK" else again)
+    execution = start_execution(
+        pipeline=pipeline_of(target, source), inputs={}, run_as=None, triggered_by="ann"
+    )
+    drain()
+
+    row = task_of(execution)
+    if busy > 3:
+        assert row.message == "web is changed by others all the time; it is tried again."
+        left.clear()
+    assert drive(execution).status == "COMPLETED", row.message
 
 
 def test_a_rollback_is_not_resolved_anew_when_its_worker_dies(target: Target) -> None:

@@ -7,6 +7,7 @@ machine with a slow clock wrote down comes to stand before one that is being jud
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -18,16 +19,23 @@ from codestream.core.clock import now
 from codestream.core.errors import Refused
 from codestream.core.versions import DeletedMeanwhileError
 from codestream.core.work import Claim, claim, kind_named
+from codestream.projects.services import delete_project
 from endpoints.clients.base import Unauthorized
 from endpoints.models import Endpoint
-from endpoints.services import save_endpoint
+from endpoints.services import delete_endpoint, save_endpoint
 from executions.models import Execution
 from executions.workers import no_workers
 from pipelines.models import Pipeline
 from pipelines.services import delete_pipeline
-from tests.factories import DockerWebhookFactory, PipelineFactory, UserFactory
+from tests.factories import (
+    DockerRegistryFactory,
+    DockerWebhookFactory,
+    PipelineFactory,
+    ProjectFactory,
+    UserFactory,
+)
 from tests.integration.test_one_run import later, payload
-from tests.interleaving import interleave
+from tests.interleaving import Act, interleave
 from tests.secrets import replace_secret
 from webhooks import mirror_worker
 from webhooks.judging import judge_event
@@ -156,11 +164,25 @@ def test_a_worker_writes_down_a_hook_while_a_person_saves_the_webhook() -> None:
             return
 
 
-def test_one_person_saves_a_webhook_while_another_deletes_its_new_pipeline() -> None:
+def new_pipeline(webhook: DockerWebhook) -> Act:
+    webhook.pipeline = made = PipelineFactory.create(project=webhook.project)
+    return partial(delete_pipeline, pipeline=made)
+
+
+def new_endpoint(webhook: DockerWebhook) -> Act:
+    webhook.endpoint = made = DockerRegistryFactory.create(project=webhook.project)
+    return partial(delete_endpoint, endpoint=made)
+
+
+@pytest.mark.parametrize("is_save_first", [True, False])
+@pytest.mark.parametrize("needing", [new_pipeline, new_endpoint])
+def test_one_person_saves_a_webhook_while_another_deletes_what_it_newly_needs(
+    needing: Callable[[DockerWebhook], Act], is_save_first: bool
+) -> None:
     outcomes: set[str] = set()
     for before in count():
         webhook = DockerWebhookFactory.create()
-        webhook.pipeline = pipeline = PipelineFactory.create(project=webhook.project)
+        delete = needing(webhook)
 
         def save(webhook: DockerWebhook = webhook) -> None:
             try:
@@ -170,14 +192,16 @@ def test_one_person_saves_a_webhook_while_another_deletes_its_new_pipeline() -> 
             else:
                 outcomes.add("saved")
 
-        def delete(pipeline: Pipeline = pipeline) -> None:
+        def try_to_delete(delete: Act = delete) -> None:
             with suppress(Refused):
-                delete_pipeline(pipeline=pipeline)
+                delete()
 
-        reached = interleave(save, delete, before=before)
+        acts = (save, try_to_delete) if is_save_first else (try_to_delete, save)
+        reached = interleave(*acts, before=before)
 
         webhook.refresh_from_db()
         assert Pipeline.objects.filter(pk=webhook.pipeline_id).exists()
+        assert Endpoint.objects.filter(pk=webhook.endpoint_id).exists()
         if not reached:
             assert outcomes == {"told", "saved"}
             return
@@ -243,3 +267,22 @@ def webhooks_of_one_endpoint() -> tuple[DockerWebhook, DockerWebhook]:
         pipeline=first.pipeline,
     )
     return first, second
+
+
+def test_a_project_ends_though_somebody_deletes_one_of_its_pipelines() -> None:
+    for before in count():
+        project = ProjectFactory.create()
+        pipelines = [PipelineFactory.create(project=project) for _ in range(2)]
+
+        def delete_one(pipeline: Pipeline = pipelines[1]) -> None:
+            with suppress(DeletedMeanwhileError):
+                delete_pipeline(pipeline=pipeline)
+
+        reached = interleave(partial(delete_project, project=project), delete_one, before=before)
+
+        project.refresh_from_db()
+        assert project.is_deleted
+        assert not Pipeline.objects.filter(project=project).exists()
+        if not reached:
+            assert before > 3, "it did next to nothing"
+            return

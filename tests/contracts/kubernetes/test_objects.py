@@ -9,7 +9,7 @@ import pytest
 from codestream.core.errors import CodeStreamError
 from endpoints.clients.base import Conflict, Invalid, NotFound, Outdated, Unauthorized
 from endpoints.clients.kubernetes import Change, ClusterAccess, Kubernetes, ObjectRef
-from endpoints.clients.kubernetes_objects import int_at, ref_of, text_at, version_of
+from endpoints.clients.kubernetes_objects import Body, int_at, ref_of, text_at
 from endpoints.clients.rollout import RolloutState
 from tests.contracts.kubernetes.manifests import (
     config_map,
@@ -265,20 +265,20 @@ def test_a_change_is_refused_when_its_object_has_changed_since(
     green = cluster.apply(config_map(namespace, colour="green")).object
     uid = text_at(blue.body, "metadata", "uid")
 
-    def send(version: str) -> None:
+    def send(seen: Body) -> None:
         match change:
             case "apply":
-                cluster.apply(config_map(namespace, colour="red"), force=True, version=version)
+                cluster.apply(config_map(namespace, colour="red"), force=True, seen=seen)
             case "patch":
-                cluster.patch(blue.ref, {"data": {"colour": "red"}}, version=version)
+                cluster.patch(blue.ref, {"data": {"colour": "red"}}, seen=seen)
             case _:
-                cluster.delete(blue.ref, uid=uid, version=version)
+                cluster.delete(blue.ref, uid=uid, seen=seen)
 
     with pytest.raises(Outdated):
-        send(version_of(blue.body))
+        send(blue.body)
     assert cluster.get(blue.ref).body["data"] == {"colour": "green"}
 
-    send(version_of(green.body))
+    send(green.body)
     after = cluster.find(blue.ref)
     assert after is None or after.body["data"] == {"colour": "red"}
 

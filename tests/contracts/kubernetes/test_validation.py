@@ -119,5 +119,5 @@ def test_a_version_that_is_past_conflicts(cluster: Kubernetes, namespace: str) -
     cluster.apply(manifest)
     manifest["metadata"]["resourceVersion"] = "1"
 
-    with pytest.raises(Outdated, match="has been modified"):
+    with pytest.raises(Outdated, match="settings is changed by others"):
         cluster.apply(manifest)
