@@ -84,7 +84,7 @@ def _plan_or_break_off(run: Run) -> None:
     queue behind it moves on.
     """
     try:
-        definition_of_execution(run.execution)  # before anything is changed
+        definition_of_execution(run.execution)  # raises here, before the plan changes a row
         _plan_and_do(run)
     except DefinitionError as error:
         unreadable = gettext_noop("The definition can no longer be read: %(reason)s")

@@ -7,6 +7,10 @@ engine. On a first reading, take ``cancel_requested`` and ``pause_requested`` to
 From ``states``: TERMINAL is over; BLOCKING is an end after which nothing later starts; ``roll_up``
 gives the state of a whole from its parts': mostly RUNNING while one is alive, then the worst of
 their ends, COMPLETED where all went well.
+
+For two stages of one task each the plans are: start the first task, its stage RUNNING; nothing,
+while it works; when it is COMPLETED its stage is too, the second task starts and its stage is
+RUNNING, all in one plan; when that is COMPLETED, so are its stage and the execution.
 """
 
 from __future__ import annotations
@@ -79,7 +83,8 @@ def plan(execution: ExecutionState, *, unmet: Set[str] = frozenset()) -> Plan:
     whose precondition is false.
 
     A QUEUED execution waits until there is a place for it, where the engine makes it RUNNING; only
-    a request to cancel moves it here. Stages and execution are rolled up as if all of it were done.
+    a request to cancel moves it here. Stages and execution are rolled up from the tasks as they
+    will stand when the plan is carried out.
     """
     waits_for_a_place = execution.status is Status.QUEUED and not execution.cancel_requested
     if execution.status in TERMINAL or waits_for_a_place:
@@ -130,17 +135,18 @@ def _tasks_after(execution: ExecutionState, todo: Plan) -> Mapping[str, Status]:
 
 
 def _stages_after(execution: ExecutionState, tasks: Mapping[str, Status]) -> Mapping[str, Status]:
-    """How every stage stands then: one that was not reached stays as it is, or an empty one would
-    be COMPLETED before its turn.
+    """How every stage stands then. A stage is reached when all before it ended well enough for it
+    to start; one that is not stays as it is, or an empty one would be COMPLETED before its turn.
     """
     after: dict[str, Status] = {}
+    is_reached = True
     for stage in execution.stages:
-        is_reached = all(status in TERMINAL - BLOCKING for status in after.values())
-        if stage.status not in TERMINAL and (is_reached or execution.cancel_requested):
+        status = stage.status
+        if status not in TERMINAL and (is_reached or execution.cancel_requested):
             own = [tasks[task.key] for group in stage.groups for task in group]
-            after[stage.key] = _rolled_up(execution, own)
-        else:
-            after[stage.key] = stage.status
+            status = _rolled_up(execution, own)
+        after[stage.key] = status
+        is_reached = is_reached and status in TERMINAL - BLOCKING
     return after
 
 
