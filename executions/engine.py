@@ -18,20 +18,16 @@ from uuid import UUID
 from django.db import transaction
 
 from codestream.core.clock import database_now
-from codestream.core.errors import CodeStreamError
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EXECUTIONS
 from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import wake
 from executions.models import Execution, StageRun, TaskRun
 from executions.places import next_queued
-from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, ready_tasks
-from executions.restricted import restricted_behind
-from executions.run import Row, Run, definition_of_execution, definition_of_task, load, name_of
-from executions.scopes import scope_of
+from executions.plan import NOTHING, ExecutionState, Plan, StageState, TaskState, plan
+from executions.run import Row, Run, definition_of_execution, load, name_of
 from executions.states import TERMINAL, Status
-from executions.task_rules import failure_of, timeout_of
-from pipelines.conditions import evaluate_condition
+from executions.task_rules import ConditionError, failure_of, is_condition_met, timeout_of
 from pipelines.definition import DefinitionError
 from pipelines.models import Pipeline
 
@@ -48,7 +44,7 @@ def begin(run: Run) -> None:
     The caller writes: ``Run.create`` for a new execution, ``Run.write`` for one that has waited.
     """
     run.change(run.execution, Status.RUNNING)
-    _plan_or_break_off(run)
+    _go_on(run)
 
 
 def advance(run: Run) -> None:
@@ -56,57 +52,59 @@ def advance(run: Run) -> None:
     comes next; harmless when nothing does.
     """
     before = run.execution.status
-    _plan_or_break_off(run)
+    _go_on(run)
     if run.pipeline is not None and run.execution.status != before and _gives_way(run.execution):
         # The place is free as soon as this execution's new state is written.
         run.write()
         admit(run.pipeline)
 
 
-def _gives_way(execution: Execution) -> bool:
-    """Whether there is room for another one now: for any, or for a rollback."""
-    return execution.is_over or execution.status == Status.ROLLING_BACK
-
-
-def admit(pipeline: Pipeline) -> None:
-    """Give free places to executions that wait, first in, first out; but a rollback may pass those
-    for which there is none (``places``). Call it with the pipeline locked.
-    """
-    # One at a time: an execution whose tasks are all skipped gives its place back at once.
-    while queued := next_queued(pipeline):
-        run = load(queued, pipeline=pipeline)
-        begin(run)
-        run.write()
-
-
-def _plan_or_break_off(run: Run) -> None:
-    """Plan and carry out; an execution whose definition can no longer be read fails, so that the
-    queue behind it moves on.
+def _go_on(run: Run) -> None:
+    """Plan and carry out until there is nothing to do but wait. An execution whose definition can
+    no longer be read fails, so that the queue behind it moves on.
     """
     try:
         definition_of_execution(run.execution)  # raises here, before the plan changes a row
-        _plan_and_do(run)
+        while (todo := plan(_state_of(run))) != NOTHING:
+            _do(run, todo)
     except DefinitionError as error:
         unreadable = gettext_noop("The definition can no longer be read: %(reason)s")
         _break_off(run, Words(unreadable, {"reason": error.words}))
 
 
-def _plan_and_do(run: Run) -> None:
-    """Ask the conditions of the tasks that are next, plan, carry out.
+def _do(run: Run, todo: Plan) -> None:
+    """Change the rows as the plan says, and wake the tasks that have something to do."""
+    for key, status in todo.stage_changes:
+        run.change(next(stage for stage in run.stages if str(stage.pk) == key), status)
+    for key in todo.start:
+        _start(run, _task(run, key))
+    for key in todo.cancel_now:
+        run.change(_task(run, key), Status.CANCELED)
+    for key in todo.cancel:
+        task = _task(run, key)
+        run.change(task, Status.CANCELING, message=task.words)
+        run.wake(task)
+    if todo.status is not None:
+        failed = _task(run, todo.failed_task) if todo.failed_task else None
+        message = _message(run.execution, todo.status, failed)
+        run.change(run.execution, todo.status, message=message)
+        _note_if_over(run.execution)
 
-    Mostly once: the end of a task that was started leads here again. One that was skipped, or
-    failed by its condition, has ended already: then again at once.
+
+def _start(run: Run, task: TaskRun) -> None:
+    """Start the task, or skip it where its condition is false. A condition that cannot be evaluated
+    fails it.
     """
-    while True:
-        execution = _state_of(run)
-        ready = [_task(run, key) for key in ready_tasks(execution)]
-        unmet = {str(task.pk) for task in ready if not _is_met_or_fail(run, task)}
-        if any(task.status != Status.NOT_STARTED for task in ready):
-            continue  # a condition could not be read, and has failed its task
-        todo = plan(execution, unmet=unmet)
-        _do(run, todo)
-        if not todo.skip:
-            return
+    try:
+        is_met = is_condition_met(run, task)
+    except ConditionError as error:
+        run.change(task, failure_of(run, task), message=error.words)
+        return
+    if is_met:
+        run.change(task, Status.STARTED, deadline_at=database_now(plus=timeout_of(task)))
+        run.wake(task)
+    else:
+        run.change(task, Status.SKIPPED, message=_NOT_MET)
 
 
 def _state_of(run: Run) -> ExecutionState:
@@ -130,42 +128,9 @@ def _stage_state(run: Run, stage: StageRun) -> StageState:
     return StageState(key=str(stage.pk), status=Status(stage.status), groups=ordered)
 
 
-def _is_met_or_fail(run: Run, task: TaskRun) -> bool:
-    """Whether the task's condition lets it start. One that cannot be evaluated fails the task."""
-    text = definition_of_task(task).precondition
-    if not text:
-        return True
-    scope = scope_of(run.execution, stage=task.stage_run.name, task=task.name, tasks=run.tasks)
-    try:
-        return evaluate_condition(text, scope)
-    except CodeStreamError as error:
-        why = {"reason": _why_unreadable(run, error)}
-        message = Words(gettext_noop("Precondition: %(reason)s"), why)
-        run.change(task, failure_of(run, task), message=message)
-        return False
-
-
-def _do(run: Run, todo: Plan) -> None:
-    """Change the rows as the plan says, and wake the tasks that have something to do."""
-    for key, status in todo.stage_changes:
-        run.change(next(stage for stage in run.stages if str(stage.pk) == key), status)
-    for key in todo.start:
-        task = _task(run, key)
-        run.change(task, Status.STARTED, deadline_at=database_now(plus=timeout_of(task)))
-        run.wake(task)
-    for key in todo.skip:
-        run.change(_task(run, key), Status.SKIPPED, message=_NOT_MET)
-    for key in todo.cancel_now:
-        run.change(_task(run, key), Status.CANCELED)
-    for key in todo.cancel:
-        task = _task(run, key)
-        run.change(task, Status.CANCELING, message=task.words)
-        run.wake(task)
-    if todo.status is not None:
-        failed = _task(run, todo.failed_task) if todo.failed_task else None
-        message = _message(run.execution, todo.status, failed)
-        run.change(run.execution, todo.status, message=message)
-        _note_if_over(run.execution)
+def _task(run: Run, key: str) -> TaskRun:
+    """The task that the plan calls so."""
+    return next(task for task in run.tasks if str(task.pk) == key)
 
 
 def _message(execution: Execution, status: Status, failed: TaskRun | None) -> Words:
@@ -204,9 +169,20 @@ def _wake_parent(execution: UUID) -> None:
         wake(TaskRun, pk)
 
 
-def _task(run: Run, key: str) -> TaskRun:
-    """The task that the plan calls so."""
-    return next(task for task in run.tasks if str(task.pk) == key)
+def _gives_way(execution: Execution) -> bool:
+    """Whether there is room for another one now: for any, or for a rollback."""
+    return execution.is_over or execution.status == Status.ROLLING_BACK
+
+
+def admit(pipeline: Pipeline) -> None:
+    """Give free places to executions that wait, first in, first out; but a rollback may pass those
+    for which there is none (``places``). Call it with the pipeline locked.
+    """
+    # One at a time: an execution whose tasks are all skipped gives its place back at once.
+    while queued := next_queued(pipeline):
+        run = load(queued, pipeline=pipeline)
+        begin(run)
+        run.write()
 
 
 def _break_off(run: Run, message: str) -> None:
@@ -219,13 +195,3 @@ def _break_off(run: Run, message: str) -> None:
             run.change(row, Status.FAILED, message=message)
     run.change(run.execution, Status.FAILED, message=message)
     _note_if_over(run.execution)
-
-
-def _why_unreadable(run: Run, error: CodeStreamError) -> Words:
-    """The reason in words. A task that uses what is restricted can be resumed by somebody, but a
-    condition is decided before its task begins.
-    """
-    if things := restricted_behind(run.execution, error):
-        text = gettext_noop("restricted, and not for this run: %(things)s.")
-        return Words(text, {"things": ", ".join(things)})
-    return error.words

@@ -1,16 +1,52 @@
-"""What the definition of a task says of its run: how long it may take, and how it fails."""
+"""What the definition of a task says of its run: whether it starts at all, how long it may take,
+and how it fails.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from codestream.core.errors import CodeStreamError
+from codestream.core.words import Words, gettext_noop
 from executions.models import Execution, TaskRun
+from executions.restricted import restricted_behind
 from executions.run import Run, definition_of_execution, definition_of_task
+from executions.scopes import scope_of
 from executions.states import Status
+from pipelines.conditions import evaluate_condition
 from pipelines.definition import DefinitionError
 
 DEFAULT_TIMEOUT = timedelta(minutes=5)
 LONGEST_MINUTES = 366 * 24 * 60
+
+
+class ConditionError(CodeStreamError):
+    """The condition of a task cannot be evaluated."""
+
+    code = "condition"
+
+
+def is_condition_met(run: Run, task: TaskRun) -> bool:
+    """Whether the task's condition lets it start. Raises ConditionError."""
+    condition = definition_of_task(task).precondition
+    if not condition:
+        return True
+    scope = scope_of(run.execution, stage=task.stage_run.name, task=task.name, tasks=run.tasks)
+    try:
+        return evaluate_condition(condition, scope)
+    except CodeStreamError as error:
+        why = {"reason": _why_unreadable(run, error)}
+        raise ConditionError(Words(gettext_noop("Precondition: %(reason)s"), why)) from error
+
+
+def _why_unreadable(run: Run, error: CodeStreamError) -> Words:
+    """The reason in words. A task that uses what is restricted can be resumed by somebody, but a
+    condition is decided before its task begins.
+    """
+    if things := restricted_behind(run.execution, error):
+        text = gettext_noop("restricted, and not for this run: %(things)s.")
+        return Words(text, {"things": ", ".join(things)})
+    return error.words
 
 
 def timeout_of(task: TaskRun) -> timedelta:

@@ -107,8 +107,9 @@ def test_an_unreadable_condition_is_told_with_its_reason(puppets: Puppets) -> No
     assert story(execution) == [
         ("scripted #1", "", "QUEUED"),
         ("scripted #1", "QUEUED", "RUNNING"),
+        ("Main", "NOT_STARTED", "RUNNING"),
         ("Main.a", "NOT_STARTED", "FAILED"),
-        ("Main", "NOT_STARTED", "FAILED"),
+        ("Main", "RUNNING", "FAILED"),
         ("scripted #1", "RUNNING", "FAILED"),
     ]
     told = execution.events.get(subject="Main.a")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from executions.plan import ExecutionState, Plan, TaskState
 from executions.states import Status, can_change
+
+NONE: Mapping[str, Status] = MappingProxyType({})
 
 
 def tasks_of(state: ExecutionState) -> Iterator[TaskState]:
@@ -51,11 +54,15 @@ def with_status(state: ExecutionState, status: Status) -> ExecutionState:
     return replace(state, status=status)
 
 
-def carry_out(state: ExecutionState, todo: Plan) -> ExecutionState:
-    """Return ``state`` after the plan, as the engine stores it."""
+def carry_out(
+    state: ExecutionState, todo: Plan, *, begun: Mapping[str, Status] = NONE
+) -> ExecutionState:
+    """Return ``state`` after the plan, as the engine stores it. ``begun`` are the tasks of which
+    their preconditions make something else than STARTED.
+    """
+    assert begun.keys() <= set(todo.start)
     moves = [
-        (todo.start, Status.STARTED),
-        (todo.skip, Status.SKIPPED),
+        *(((key,), begun.get(key, Status.STARTED)) for key in todo.start),
         (todo.cancel, Status.CANCELING),
         (todo.cancel_now, Status.CANCELED),
     ]

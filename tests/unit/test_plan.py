@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, ready_tasks
+from executions.plan import NOTHING, ExecutionState, Plan, StageState, TaskState, plan
 from executions.states import TERMINAL, Status, roll_up
 from tests.unit.standing import carry_out, tasks_of, with_task
 
@@ -39,7 +39,7 @@ def test_the_next_group_waits_for_the_whole_group_before() -> None:
         "Dev", (task("a", "COMPLETED"), task("b", "RUNNING")), (task("c"),), status="RUNNING"
     )
 
-    assert plan(execution(dev)) == Plan()
+    assert plan(execution(dev)) == NOTHING
 
 
 def test_the_next_stage_starts_when_the_stage_before_completes() -> None:
@@ -67,14 +67,13 @@ def test_an_execution_without_tasks_completes(stages: tuple[StageState, ...]) ->
 def test_a_queued_execution_waits_for_a_slot() -> None:
     state = execution(stage("Dev", (task("a"),)), status="QUEUED")
 
-    assert plan(state) == Plan()
-    assert ready_tasks(state) == ()
+    assert plan(state) == NOTHING
 
 
 def test_a_failed_task_lets_its_group_mates_end() -> None:
     dev = stage("Dev", (task("a", "FAILED"), task("b", "RUNNING")), (task("c"),), status="RUNNING")
 
-    assert plan(execution(dev)) == Plan()
+    assert plan(execution(dev)) == NOTHING
 
 
 def test_a_failed_task_fails_stage_and_execution_and_later_tasks_stay_as_they_are() -> None:
@@ -99,29 +98,37 @@ def test_a_stage_with_an_ignored_failure_completes() -> None:
     assert plan(execution(dev)).stage_changes == (("Dev", Status.COMPLETED),)
 
 
-def test_a_task_whose_precondition_is_false_is_skipped_and_its_mates_start() -> None:
-    dev = stage("Dev", (task("a"), task("b"), task("c")))
+def test_after_tasks_whose_preconditions_are_false_the_next_group_starts() -> None:
+    before = execution(stage("Dev", (task("a"), task("b")), (task("c"),)))
 
-    todo = plan(execution(dev), unmet={"a"})
+    first = plan(before)
+    second = plan(carry_out(before, first, begun=dict.fromkeys("ab", Status.SKIPPED)))
 
-    assert (todo.skip, todo.start) == (("a",), ("b", "c"))
+    assert first.start == ("a", "b")
+    assert second.start == ("c",)
 
 
-def test_after_a_skip_the_next_group_waits_for_the_next_plan() -> None:
-    dev = stage("Dev", (task("a"),), (task("b"),))
+def test_a_task_that_is_skipped_does_not_keep_its_mates_from_working() -> None:
+    dev = stage("Dev", (task("a", "SKIPPED"), task("b", "STARTED")), (task("c"),), status="RUNNING")
 
-    first = plan(execution(dev), unmet={"a"})
-    second = plan(carry_out(execution(dev), first))
-
-    assert (first.skip, first.start) == (("a",), ())
-    assert second.start == ("b",)
+    assert plan(execution(dev)) == NOTHING
 
 
 def test_an_execution_whose_every_task_was_skipped_completes() -> None:
-    todo = plan(execution(stage("Dev", (task("a"),))), unmet={"a"})
+    todo = plan(execution(stage("Dev", (task("a", "SKIPPED"),), status="RUNNING")))
 
     assert todo.stage_changes == (("Dev", Status.SKIPPED),)
     assert todo.status is Status.COMPLETED
+
+
+def test_a_task_that_fails_by_its_precondition_fails_the_execution() -> None:
+    before = execution(stage("Dev", (task("a"),), (task("b"),)))
+
+    todo = plan(carry_out(before, plan(before), begun={"a": Status.FAILED}))
+
+    assert todo == Plan(
+        stage_changes=(("Dev", Status.FAILED),), status=Status.FAILED, failed_task="a"
+    )
 
 
 def test_a_task_that_waits_for_a_person_makes_the_execution_wait() -> None:
@@ -168,7 +175,7 @@ def test_a_canceled_execution_without_tasks_is_canceled(stages: tuple[StageState
 def test_a_task_that_was_asked_to_stop_is_not_asked_again() -> None:
     dev = stage("Dev", (task("a", "CANCELING"),), status="CANCELING")
 
-    assert plan(execution(dev, status="CANCELING", cancel_requested=True)) == Plan()
+    assert plan(execution(dev, status="CANCELING", cancel_requested=True)) == NOTHING
 
 
 def test_a_canceled_execution_ends_when_nothing_works_any_more() -> None:
@@ -182,7 +189,7 @@ def test_a_canceled_execution_ends_when_nothing_works_any_more() -> None:
 def test_a_stage_stays_canceling_while_a_rollback_in_it_comes_to_its_end() -> None:
     dev = stage("Dev", (task("a", "ROLLING_BACK"), task("b", "CANCELED")), status="CANCELING")
 
-    assert plan(execution(dev, status="CANCELING", cancel_requested=True)) == Plan()
+    assert plan(execution(dev, status="CANCELING", cancel_requested=True)) == NOTHING
 
 
 def test_a_queued_execution_can_be_canceled() -> None:
@@ -221,14 +228,7 @@ def test_a_paused_execution_goes_on_when_the_request_is_withdrawn() -> None:
 def test_an_execution_that_is_over_has_nothing_to_do(status: Status) -> None:
     state = execution(stage("Dev", (task("a"),)), status=status, cancel_requested=True)
 
-    assert plan(state) == Plan()
-    assert ready_tasks(state) == ()
-
-
-def test_the_tasks_that_are_next_are_named_before_their_preconditions_are_known() -> None:
-    dev = stage("Dev", (task("a", "COMPLETED"),), (task("b"), task("c")), (task("d"),))
-
-    assert ready_tasks(execution(dev)) == ("b", "c")
+    assert plan(state) == NOTHING
 
 
 layouts: st.SearchStrategy[Layout] = st.lists(st.lists(st.integers(0, 3), max_size=3), max_size=3)
@@ -291,24 +291,20 @@ def test_every_execution_comes_to_exactly_one_end_whatever_happens(
 ) -> None:
     ends = 0
     for _ in range(400):
-        ready = ready_tasks(state)
-        unmet = {key for key in ready if data.draw(st.booleans())}
-        todo = plan(state, unmet=unmet)
-        assert plan(state, unmet=unmet) == todo
-        assert set(todo.start) | set(todo.skip) == set(ready)
-        assert set(todo.skip) == unmet
+        todo = plan(state)
+        assert plan(state) == todo
         for key in todo.start:
             assert_earlier_groups_are_over(state, key)
-        state = carry_out(state, todo)
+        skipped = [key for key in todo.start if data.draw(st.booleans())]
+        state = carry_out(state, todo, begun=dict.fromkeys(skipped, Status.SKIPPED))
         ends += todo.status in TERMINAL
         if state.status in TERMINAL:
             break
-        if not todo.skip:
-            assert plan(state) == Plan()
+        if todo == NOTHING:
             state = one_event(state, data)
 
     assert ends == 1
-    assert plan(state) == Plan()
+    assert plan(state) == NOTHING
 
 
 @given(fresh_executions(), st.data())
@@ -318,7 +314,7 @@ def test_at_the_end_the_states_of_the_whole_agree_with_those_of_the_parts(
     while state.status not in TERMINAL:
         todo = plan(state)
         state = carry_out(state, todo)
-        if state.status not in TERMINAL and not todo.skip:
+        if todo == NOTHING:
             state = one_event(state, data)
 
     rolled = roll_up(stage.status for stage in state.stages)

@@ -15,7 +15,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from executions.plan import ExecutionState, Plan, StageState, TaskState, plan, ready_tasks
+from executions.plan import NOTHING, ExecutionState, Plan, StageState, TaskState, plan
 from executions.states import TERMINAL, Status
 from tests.unit.standing import carry_out, tasks_of, with_status, with_task
 
@@ -173,41 +173,38 @@ class Executions(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Plan and carry out until nothing is left to say, as ``executions.engine`` does."""
-        for _ in range(2 * len(self.scripts) + 1):
-            ready = ready_tasks(self.state)
-            if unreadable := self._unreadable(ready):
-                for key in unreadable:
-                    failure = self.scripts[key].failure(Status.NOT_STARTED)
-                    self.state = with_task(self.state, key, failure)
-                continue
-            todo = plan(self.state, unmet=self._unmet(ready))
-            self._check_moves(todo, ready)
-            self.state = carry_out(self.state, todo)
-            if not todo.skip:
+        for _ in range(2 * len(self.scripts) + 2):
+            todo = plan(self.state)
+            self._check_moves(todo)
+            if todo == NOTHING:
                 break
+            begun = {key: self._begun(key) for key in todo.start}
+            self.state = carry_out(self.state, todo, begun=begun)
         else:
             raise AssertionError("the plan does not come to rest")
-        assert plan(self.state) == Plan(), "asked again, it says something new"
         self._check_ends()
         self._check_stages()
         self._check_execution()
 
-    def _unreadable(self, ready: tuple[str, ...]) -> list[str]:
-        return [key for key in ready if self.scripts[key].condition is Condition.UNREADABLE]
+    def _begun(self, key: str) -> Status:
+        """What the precondition of a task makes of it."""
+        script = self.scripts[key]
+        match script.condition:
+            case Condition.FALSE:
+                return Status.SKIPPED
+            case Condition.UNREADABLE:
+                return script.failure(Status.NOT_STARTED)
+            case _:
+                return Status.STARTED
 
-    def _unmet(self, ready: tuple[str, ...]) -> set[str]:
-        return {key for key in ready if self.scripts[key].condition is Condition.FALSE}
-
-    def _check_moves(self, todo: Plan, ready: tuple[str, ...]) -> None:
+    def _check_moves(self, todo: Plan) -> None:
         assert set(todo.cancel) <= {task.key for task in self.those(MOVING)}
-        begun = [*todo.start, *todo.skip]
-        assert sorted(begun) == sorted(ready)
-        assert set(todo.skip) == self._unmet(ready)
-        if begun:
+        assert set(todo.start) <= {task.key for task in self.those({Status.NOT_STARTED})}
+        if todo.start:
             assert not self.state.pause_requested
             assert not self.state.cancel_requested
             assert self.state.status not in TERMINAL | {Status.QUEUED}
-        for key in begun:
+        for key in todo.start:
             self._check_that_its_turn_has_come(key)
         after = {task.key: task.status for task in tasks_of(self.state)}
         if todo.failed_task is not None:
