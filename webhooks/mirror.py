@@ -15,13 +15,14 @@ from django.db import models, transaction
 from django.utils.text import slugify
 
 from codestream.core.clock import now
+from codestream.core.locks import lock_in_order
 from codestream.core.work import wake
 from endpoints.clients.base import Invalid, Unauthorized
 from endpoints.clients.dockerhub import RepositoryAddress
 from endpoints.clients.dockerhub_errors import SecondFactor
 from endpoints.kinds import repository_of
 from endpoints.models import Endpoint
-from webhooks.models import DockerWebhook, ListenerSecret, RemoteHook, lock_in_order
+from webhooks.models import DockerWebhook, ListenerSecret, RemoteHook
 
 Presence, Errand, Mode = RemoteHook.Presence, RemoteHook.Errand, DockerWebhook.MirrorMode
 ACCOUNT_REFUSED = frozenset({Unauthorized.code, SecondFactor.code})

@@ -21,6 +21,7 @@ from codestream.core.clock import now
 from codestream.core.crypto import fingerprint
 from codestream.core.errors import CodeStreamError
 from codestream.core.fields import EncryptedTextField, WordsField
+from codestream.core.locks import lock_in_order
 from codestream.core.models import Entity, Telling, newest_first, where_set
 from codestream.core.versions import require_present
 from codestream.core.words import Words
@@ -46,11 +47,6 @@ class SilentChangeError(CodeStreamError):
     """A bulk change of webhooks fires no signal, so Docker Hub would not hear of it."""
 
     code = "silent_change"
-
-
-def lock_in_order(rows: models.QuerySet[Any]) -> None:
-    """Lock the rows until the transaction ends, always in the same order."""
-    list(rows.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
 
 
 class DockerWebhookQuerySet(ProjectOwnedQuerySet["DockerWebhook"]):

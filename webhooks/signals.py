@@ -12,9 +12,10 @@ from django.db.models import Q
 from django.db.models.signals import post_save, pre_delete
 from django.dispatch import receiver
 
+from codestream.core.locks import lock_in_order
 from endpoints.models import Endpoint
 from webhooks.mirror import desire, follow, retry_endpoint, withdraw
-from webhooks.models import DockerWebhook, RemoteHook, lock_in_order
+from webhooks.models import DockerWebhook, RemoteHook
 
 
 @receiver(post_save, sender=DockerWebhook, dispatch_uid="mirror saved webhook")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import timedelta
 
 import pytest
 
-from codestream.core import work
 from codestream.core.clock import now
-from codestream.core.work import kind_named
 from codestream.operations import chores
 from codestream.operations.chores import Outcome, PeriodicWork, ensure_chores
 from codestream.operations.models import Chore
 from executions.worker import drain
-from executions.workers import no_workers
+from tests.integration.claims import kind_of, taken
 
 pytestmark = pytest.mark.django_db
 
@@ -58,12 +55,9 @@ def test_a_chore_that_has_more_to_do_comes_back_at_once(sweeping: list[Outcome])
 
 
 def test_a_chore_that_failed_says_so_and_is_tried_again(sweeping: list[Outcome]) -> None:
-    kind = kind_named("chore")
-    assert kind is not None
-    taken = work.claim(kind, Chore.objects.get().pk, owner=uuid.uuid4(), alive=no_workers)
-    assert taken is not None
+    chore = Chore.objects.get()
 
-    kind.fail(taken, "Internal error (KeyError).")
+    kind_of(chore).fail(taken(chore), "Internal error (KeyError).")
 
     chore = Chore.objects.get()
     assert (chore.message, chore.failures) == ("Internal error (KeyError).", 1)

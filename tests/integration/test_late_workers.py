@@ -4,7 +4,6 @@ what the later run has left stays as it is.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,14 +13,15 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from codestream.core.work import LeaseLostError, claim, kind_named
+from codestream.core.work import LeaseLostError
 from endpoints.clients.kubernetes import Kubernetes
 from executions.models import Execution
 from executions.services import cancel_execution, start_execution
+from executions.tasks import work_task
 from executions.undos import undo_task
-from executions.workers import no_workers
 from tests.contracts.kubernetes.manifests import deployment, image_of
 from tests.factories import UserFactory
+from tests.integration.claims import taken
 from tests.integration.deploys import Target, drive, pipeline_of, run, task_of
 from tests.integration.test_kubernetes_actions import source_of, task, web_of
 
@@ -106,17 +106,14 @@ class Standstill:
 
     def work(self, execution: Execution) -> None:
         """Work the task of the execution as a worker that nobody takes for alive."""
-        kind = kind_named("task")
-        assert kind is not None
-        claimed = claim(kind, task_of(execution).pk, owner=uuid.uuid4(), alive=no_workers)
-        assert claimed is not None
+        claimed = taken(task_of(execution))
         with (
             pytest.MonkeyPatch.context() as patch,
             connection.execute_wrapper(self._ask),
             suppress(LeaseLostError),
         ):
             patch.setattr(Kubernetes, "_open", self._calling(Kubernetes._open))
-            kind.step(claimed)
+            work_task(claimed)
 
     def _calling(self, going_on: Callable[..., Any]) -> Callable[..., Any]:
         def call(cluster: Kubernetes, method: str, *arguments: Any) -> Any:

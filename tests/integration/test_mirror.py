@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
 from pytest_django.fixtures import Settings
 
-from codestream.core.work import Claim, LeaseLostError, claim, kind_named, wake
+from codestream.core.work import LeaseLostError, wake
 from codestream.sandbox.dockerhub import DockerHubServer
 from codestream.sandbox.dockerhub_failures import Mode
 from endpoints.clients.dockerhub import DockerHub, HubWebhook
 from executions.worker import drain
-from executions.workers import no_workers
 from tests.factories import DockerRegistryFactory, UserFactory
+from tests.integration.claims import taken
 from tests.integration.hub import PASSWORD, make_webhook, work_now
 from webhooks.mirror import follow
 from webhooks.mirror_services import retry_mirror
@@ -226,7 +225,7 @@ def test_bulk_changes_are_refused_since_nobody_would_hear_of_them(
 def test_a_late_worker_makes_no_hook_of_a_webhook_that_is_deleted(
     server: DockerHubServer, webhook: DockerWebhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claimed = taken_by_a_worker_that_is_lost(webhook.remote_hooks.get())
+    claimed = taken(webhook.remote_hooks.get())
     look = DockerHub.list_webhooks
 
     def stand_still(hub: DockerHub, *place: str) -> tuple[HubWebhook, ...]:
@@ -251,7 +250,7 @@ def test_a_late_worker_leaves_the_hook_alone_that_is_wanted_again(
     row = webhook.remote_hooks.get()
     RemoteHook.objects.filter(pk=row.pk).update(desired=RemoteHook.Presence.ABSENT)
     wake(RemoteHook, row.pk)
-    claimed = taken_by_a_worker_that_is_lost(row)
+    claimed = taken(row)
     look = DockerHub.list_webhooks
 
     def stand_still(hub: DockerHub, *place: str) -> tuple[HubWebhook, ...]:
@@ -266,11 +265,3 @@ def test_a_late_worker_leaves_the_hook_alone_that_is_wanted_again(
         reconcile(claimed)
 
     assert len(hooks(server)) == 1
-
-
-def taken_by_a_worker_that_is_lost(hook: RemoteHook) -> Claim:
-    kind = kind_named("hook")
-    assert kind is not None
-    claimed = claim(kind, hook.pk, owner=uuid.uuid4(), alive=no_workers)
-    assert claimed is not None
-    return claimed

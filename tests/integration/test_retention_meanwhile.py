@@ -17,8 +17,8 @@ from executions.models import Execution
 from executions.services import rerun_execution
 from executions.states import Status
 from tests.factories import DockerWebhookFactory, ExecutionFactory, UserFactory
+from tests.integration.claims import taken
 from tests.integration.test_one_run import payload
-from tests.integration.test_side_by_side import taken
 from tests.interleaving import interleave
 from webhooks.judging import judge_event
 from webhooks.models import DockerWebhook, RegistryEvent

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 
 from codestream.core import work
 from codestream.core.errors import Refused
-from codestream.core.work import Claim, finishing
+from codestream.core.work import finishing
 from codestream.projects.models import Membership, Project
 from executions import rollbacks
 from executions.models import Execution
@@ -22,7 +20,6 @@ from executions.services import (
 )
 from executions.tasks import fail_task
 from executions.worker import drain
-from executions.workers import no_workers
 from pipelines.models import Pipeline
 from tests.factories import (
     MembershipFactory,
@@ -30,6 +27,7 @@ from tests.factories import (
     UserFactory,
     VariableFactory,
 )
+from tests.integration.claims import taken
 from tests.integration.puppets import (
     Act,
     Busy,
@@ -145,8 +143,8 @@ def test_a_worker_killed_before_it_noted_the_rollback_starts_no_second_one(
 ) -> None:
     puppets.acts["u"] = working()
     execution = start_execution(pipeline=failing, inputs={}, run_as=None, triggered_by="ann")
-    fail_task(claim_of(execution, "a"), "it broke")
-    killed = claim_of(execution, "a")
+    fail_task(taken(task_of(execution, "a")), "it broke")
+    killed = taken(task_of(execution, "a"))
     rollbacks.start(killed.row)
 
     drain()
@@ -157,15 +155,6 @@ def test_a_worker_killed_before_it_noted_the_rollback_starts_no_second_one(
     assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
     with pytest.raises(work.LeaseLostError), finishing(killed, wake_at=None):
         pass
-
-
-def claim_of(execution: Execution, name: str) -> Claim:
-    """Claim a task like a worker that is going to die."""
-    kind = work.kind_named("task")
-    assert kind is not None
-    taken = work.claim(kind, task_of(execution, name).pk, owner=uuid.uuid4(), alive=no_workers)
-    assert taken is not None
-    return taken
 
 
 def test_a_stage_is_rolled_back_once_for_all_its_failed_tasks(
@@ -312,7 +301,7 @@ def test_a_task_that_fails_after_a_cancel_is_not_rolled_back(
     execution = start(failing)
     cancel_execution(execution=execution, by=UserFactory())
 
-    fail_task(claim_of(execution, "a"), "it broke")
+    fail_task(taken(task_of(execution, "a")), "it broke")
 
     assert statuses(execution)["a"] == "FAILED"
     assert rollbacks_of(execution) == []
@@ -394,7 +383,7 @@ def test_a_fault_of_ours_in_a_rolling_back_task_ends_it(
     execution = start(failing)
     work.wake(type(task_of(execution, "a")), task_of(execution, "a").pk)
 
-    fail_task(claim_of(execution, "a"), "Internal error")
+    fail_task(taken(task_of(execution, "a")), "Internal error")
 
     assert statuses(execution)["a"] == "FAILED"
     assert execution.status == "FAILED"

@@ -18,13 +18,12 @@ import pytest
 from codestream.core.clock import now
 from codestream.core.errors import Refused
 from codestream.core.versions import DeletedMeanwhileError
-from codestream.core.work import Claim, claim, kind_named
+from codestream.core.work import Claim
 from codestream.projects.services import delete_project
 from endpoints.clients.base import Unauthorized
 from endpoints.models import Endpoint
 from endpoints.services import delete_endpoint, save_endpoint
 from executions.models import Execution
-from executions.workers import no_workers
 from pipelines.models import Pipeline
 from pipelines.services import delete_pipeline
 from tests.factories import (
@@ -34,24 +33,17 @@ from tests.factories import (
     ProjectFactory,
     UserFactory,
 )
+from tests.integration.claims import taken
 from tests.integration.test_one_run import later, payload
 from tests.interleaving import Act, interleave
 from tests.secrets import replace_secret
 from webhooks import mirror_worker
 from webhooks.judging import judge_event
 from webhooks.mirror_services import retry_mirror
-from webhooks.models import DockerWebhook, Push, RegistryEvent, RemoteHook
+from webhooks.models import DockerWebhook, Push, RemoteHook
 from webhooks.services import receive_event, save_webhook, set_enabled
 
 pytestmark = pytest.mark.usefixtures("parallel_database")
-
-
-def taken(event: RegistryEvent) -> Claim:
-    kind = kind_named("event")
-    assert kind is not None
-    found = claim(kind, event.pk, owner=uuid.uuid4(), alive=no_workers)
-    assert found is not None
-    return found
 
 
 def delivered(webhook: DockerWebhook, tag: str, *, clock_behind: timedelta) -> Claim:
@@ -136,8 +128,7 @@ def test_a_webhook_is_switched_off_while_somebody_deletes_it() -> None:
 
 
 def test_a_worker_writes_down_a_hook_while_a_person_saves_the_webhook() -> None:
-    kind, person = kind_named("hook"), UserFactory.create()
-    assert kind is not None
+    person = UserFactory.create()
     for before in count():
         webhook = DockerWebhookFactory.create(mirror_mode=DockerWebhook.MirrorMode.AUTO)
         webhook.remote_hooks.update(epoch=1, actual="PRESENT")
@@ -147,8 +138,7 @@ def test_a_worker_writes_down_a_hook_while_a_person_saves_the_webhook() -> None:
         new, leaving = hooks if before % 2 else reversed(hooks)
         RemoteHook.objects.filter(pk=leaving.pk).update(desired="ABSENT")
         RemoteHook.objects.filter(pk=new.pk).update(desired="PRESENT", wake_at=now())
-        held = claim(kind, new.pk, owner=uuid.uuid4(), alive=no_workers)
-        assert held is not None
+        held = taken(new)
         read = DockerWebhook.objects.get(pk=webhook.pk)
 
         reached = interleave(

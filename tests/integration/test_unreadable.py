@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import yaml
 
-from codestream.core.work import Claim, claim, kind_named, wake
+from codestream.core.work import wake
 from executions import definitions, runners
 from executions.models import Execution, TaskRun
 from executions.runners.base import Done, Outcome, TaskContext, TaskFailedError
@@ -17,11 +16,11 @@ from executions.services import cancel_execution, start_execution
 from executions.states import Status
 from executions.tasks import fail_task, work_task
 from executions.worker import drain
-from executions.workers import no_workers
 from pipelines import task_kinds
 from pipelines.models import Pipeline, PipelineRevision
 from pipelines.services import save_pipeline
 from tests.factories import UserFactory
+from tests.integration.claims import taken
 from tests.integration.puppets import Puppets, asking, pipeline_of, task_of, working
 
 pytestmark = pytest.mark.django_db
@@ -134,7 +133,7 @@ def test_what_a_step_finds_after_the_end_changes_nothing_any_more(
 
     puppets.acts["a"] = act
     with caplog.at_level("INFO"), django_capture_on_commit_callbacks(execute=True):
-        work_task(taken(execution))
+        work_task(taken(task_of(execution, "a")))
 
     assert_ended_once(execution, caplog.text)
 
@@ -143,7 +142,7 @@ def test_a_fault_after_the_end_changes_nothing_any_more(
     puppets: Puppets, django_capture_on_commit_callbacks: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     execution = start(pipeline_of("Main: a"))
-    held = taken(execution)
+    held = taken(task_of(execution, "a"))
 
     with caplog.at_level("INFO"), django_capture_on_commit_callbacks(execute=True):
         end(execution)
@@ -155,14 +154,6 @@ def test_a_fault_after_the_end_changes_nothing_any_more(
 def end(execution: Execution) -> None:
     spoil(execution)
     cancel_execution(execution=execution, by=UserFactory.create())
-
-
-def taken(execution: Execution) -> Claim:
-    kind, task = kind_named("task"), task_of(execution, "a")
-    assert kind is not None
-    found = claim(kind, task.pk, owner=uuid4(), alive=no_workers)
-    assert found is not None
-    return found
 
 
 def assert_ended_once(execution: Execution, log: str) -> None:
