@@ -1,13 +1,15 @@
 """Carries out what ``plan`` says: what starts next, what is over, who gets the next free place.
 
-A pipeline has as many places as executions of it may run side by side (``places``). Only rows are
-touched here: ``Run.change`` changes a row in memory at once and keeps it for ``Run.write``, which
-the caller does, who holds the transaction and the locks (``run.locked``). The work itself is in
-``executions.tasks``; the whole way of a push: docs/architecture.md.
+A pipeline has as many places as executions of it may run side by side (``places``). The work itself
+is in ``executions.tasks``, which also writes how a task ended and then calls ``advance``; the whole
+way of a push: docs/architecture.md.
 
-A failed task may be rolled back by another execution, whose ``parent`` is the failed one. Until
-that is over the task is ROLLING_BACK, and so is its execution when nothing else of it works. On a
-first reading, skip what is about that.
+Call everything here with the pipeline and the execution locked (``run.locked``). ``Run.change``
+changes a row in memory at once and keeps it for ``Run.write``, with a line that tells of it. Plans
+name rows by their keys.
+
+A failed task may be rolled back by another execution, whose ``parent`` is that of the task. Until
+that is over the task is ROLLING_BACK, and so is its execution when nothing else of it lives.
 """
 
 from __future__ import annotations
@@ -49,19 +51,21 @@ def begin(run: Run) -> None:
 
 def advance(run: Run) -> None:
     """After a task's result or a person's request: look at how the execution stands and do what
-    comes next; harmless when nothing does.
+    comes next; harmless when nothing does. When it gives its place away, the next one gets it.
+
+    The caller writes (``run.locked`` does).
     """
     before = run.execution.status
     _go_on(run)
     if run.pipeline is not None and run.execution.status != before and _gives_way(run.execution):
-        # The place is free as soon as this execution's new state is written.
-        run.write()
+        run.write()  # before others are counted
         admit(run.pipeline)
 
 
 def _go_on(run: Run) -> None:
-    """Plan and carry out until there is nothing to do but wait. An execution whose definition can
-    no longer be read fails, so that the queue behind it moves on.
+    """Plan and carry out until there is nothing to do but wait: mostly one plan, more only where a
+    condition skips or fails a task. An execution whose definition can no longer be read fails, so
+    that the queue behind it moves on.
     """
     try:
         definition_of_execution(run.execution)  # raises here, before the plan changes a row
@@ -147,12 +151,12 @@ def _message(execution: Execution, status: Status, failed: TaskRun | None) -> Wo
 
 
 def _note_if_over(execution: Execution) -> None:
-    """Count and log an execution that is over, and wake those that wait for it."""
+    """Count and log an execution that is over. If it was a rollback, wake what it rolls back."""
     if not execution.is_over:
         return
     transaction.on_commit(lambda: _count_and_log(execution), robust=True)
     if execution.parent_id is not None:
-        _wake_parent(execution.parent_id)
+        _wake_rolled_back(execution.parent_id)
 
 
 def _count_and_log(execution: Execution) -> None:
@@ -161,16 +165,8 @@ def _count_and_log(execution: Execution) -> None:
         logger.info("%s has ended: %s.", execution, execution.status)
 
 
-def _wake_parent(execution: UUID) -> None:
-    """Wake the tasks that this rollback rolls back, which are of another execution."""
-    tasks = TaskRun.objects.filter(stage_run__execution=execution, status=Status.ROLLING_BACK)
-    # In a fixed order: two transactions that each hold one of two rows would wait for ever.
-    for pk in tasks.order_by("pk").values_list("pk", flat=True):
-        wake(TaskRun, pk)
-
-
 def _gives_way(execution: Execution) -> bool:
-    """Whether there is room for another one now: for any, or for a rollback."""
+    """Whether another one may have its place now: any, or a rollback."""
     return execution.is_over or execution.status == Status.ROLLING_BACK
 
 
@@ -183,6 +179,17 @@ def admit(pipeline: Pipeline) -> None:
         run = load(queued, pipeline=pipeline)
         begin(run)
         run.write()
+
+
+# What a push does not need, if all goes well.
+
+
+def _wake_rolled_back(execution: UUID) -> None:
+    """Wake the tasks of the execution that are rolled back. Its rows are not locked here."""
+    tasks = TaskRun.objects.filter(stage_run__execution=execution, status=Status.ROLLING_BACK)
+    # In a fixed order: two transactions that each hold one of two rows would wait for ever.
+    for pk in tasks.order_by("pk").values_list("pk", flat=True):
+        wake(TaskRun, pk)
 
 
 def _break_off(run: Run, message: str) -> None:

@@ -1,15 +1,16 @@
 """Says what an execution has to do next, given the states of its parts.
 
 Pure and level-triggered: it looks at how things stand, never at what happened last, so it may
-be asked at any time and as often as one likes. Storing the plan and doing the work is for the
-engine, which asks again until there is NOTHING to do but wait.
+be asked at any time and as often as one likes. The engine stores the plan and asks again, until
+there is NOTHING to do but wait; how a task ended is written by ``executions.tasks``.
 
-For two stages of one task each the plans are: start the first task, its stage RUNNING; nothing,
+For two stages of one task each the plans are: start the first task, its stage RUNNING; NOTHING,
 while it works; when it is COMPLETED its stage is too, the second task starts and its stage is
 RUNNING, all in one plan; when that is COMPLETED, so are its stage and the execution.
 
-From ``states``: TERMINAL is over; BLOCKING is an end after which nothing later starts; ``roll_up``
-gives the state of a whole from its parts'.
+From ``states``: TERMINAL is over, either PASSED or BLOCKING what comes later; ``roll_up`` gives the
+state of a whole from its parts': RUNNING while one is alive or between two, COMPLETED when all went
+well, or without parts; else its exceptions.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from executions.states import BLOCKING, TERMINAL, Status, roll_up
+from executions.states import BLOCKING, PASSED, TERMINAL, Status, roll_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +51,10 @@ class ExecutionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do now."""
+    """What to do now, by the keys of tasks and stages."""
 
     stage_changes: tuple[tuple[str, Status], ...] = ()
-    # Tasks whose turn it is: each becomes STARTED, or SKIPPED where its precondition is false.
-    start: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()  # tasks whose turn it is; a false condition skips one
     cancel: tuple[str, ...] = ()  # tasks at work that are asked to stop
     cancel_now: tuple[str, ...] = ()  # tasks that become CANCELED without having begun
     status: Status | None = None  # of the execution, when it changes
@@ -65,7 +65,7 @@ NOTHING: Final = Plan()
 
 
 def plan(execution: ExecutionState) -> Plan:
-    """Return what to do next; NOTHING for an execution that is over."""
+    """Return what to do next; NOTHING while there is only to wait, and when it is over."""
     if execution.status in TERMINAL:
         return NOTHING
     if execution.cancel_requested:
@@ -73,6 +73,7 @@ def plan(execution: ExecutionState) -> Plan:
     if execution.status is Status.QUEUED:
         return NOTHING  # the engine makes it RUNNING when there is a place for it
     start = () if execution.pause_requested else _next_tasks(execution)
+    # As if all of them did start: should a condition end one, the next plan sees that.
     tasks = _statuses(execution) | dict.fromkeys(start, Status.STARTED)
     stages = _roll_up_stages(execution.stages, tasks)
     status = roll_up(stages.values())
@@ -100,8 +101,8 @@ def _roll_up_stages(stages: Sequence[StageState], tasks: Mapping[str, Status]) -
     for stage in stages:
         if stage.status not in TERMINAL:
             after[stage.key] = roll_up(tasks[key] for key in _keys(stage))
-        if after[stage.key] not in TERMINAL - BLOCKING:
-            break  # those behind it have not begun, and an empty one is not COMPLETED before
+        if after[stage.key] not in PASSED:
+            break  # an empty stage behind it would roll up to COMPLETED before its turn
     return after
 
 
@@ -173,6 +174,8 @@ def _plan_to_cancel(execution: ExecutionState) -> Plan:
 
 
 def _stopped(parts: Sequence[Status]) -> Status:
-    """Return the state of a whole that is to stop: CANCELING until all its parts are over."""
+    """Return the state of a whole that is to stop: CANCELING until its parts are over, or until
+    only rollbacks are left.
+    """
     rolled = roll_up(parts) if parts else Status.CANCELED
-    return rolled if rolled in TERMINAL else Status.CANCELING
+    return rolled if rolled in TERMINAL | {Status.ROLLING_BACK} else Status.CANCELING

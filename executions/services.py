@@ -232,24 +232,24 @@ def create_execution(
 ) -> None:
     """Write an execution, running when there is a place for it and nobody before it, else QUEUED.
 
-    Call it with the pipeline locked, which gives it its number. A rollback by the pipeline that
-    failed runs in the place of its parent, which waits for it (docs/decisions/0012).
+    Call it with the pipeline locked, which gives it its number. A rollback may pass those for which
+    there is no place (docs/decisions/0012).
     """
     execution.index = pipeline.next_index
     run = _run_of(execution, definition, pipeline)
     run.tell(execution, change=("", execution.status), actor=execution.triggered_by)
     has_place = has_a_place_for(execution, pipeline)
-    takes_over = execution.parent is not None and execution.parent.pipeline_id == pipeline.pk
-    is_next = takes_over or (has_place and not has_queued(pipeline))
+    is_next = has_place and not has_queued(pipeline)
     if is_next:
         # Planned on rows that are not written yet: ``create`` writes them as they stand then.
-        # Should all be over at once, nobody waits for its place, or its parent has it.
+        # Should all be over at once, nobody waits for its place.
         begin(run)
     run.create()
     pipeline.next_index += 1
     update(Pipeline, {"id": pipeline.pk}, next_index=pipeline.next_index)
     if has_place and not is_next:
-        # Others wait although there is room: the concurrency was raised meanwhile.
+        # Others wait although there is room for it: they may be those that it passes, or the
+        # concurrency was raised meanwhile.
         admit(pipeline)
         execution.refresh_from_db()
 

@@ -44,7 +44,7 @@ _NOTHING: Final[frozenset[Status]] = frozenset()
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
     {
-        # Ends without a beginning: an empty stage, a precondition that is false or unreadable.
+        # Some end without a beginning: an empty stage, a condition that is false or unreadable.
         Status.NOT_STARTED: frozenset(
             {
                 Status.STARTED,
@@ -150,9 +150,10 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
                 Status.ROLLBACK_FAILED,
             }
         ),
-        # What was asked to stop may still end in its own way.
+        # What was asked to stop may still end in its own way; of a whole a rollback may be left.
         Status.CANCELING: frozenset(
             {
+                Status.ROLLING_BACK,
                 Status.CANCELED,
                 Status.COMPLETED,
                 Status.FAILED,
@@ -194,7 +195,10 @@ BLOCKING: Final = frozenset(
 )
 """The ends after which nothing later starts."""
 
-_LOUDEST: Final = (Status.CANCELING, Status.ROLLING_BACK, Status.WAITING)
+PASSED: Final = TERMINAL - BLOCKING
+"""The ends after which what comes later may start."""
+
+_LOUDEST: Final = (Status.CANCELING, Status.WAITING)
 _WORST: Final = (
     Status.CANCELED,
     Status.ROLLBACK_FAILED,
@@ -212,11 +216,14 @@ def roll_up(statuses: Iterable[Status]) -> Status:
     """Return the state of the whole whose parts, run one after another, have ``statuses``.
 
     While a part is alive the whole is alive: the first of ``_LOUDEST`` that is there, else
-    RUNNING. Then the worst end counts, which may leave later parts NOT_STARTED; between two parts
-    the whole is RUNNING. No parts at all are COMPLETED, parts that were all skipped SKIPPED.
+    RUNNING; ROLLING_BACK when nothing else lives. Then the worst end counts, which may leave later
+    parts NOT_STARTED; between two parts the whole is RUNNING. No parts at all are COMPLETED, parts
+    that were all skipped SKIPPED.
     """
     present = frozenset(statuses)
     if alive := present - TERMINAL - {Status.NOT_STARTED}:
+        if alive == {Status.ROLLING_BACK}:
+            return Status.ROLLING_BACK
         return next((status for status in _LOUDEST if status in alive), Status.RUNNING)
     if present & BLOCKING:
         return next(status for status in _WORST if status in present)

@@ -177,7 +177,7 @@ def test_the_rollback_of_a_stage_waits_for_what_still_works_in_it(
 ) -> None:
     puppets.acts |= {"a": BROKEN, "b": working()}
     execution = start(pipeline_of("Main: a b", project=project, rollbacks=[STAGE]))
-    assert statuses(execution) == {"": "ROLLING_BACK", "a": "ROLLING_BACK", "b": "RUNNING"}
+    assert statuses(execution) == {"": "RUNNING", "a": "ROLLING_BACK", "b": "RUNNING"}
     assert rollbacks_of(execution) == []
 
     puppets.tell(execution, "b", Done(message="fine"))
@@ -277,7 +277,7 @@ def test_a_cancel_does_not_leave_a_rollback_half_way(
     cancel_execution(execution=execution, by=UserFactory(username="eve"))
     drain()
     assert statuses(execution) == {
-        "": "CANCELING",
+        "": "ROLLING_BACK",
         "a": "ROLLING_BACK",
         "b": "CANCELED",
         "c": "CANCELED",
@@ -423,6 +423,59 @@ def test_a_pipeline_that_rolls_itself_back_does_not_wait_for_itself(
     assert [child.status for child in rollbacks_of(first)] == ["FAILED"]
 
 
+def by_itself(project: Project, layout: str, *tasks: str) -> Execution:
+    """Start a pipeline with one place that rolls these tasks back by itself."""
+    rollbacks = [{"name": "scripted", "stage": "Main", "task": task} for task in tasks]
+    pipeline = pipeline_of(layout, project=project, concurrency=1, rollbacks=rollbacks)
+    return start(pipeline)
+
+
+def test_a_rollback_by_itself_waits_for_what_still_works_in_the_only_place(
+    puppets: Puppets, project: Project
+) -> None:
+    puppets.acts |= {"a": BROKEN, "b": working()}
+    execution = by_itself(project, "Main: a b", "a")
+    (rollback,) = rollbacks_of(execution)
+    assert (execution.status, rollback.status) == ("RUNNING", "QUEUED")
+
+    puppets.tell(execution, "b", Done(message="fine"))
+
+    rollback.refresh_from_db()
+    assert (statuses(execution)[""], rollback.is_over) == ("ROLLBACK_FAILED", True)
+
+
+def test_two_rollbacks_by_itself_use_the_only_place_one_after_the_other(
+    puppets: Puppets, project: Project
+) -> None:
+    puppets.acts |= dict.fromkeys("ab", breaking_at_first(working()))
+    execution = by_itself(project, "Main: a b", "a", "b")
+    one, other = rollbacks_of(execution)
+    assert (one.status, other.status) == ("RUNNING", "QUEUED")
+
+    for task in "ab":
+        puppets.tell(one, task, breaking_at_first(Done(message="undone")))
+
+    assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
+    other.refresh_from_db()
+    one.refresh_from_db()
+    assert one.finished_at < other.started_at  # type: ignore[operator]
+
+
+def test_a_canceled_execution_leaves_its_place_to_its_rollback(
+    puppets: Puppets, project: Project
+) -> None:
+    puppets.acts |= {"a": breaking_at_first(Done(message="undone")), "b": working()}
+    execution = by_itself(project, "Main: a b", "a")
+    puppets.acts["b"] = Done(message="fine")
+
+    cancel_execution(execution=execution, by=UserFactory(username="eve"))
+    drain()
+
+    (rollback,) = rollbacks_of(execution)
+    assert rollback.status == "COMPLETED"
+    assert statuses(execution) == {"": "CANCELED", "a": "ROLLBACK_COMPLETED", "b": "CANCELED"}
+
+
 @pytest.fixture
 def rivals(puppets: Puppets, project: Project) -> tuple[Pipeline, Pipeline]:
     """Two pipelines with one place each that roll each other back; ``a`` and ``b`` are at work."""
@@ -445,6 +498,17 @@ def breaking(execution: Execution, otherwise: Outcome) -> Act:
 
     def act(context: TaskContext) -> Outcome:
         if context.execution_id == str(execution.pk):
+            raise BROKEN
+        return otherwise
+
+    return act
+
+
+def breaking_at_first(otherwise: Outcome) -> Act:
+    """A task that breaks, and not in a rollback that runs it as well."""
+
+    def act(context: TaskContext) -> Outcome:
+        if Execution.objects.get(pk=context.execution_id).parent_id is None:
             raise BROKEN
         return otherwise
 

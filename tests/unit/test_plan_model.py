@@ -247,7 +247,9 @@ class Executions(RuleBasedStateMachine):
         if alive:
             assert whole not in TERMINAL | {Status.NOT_STARTED}
             assert whole in alive | {Status.RUNNING, Status.CANCELING}
-            assert (whole is Status.CANCELING) == self.state.cancel_requested
+            assert (whole is Status.ROLLING_BACK) == (alive == {Status.ROLLING_BACK})
+            is_canceling = self.state.cancel_requested and whole is not Status.ROLLING_BACK
+            assert (whole is Status.CANCELING) == is_canceling
         elif ends & STOPS:
             assert whole in ends & STOPS
             assert Status.CANCELED not in ends or whole is Status.CANCELED
@@ -263,7 +265,8 @@ class Executions(RuleBasedStateMachine):
             assert not alive
             self._check_outcome(status, tasks)
         elif self.state.cancel_requested:
-            assert status is Status.CANCELING
+            is_left = alive == {Status.ROLLING_BACK}
+            assert status is (Status.ROLLING_BACK if is_left else Status.CANCELING)
             assert alive <= {Status.CANCELING, Status.ROLLING_BACK}
             assert Status.NOT_STARTED not in tasks
         elif status is not Status.QUEUED:
@@ -283,7 +286,7 @@ class Executions(RuleBasedStateMachine):
             assert Status.CANCELED not in stages or status is Status.CANCELED
 
     def _check_life(self, status: Status, alive: set[Status]) -> None:
-        if Status.ROLLING_BACK in alive:
+        if alive == {Status.ROLLING_BACK}:
             assert status is Status.ROLLING_BACK
         elif self.state.pause_requested:
             assert status is (Status.PAUSING if alive - {Status.WAITING} else Status.PAUSED)
