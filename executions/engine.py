@@ -1,15 +1,14 @@
 """Carries out what ``plan`` says: what starts next, what is over, who gets the next free place.
 
 A pipeline has as many places as executions of it may run side by side (``places``). The work itself
-is in ``executions.tasks``, which also writes how a task ended and then calls ``advance``; the whole
-way of a push: docs/architecture.md.
+is in ``executions.tasks``, which writes how it ended and then calls ``advance``; the whole way of a
+push: docs/architecture.md.
 
-Call everything here with the pipeline and the execution locked (``run.locked``). ``Run.change``
-changes a row in memory at once and keeps it for ``Run.write``, with a line that tells of it. Plans
-name rows by their keys.
+The caller holds the transaction and the locks (``run.locked``). ``Run.change`` changes a row in
+memory at once; ``Run.create`` or ``Run.write`` writes it, with the lines that tell of it.
 
-A failed task may be rolled back by another execution, whose ``parent`` is that of the task. Until
-that is over the task is ROLLING_BACK, and so is its execution when nothing else of it lives.
+A failed task may be rolled back by another execution, of which the task's own is the ``parent``.
+Until that is over the task is ROLLING_BACK, and so is its execution when nothing else of it lives.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import wake
 from executions.models import Execution, StageRun, TaskRun
 from executions.places import next_queued
-from executions.plan import NOTHING, ExecutionState, Plan, StageState, TaskState, plan
+from executions.plan import NOTHING, ExecutionState, Key, Plan, StageState, TaskState, plan
 from executions.run import Row, Run, definition_of_execution, load, name_of
 from executions.states import TERMINAL, Status
 from executions.task_rules import ConditionError, failure_of, is_condition_met, timeout_of
@@ -51,7 +50,7 @@ def begin(run: Run) -> None:
 
 def advance(run: Run) -> None:
     """After a task's result or a person's request: look at how the execution stands and do what
-    comes next; harmless when nothing does. When it gives its place away, the next one gets it.
+    comes next; harmless when nothing does. When its place is free, the next one gets it.
 
     The caller writes (``run.locked`` does).
     """
@@ -63,7 +62,7 @@ def advance(run: Run) -> None:
 
 
 def _go_on(run: Run) -> None:
-    """Plan and carry out until there is nothing to do but wait: mostly one plan, more only where a
+    """Plan and carry out until there is NOTHING to do but wait: mostly one plan, more only where a
     condition skips or fails a task. An execution whose definition can no longer be read fails, so
     that the queue behind it moves on.
     """
@@ -79,19 +78,12 @@ def _go_on(run: Run) -> None:
 def _do(run: Run, todo: Plan) -> None:
     """Change the rows as the plan says, and wake the tasks that have something to do."""
     for key, status in todo.stage_changes:
-        run.change(next(stage for stage in run.stages if str(stage.pk) == key), status)
+        run.change(next(stage for stage in run.stages if stage.pk == key), status)
     for key in todo.start:
         _start(run, _task(run, key))
-    for key in todo.cancel_now:
-        run.change(_task(run, key), Status.CANCELED)
-    for key in todo.cancel:
-        task = _task(run, key)
-        run.change(task, Status.CANCELING, message=task.words)
-        run.wake(task)
+    _stop(run, todo)
     if todo.status is not None:
-        failed = _task(run, todo.failed_task) if todo.failed_task else None
-        message = _message(run.execution, todo.status, failed)
-        run.change(run.execution, todo.status, message=message)
+        run.change(run.execution, todo.status, message=_message(run, todo))
         _note_if_over(run.execution)
 
 
@@ -111,45 +103,6 @@ def _start(run: Run, task: TaskRun) -> None:
         run.change(task, Status.SKIPPED, message=_NOT_MET)
 
 
-def _state_of(run: Run) -> ExecutionState:
-    """The execution as ``plan`` looks at it."""
-    execution = run.execution
-    return ExecutionState(
-        status=Status(execution.status),
-        stages=tuple(_stage_state(run, stage) for stage in run.stages),
-        cancel_requested=execution.cancel_requested_at is not None,
-        pause_requested=execution.pause_requested_at is not None,
-    )
-
-
-def _stage_state(run: Run, stage: StageRun) -> StageState:
-    groups: dict[int, list[TaskState]] = {}
-    for task in run.tasks:
-        if task.stage_run_id == stage.pk:
-            state = TaskState(key=str(task.pk), status=Status(task.status))
-            groups.setdefault(task.group, []).append(state)
-    ordered = tuple(tuple(groups[group]) for group in sorted(groups))
-    return StageState(key=str(stage.pk), status=Status(stage.status), groups=ordered)
-
-
-def _task(run: Run, key: str) -> TaskRun:
-    """The task that the plan calls so."""
-    return next(task for task in run.tasks if str(task.pk) == key)
-
-
-def _message(execution: Execution, status: Status, failed: TaskRun | None) -> Words:
-    if status is Status.COMPLETED:
-        return _COMPLETED
-    if failed is not None:
-        return joined([name_of(failed), failed.words], by=": ")
-    if status in {Status.CANCELED, Status.CANCELING} and execution.cancel_requested_by:
-        said = {"user": execution.cancel_requested_by, "reason": execution.cancel_reason}
-        return Words(_CANCELED_BECAUSE if execution.cancel_reason else _CANCELED, said)
-    if status in {Status.PAUSING, Status.PAUSED} and execution.pause_requested_by:
-        return Words(gettext_noop("Paused by %(user)s."), {"user": execution.pause_requested_by})
-    return Words("")
-
-
 def _note_if_over(execution: Execution) -> None:
     """Count and log an execution that is over. If it was a rollback, wake what it rolls back."""
     if not execution.is_over:
@@ -166,7 +119,7 @@ def _count_and_log(execution: Execution) -> None:
 
 
 def _gives_way(execution: Execution) -> bool:
-    """Whether another one may have its place now: any, or a rollback."""
+    """Whether another one may use its place: any when it is over, a rollback when it rolls back."""
     return execution.is_over or execution.status == Status.ROLLING_BACK
 
 
@@ -181,7 +134,60 @@ def admit(pipeline: Pipeline) -> None:
         run.write()
 
 
+# The rows, for a plan.
+
+
+def _state_of(run: Run) -> ExecutionState:
+    """The execution as ``plan`` looks at it."""
+    execution = run.execution
+    return ExecutionState(
+        status=Status(execution.status),
+        stages=tuple(_stage_state(run, stage) for stage in run.stages),
+        cancel_requested=execution.cancel_requested_at is not None,
+        pause_requested=execution.pause_requested_at is not None,
+    )
+
+
+def _stage_state(run: Run, stage: StageRun) -> StageState:
+    groups: dict[int, list[TaskState]] = {}
+    for task in run.tasks:
+        if task.stage_run_id == stage.pk:
+            state = TaskState(key=task.pk, status=Status(task.status))
+            groups.setdefault(task.group, []).append(state)
+    ordered = tuple(tuple(groups[group]) for group in sorted(groups))
+    return StageState(key=stage.pk, status=Status(stage.status), groups=ordered)
+
+
+def _task(run: Run, key: Key) -> TaskRun:
+    return next(task for task in run.tasks if task.pk == key)
+
+
 # What a push does not need, if all goes well.
+
+
+def _stop(run: Run, todo: Plan) -> None:
+    for key in todo.cancel_now:
+        run.change(_task(run, key), Status.CANCELED)
+    for key in todo.cancel:
+        task = _task(run, key)
+        run.change(task, Status.CANCELING, message=task.words)
+        run.wake(task)
+
+
+def _message(run: Run, todo: Plan) -> Words:
+    """Why the execution changes, for people."""
+    execution = run.execution
+    if todo.status is Status.COMPLETED:
+        return _COMPLETED
+    if todo.to_blame is not None:
+        failed = _task(run, todo.to_blame)
+        return joined([name_of(failed), failed.words], by=": ")
+    if todo.status in {Status.CANCELED, Status.CANCELING} and execution.cancel_requested_by:
+        said = {"user": execution.cancel_requested_by, "reason": execution.cancel_reason}
+        return Words(_CANCELED_BECAUSE if execution.cancel_reason else _CANCELED, said)
+    if todo.status in {Status.PAUSING, Status.PAUSED} and execution.pause_requested_by:
+        return Words(gettext_noop("Paused by %(user)s."), {"user": execution.pause_requested_by})
+    return Words("")
 
 
 def _wake_rolled_back(execution: UUID) -> None:

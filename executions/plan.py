@@ -1,32 +1,36 @@
 """Says what an execution has to do next, given the states of its parts.
 
 Pure and level-triggered: it looks at how things stand, never at what happened last, so it may
-be asked at any time and as often as one likes. The engine stores the plan and asks again, until
-there is NOTHING to do but wait; how a task ended is written by ``executions.tasks``.
+be asked at any time and as often as one likes. The engine carries the plan out on its rows and asks
+again, until there is NOTHING to do but wait; the end of a task that worked is written by
+``executions.tasks``.
 
 For two stages of one task each the plans are: start the first task, its stage RUNNING; NOTHING,
 while it works; when it is COMPLETED its stage is too, the second task starts and its stage is
 RUNNING, all in one plan; when that is COMPLETED, so are its stage and the execution.
 
 From ``states``: TERMINAL is over, either PASSED or BLOCKING what comes later; ``roll_up`` gives the
-state of a whole from its parts': RUNNING while one is alive or between two, COMPLETED when all went
-well, or without parts; else its exceptions.
+state of a whole from its parts': NOT_STARTED before the first and COMPLETED after all, or without
+any; else RUNNING, or what is special in one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from executions.states import BLOCKING, PASSED, TERMINAL, Status, roll_up
+
+Key = Hashable
+"""Of a task or a stage: the engine takes the primary keys of its rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskState:
     """How a task stands."""
 
-    key: str
+    key: Key
     status: Status
 
 
@@ -34,7 +38,7 @@ class TaskState:
 class StageState:
     """How a stage stands: groups run one after another, the tasks of a group side by side."""
 
-    key: str
+    key: Key
     status: Status
     groups: tuple[tuple[TaskState, ...], ...]
 
@@ -51,14 +55,14 @@ class ExecutionState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do now, by the keys of tasks and stages."""
+    """What to do now."""
 
-    stage_changes: tuple[tuple[str, Status], ...] = ()
-    start: tuple[str, ...] = ()  # tasks whose turn it is; a false condition skips one
-    cancel: tuple[str, ...] = ()  # tasks at work that are asked to stop
-    cancel_now: tuple[str, ...] = ()  # tasks that become CANCELED without having begun
+    stage_changes: tuple[tuple[Key, Status], ...] = ()
+    start: tuple[Key, ...] = ()  # tasks whose turn it is; a false condition skips one
+    cancel: tuple[Key, ...] = ()  # tasks at work that are asked to stop
+    cancel_now: tuple[Key, ...] = ()  # tasks that become CANCELED without having begun
     status: Status | None = None  # of the execution, when it changes
-    failed_task: str | None = None  # the one to blame when that is a failure
+    to_blame: Key | None = None  # the task that failed, when it is for that
 
 
 NOTHING: Final = Plan()
@@ -74,15 +78,20 @@ def plan(execution: ExecutionState) -> Plan:
         return NOTHING  # the engine makes it RUNNING when there is a place for it
     start = () if execution.pause_requested else _next_tasks(execution)
     # As if all of them did start: should a condition end one, the next plan sees that.
-    tasks = _statuses(execution) | dict.fromkeys(start, Status.STARTED)
-    stages = _roll_up_stages(execution.stages, tasks)
-    status = roll_up(stages.values())
+    tasks_after = _statuses(execution) | dict.fromkeys(start, Status.STARTED)
+    stages_after = _roll_up_stages(execution, tasks_after)
+    status_after = _of_execution(roll_up(stages_after.values()))
     if execution.pause_requested:
-        status = _paused(status, tasks)
-    return replace(_changes(execution, tasks, stages, status), start=start)
+        status_after = _paused(status_after, tasks_after)
+    return Plan(
+        start=start,
+        stage_changes=_stage_changes(execution, stages_after),
+        status=None if status_after is execution.status else status_after,
+        to_blame=_to_blame(tasks_after, status_after),
+    )
 
 
-def _next_tasks(execution: ExecutionState) -> tuple[str, ...]:
+def _next_tasks(execution: ExecutionState) -> tuple[Key, ...]:
     """Return the tasks of the first group that is not over, if they have not begun yet; none after
     a failure.
     """
@@ -95,43 +104,34 @@ def _next_tasks(execution: ExecutionState) -> tuple[str, ...]:
     return ()
 
 
-def _roll_up_stages(stages: Sequence[StageState], tasks: Mapping[str, Status]) -> dict[str, Status]:
-    """Return how the stages stand when their tasks stand so."""
-    after = {stage.key: stage.status for stage in stages}
-    for stage in stages:
+def _roll_up_stages(
+    execution: ExecutionState, tasks_after: Mapping[Key, Status]
+) -> dict[Key, Status]:
+    after = {stage.key: stage.status for stage in execution.stages}
+    for stage in execution.stages:
         if stage.status not in TERMINAL:
-            after[stage.key] = roll_up(tasks[key] for key in _keys(stage))
+            after[stage.key] = roll_up(tasks_after[key] for key in _keys(stage))
         if after[stage.key] not in PASSED:
             break  # an empty stage behind it would roll up to COMPLETED before its turn
     return after
 
 
-_FAILURES: Final = BLOCKING - {Status.CANCELED}  # for CANCELED no task is to blame
+def _of_execution(rolled: Status) -> Status:
+    """Return COMPLETED for an execution that skipped everything: it did all it had to do."""
+    return Status.COMPLETED if rolled is Status.SKIPPED else rolled
 
 
-def _changes(
-    execution: ExecutionState,
-    tasks: Mapping[str, Status],
-    stages: Mapping[str, Status],
-    status: Status,
-) -> Plan:
-    """Return the plan by which stages and execution come to stand so."""
-    if status is Status.SKIPPED:
-        status = Status.COMPLETED  # it did all it had to do
-    failed = (key for key, task in tasks.items() if task in _FAILURES)
-    changed = tuple(
-        (stage.key, stages[stage.key])
+def _stage_changes(
+    execution: ExecutionState, stages_after: Mapping[Key, Status]
+) -> tuple[tuple[Key, Status], ...]:
+    return tuple(
+        (stage.key, stages_after[stage.key])
         for stage in execution.stages
-        if stages[stage.key] is not stage.status
-    )
-    return Plan(
-        stage_changes=changed,
-        status=None if status is execution.status else status,
-        failed_task=next(failed, None) if status in _FAILURES else None,
+        if stages_after[stage.key] is not stage.status
     )
 
 
-def _statuses(execution: ExecutionState) -> dict[str, Status]:
+def _statuses(execution: ExecutionState) -> dict[Key, Status]:
     """Return how every task stands, by its key."""
     return {task.key: task.status for group in _groups(execution) for task in group}
 
@@ -140,14 +140,22 @@ def _groups(execution: ExecutionState) -> Iterator[tuple[TaskState, ...]]:
     return (group for stage in execution.stages for group in stage.groups)
 
 
-def _keys(stage: StageState) -> Iterator[str]:
+def _keys(stage: StageState) -> Iterator[Key]:
     return (task.key for group in stage.groups for task in group)
 
 
-# When somebody asked for a pause or the end.
+# What a push does not need, if all goes well.
 
 
-def _paused(status: Status, tasks: Mapping[str, Status]) -> Status:
+def _to_blame(tasks_after: Mapping[Key, Status], status_after: Status) -> Key | None:
+    """Return the first task that failed, for an execution that did; none is for CANCELED."""
+    failures = BLOCKING - {Status.CANCELED}
+    if status_after not in failures:
+        return None
+    return next((key for key, status in tasks_after.items() if status in failures), None)
+
+
+def _paused(status: Status, tasks: Mapping[Key, Status]) -> Status:
     """Return what becomes of a status when nothing new may start."""
     if status in TERMINAL | {Status.CANCELING, Status.ROLLING_BACK}:
         return status
@@ -156,21 +164,27 @@ def _paused(status: Status, tasks: Mapping[str, Status]) -> Status:
 
 
 def _plan_to_cancel(execution: ExecutionState) -> Plan:
-    before = _statuses(execution)
+    tasks = _statuses(execution)
     # A rollback that has begun is not left half way.
     settled = TERMINAL | {Status.NOT_STARTED, Status.CANCELING, Status.ROLLING_BACK}
-    cancel = tuple(key for key, status in before.items() if status not in settled)
-    cancel_now = tuple(key for key, status in before.items() if status is Status.NOT_STARTED)
-    tasks = before | dict.fromkeys(cancel, Status.CANCELING)
-    tasks |= dict.fromkeys(cancel_now, Status.CANCELED)
-    stages = {
-        stage.key: _stopped([tasks[key] for key in _keys(stage)])
+    cancel = tuple(key for key, status in tasks.items() if status not in settled)
+    cancel_now = tuple(key for key, status in tasks.items() if status is Status.NOT_STARTED)
+    tasks_after = tasks | dict.fromkeys(cancel, Status.CANCELING)
+    tasks_after |= dict.fromkeys(cancel_now, Status.CANCELED)
+    stages_after = {
+        stage.key: stage.status
+        if stage.status in TERMINAL
+        else _stopped([tasks_after[key] for key in _keys(stage)])
         for stage in execution.stages
-        if stage.status not in TERMINAL
     }
-    stages = {stage.key: stage.status for stage in execution.stages} | stages
-    changes = _changes(execution, tasks, stages, _stopped(list(stages.values())))
-    return replace(changes, cancel=cancel, cancel_now=cancel_now)
+    status_after = _of_execution(_stopped(list(stages_after.values())))
+    return Plan(
+        cancel=cancel,
+        cancel_now=cancel_now,
+        stage_changes=_stage_changes(execution, stages_after),
+        status=None if status_after is execution.status else status_after,
+        to_blame=_to_blame(tasks_after, status_after),
+    )
 
 
 def _stopped(parts: Sequence[Status]) -> Status:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from executions.plan import ExecutionState, Plan, TaskState
+from executions.plan import ExecutionState, Key, Plan, TaskState
 from executions.states import Status, can_change
 
-NONE: Mapping[str, Status] = MappingProxyType({})
+NONE: Mapping[Key, Status] = MappingProxyType({})
 
 
 def tasks_of(state: ExecutionState) -> Iterator[TaskState]:
@@ -27,7 +27,7 @@ def with_tasks(state: ExecutionState, change: Callable[[TaskState], TaskState]) 
     )
 
 
-def with_task(state: ExecutionState, key: str, status: Status) -> ExecutionState:
+def with_task(state: ExecutionState, key: Key, status: Status) -> ExecutionState:
     """Return ``state`` with one task changed, as the table of states allows."""
 
     def change(task: TaskState) -> TaskState:
@@ -39,7 +39,7 @@ def with_task(state: ExecutionState, key: str, status: Status) -> ExecutionState
     return with_tasks(state, change)
 
 
-def with_stage(state: ExecutionState, key: str, status: Status) -> ExecutionState:
+def with_stage(state: ExecutionState, key: Key, status: Status) -> ExecutionState:
     stages = []
     for stage in state.stages:
         if stage.key == key:
@@ -55,7 +55,7 @@ def with_status(state: ExecutionState, status: Status) -> ExecutionState:
 
 
 def carry_out(
-    state: ExecutionState, todo: Plan, *, begun: Mapping[str, Status] = NONE
+    state: ExecutionState, todo: Plan, *, begun: Mapping[Key, Status] = NONE
 ) -> ExecutionState:
     """Return ``state`` after the plan, as the engine stores it. ``begun`` are the tasks of which
     their preconditions make something else than STARTED.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executions.plan import NOTHING, ExecutionState, Plan, StageState, TaskState, plan
+from executions.plan import NOTHING, ExecutionState, Key, Plan, StageState, TaskState, plan
 from executions.states import TERMINAL, Status, roll_up
 from tests.unit.standing import carry_out, tasks_of, with_task
 
@@ -70,19 +70,19 @@ def test_a_queued_execution_waits_for_a_slot() -> None:
     assert plan(state) == NOTHING
 
 
-def test_a_failed_task_lets_its_group_mates_end() -> None:
+def test_a_to_blame_lets_its_group_mates_end() -> None:
     dev = stage("Dev", (task("a", "FAILED"), task("b", "RUNNING")), (task("c"),), status="RUNNING")
 
     assert plan(execution(dev)) == NOTHING
 
 
-def test_a_failed_task_fails_stage_and_execution_and_later_tasks_stay_as_they_are() -> None:
+def test_a_to_blame_fails_stage_and_execution_and_later_tasks_stay_as_they_are() -> None:
     dev = stage(
         "Dev", (task("a", "COMPLETED"), task("b", "FAILED")), (task("c"),), status="RUNNING"
     )
 
     assert plan(execution(dev, stage("Prod", (task("d"),)))) == Plan(
-        stage_changes=(("Dev", Status.FAILED),), status=Status.FAILED, failed_task="b"
+        stage_changes=(("Dev", Status.FAILED),), status=Status.FAILED, to_blame="b"
     )
 
 
@@ -126,9 +126,7 @@ def test_a_task_that_fails_by_its_precondition_fails_the_execution() -> None:
 
     todo = plan(carry_out(before, plan(before), begun={"a": Status.FAILED}))
 
-    assert todo == Plan(
-        stage_changes=(("Dev", Status.FAILED),), status=Status.FAILED, failed_task="a"
-    )
+    assert todo == Plan(stage_changes=(("Dev", Status.FAILED),), status=Status.FAILED, to_blame="a")
 
 
 def test_a_task_that_waits_for_a_person_makes_the_execution_wait() -> None:
@@ -257,7 +255,7 @@ def fresh_executions(draw: st.DrawFn) -> ExecutionState:
     )
 
 
-def assert_earlier_groups_are_over(state: ExecutionState, started: str) -> None:
+def assert_earlier_groups_are_over(state: ExecutionState, started: Key) -> None:
     for stage in state.stages:
         for group in stage.groups:
             if any(task.key == started for task in group):

@@ -15,7 +15,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from executions.plan import NOTHING, ExecutionState, Plan, StageState, TaskState, plan
+from executions.plan import NOTHING, ExecutionState, Key, Plan, StageState, TaskState, plan
 from executions.states import TERMINAL, Status
 from tests.unit.standing import carry_out, tasks_of, with_status, with_task
 
@@ -96,8 +96,8 @@ class Executions(RuleBasedStateMachine):
     """One execution after another, each of a random pipeline."""
 
     state: ExecutionState
-    scripts: dict[str, Script]
-    ended: dict[str, Status]
+    scripts: dict[Key, Script]
+    ended: dict[Key, Status]
 
     @initialize(pipeline=pipelines, status=places)
     def start(self, pipeline: Pipeline, status: Status) -> None:
@@ -154,7 +154,7 @@ class Executions(RuleBasedStateMachine):
     def begin(self, pipeline: Pipeline, status: Status) -> None:
         self.scripts, self.ended, stages = {}, {}, []
         for s, groups in enumerate(pipeline):
-            keyed = [
+            keyed: list[dict[Key, Script]] = [
                 {f"{s}.{g}.{t}": script for t, script in enumerate(group)}
                 for g, group in enumerate(groups)
             ]
@@ -186,7 +186,7 @@ class Executions(RuleBasedStateMachine):
         self._check_stages()
         self._check_execution()
 
-    def _begun(self, key: str) -> Status:
+    def _begun(self, key: Key) -> Status:
         """What the precondition of a task makes of it."""
         script = self.scripts[key]
         match script.condition:
@@ -207,11 +207,11 @@ class Executions(RuleBasedStateMachine):
         for key in todo.start:
             self._check_that_its_turn_has_come(key)
         after = {task.key: task.status for task in tasks_of(self.state)}
-        if todo.failed_task is not None:
-            assert after[todo.failed_task] in FAILURES
-        assert (todo.failed_task is not None) == (todo.status in FAILURES)
+        if todo.to_blame is not None:
+            assert after[todo.to_blame] in FAILURES
+        assert (todo.to_blame is not None) == (todo.status in FAILURES)
 
-    def _check_that_its_turn_has_come(self, key: str) -> None:
+    def _check_that_its_turn_has_come(self, key: Key) -> None:
         for stage in self.state.stages:
             for group in stage.groups:
                 statuses = {task.status for task in group}
@@ -294,7 +294,7 @@ class Executions(RuleBasedStateMachine):
             assert status is (Status.WAITING if Status.WAITING in alive else Status.RUNNING)
 
 
-def _stage(key: str, groups: list[dict[str, Script]]) -> StageState:
+def _stage(key: str, groups: list[dict[Key, Script]]) -> StageState:
     return StageState(
         key=key,
         status=Status.NOT_STARTED,
