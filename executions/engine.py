@@ -1,14 +1,11 @@
 """Carries out what ``plan`` says: what starts next, what is over, who gets the next free place.
 
-A pipeline has as many places as executions of it may run side by side (``places``). The work itself
-is in ``executions.tasks``, which writes how it ended and then calls ``advance``; the whole way of a
-push: docs/architecture.md.
+A pipeline has as many places as executions of it may run side by side (``places``). The work
+itself is in ``executions.tasks``, which writes what came of it and then calls ``advance``; the
+whole way of a push: docs/architecture.md.
 
-The caller holds the transaction and the locks (``run.locked``). ``Run.change`` changes a row in
-memory at once; ``Run.create`` or ``Run.write`` writes it, with the lines that tell of it.
-
-A failed task may be rolled back by another execution, of which the task's own is the ``parent``.
-Until that is over the task is ROLLING_BACK, and so is its execution when nothing else of it lives.
+``Run.change`` changes a row in memory at once; ``Run.create`` or ``Run.write`` writes it, with the
+lines that tell of it. The caller holds the transaction and the locks.
 """
 
 from __future__ import annotations
@@ -52,19 +49,19 @@ def advance(run: Run) -> None:
     """After a task's result or a person's request: look at how the execution stands and do what
     comes next; harmless when nothing does. When its place is free, the next one gets it.
 
-    The caller writes (``run.locked`` does).
+    The caller writes, but for what has to be written before others are counted.
     """
     before = run.execution.status
     _go_on(run)
     if run.pipeline is not None and run.execution.status != before and _gives_way(run.execution):
-        run.write()  # before others are counted
+        run.write()
         admit(run.pipeline)
 
 
 def _go_on(run: Run) -> None:
-    """Plan and carry out until there is NOTHING to do but wait: mostly one plan, more only where a
-    condition skips or fails a task. An execution whose definition can no longer be read fails, so
-    that the queue behind it moves on.
+    """Plan and carry out until the plan is NOTHING: mostly one plan or none before, more only
+    where a condition skips or fails a task. An execution whose definition can no longer be read
+    fails, so that the queue behind it moves on.
     """
     try:
         definition_of_execution(run.execution)  # raises here, before the plan changes a row
@@ -81,9 +78,11 @@ def _do(run: Run, todo: Plan) -> None:
         run.change(next(stage for stage in run.stages if stage.pk == key), status)
     for key in todo.start:
         _start(run, _task(run, key))
-    _stop(run, todo)
+    if todo.cancel or todo.cancel_now:
+        _stop(run, todo)
     if todo.status is not None:
-        run.change(run.execution, todo.status, message=_message(run, todo))
+        message = _COMPLETED if todo.status is Status.COMPLETED else _reason(run, todo)
+        run.change(run.execution, todo.status, message=message)
         _note_if_over(run.execution)
 
 
@@ -119,7 +118,9 @@ def _count_and_log(execution: Execution) -> None:
 
 
 def _gives_way(execution: Execution) -> bool:
-    """Whether another one may use its place: any when it is over, a rollback when it rolls back."""
+    """Whether its place is free: for any other one when it is over; for a rollback alone while it
+    waits for its own.
+    """
     return execution.is_over or execution.status == Status.ROLLING_BACK
 
 
@@ -134,7 +135,7 @@ def admit(pipeline: Pipeline) -> None:
         run.write()
 
 
-# The rows, for a plan.
+# The rows, as the plan looks at them.
 
 
 def _state_of(run: Run) -> ExecutionState:
@@ -162,10 +163,13 @@ def _task(run: Run, key: Key) -> TaskRun:
     return next(task for task in run.tasks if task.pk == key)
 
 
-# What a push does not need, if all goes well.
+# What no push needs that goes well: cancel, pause, failure and rollback. A failed task may be
+# rolled back by another execution, whose ``parent`` is the execution of the task. Until that is
+# over the task is ROLLING_BACK, and so is its execution when nothing else of it lives.
 
 
 def _stop(run: Run, todo: Plan) -> None:
+    """Cancel what has not begun, and ask what works to end."""
     for key in todo.cancel_now:
         run.change(_task(run, key), Status.CANCELED)
     for key in todo.cancel:
@@ -174,11 +178,9 @@ def _stop(run: Run, todo: Plan) -> None:
         run.wake(task)
 
 
-def _message(run: Run, todo: Plan) -> Words:
+def _reason(run: Run, todo: Plan) -> Words:
     """Why the execution changes, for people."""
     execution = run.execution
-    if todo.status is Status.COMPLETED:
-        return _COMPLETED
     if todo.to_blame is not None:
         failed = _task(run, todo.to_blame)
         return joined([name_of(failed), failed.words], by=": ")

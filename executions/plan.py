@@ -2,16 +2,15 @@
 
 Pure and level-triggered: it looks at how things stand, never at what happened last, so it may
 be asked at any time and as often as one likes. The engine carries the plan out on its rows and asks
-again, until there is NOTHING to do but wait; the end of a task that worked is written by
-``executions.tasks``.
+again, until that is NOTHING; the end of a task that worked is written by ``executions.tasks``.
 
 For two stages of one task each the plans are: start the first task, its stage RUNNING; NOTHING,
 while it works; when it is COMPLETED its stage is too, the second task starts and its stage is
 RUNNING, all in one plan; when that is COMPLETED, so are its stage and the execution.
 
 From ``states``: TERMINAL is over, either PASSED or BLOCKING what comes later; ``roll_up`` gives the
-state of a whole from its parts': NOT_STARTED before the first and COMPLETED after all, or without
-any; else RUNNING, or what is special in one of them.
+state of a whole from its parts': NOT_STARTED before the first, RUNNING with one at work or between
+two, COMPLETED after all or without any; a part that is waited for or failed shows through.
 """
 
 from __future__ import annotations
@@ -107,12 +106,15 @@ def _next_tasks(execution: ExecutionState) -> tuple[Key, ...]:
 def _roll_up_stages(
     execution: ExecutionState, tasks_after: Mapping[Key, Status]
 ) -> dict[Key, Status]:
+    """Return how each stage will stand: rolled up from its tasks, to the first that has not passed;
+    those behind it stay as they are.
+    """
     after = {stage.key: stage.status for stage in execution.stages}
     for stage in execution.stages:
         if stage.status not in TERMINAL:
             after[stage.key] = roll_up(tasks_after[key] for key in _keys(stage))
         if after[stage.key] not in PASSED:
-            break  # an empty stage behind it would roll up to COMPLETED before its turn
+            break  # an empty one behind it would roll up to COMPLETED before its turn
     return after
 
 
@@ -144,7 +146,7 @@ def _keys(stage: StageState) -> Iterator[Key]:
     return (task.key for group in stage.groups for task in group)
 
 
-# What a push does not need, if all goes well.
+# What no push needs that goes well. Nothing is to blame then.
 
 
 def _to_blame(tasks_after: Mapping[Key, Status], status_after: Status) -> Key | None:
