@@ -24,7 +24,7 @@ from executions.models import Execution, StageRun, TaskRun
 from executions.places import next_queued
 from executions.plan import NOTHING, ExecutionState, Key, Plan, StageState, TaskState, plan
 from executions.run import Row, Run, definition_of_execution, load, name_of
-from executions.states import TERMINAL, Status
+from executions.states import BLOCKING, TERMINAL, Status
 from executions.task_rules import ConditionError, failure_of, is_condition_met, timeout_of
 from pipelines.definition import DefinitionError
 from pipelines.models import Pipeline
@@ -76,8 +76,7 @@ def _do(run: Run, todo: Plan) -> None:
     """Change the rows as the plan says, and wake the tasks that have something to do."""
     for key, status in todo.stage_changes:
         run.change(next(stage for stage in run.stages if stage.pk == key), status)
-    for key in todo.start:
-        _start(run, _task(run, key))
+    _start(run, [_task(run, key) for key in todo.start])
     if todo.cancel or todo.cancel_now:
         _stop(run, todo)
     if todo.status is not None:
@@ -86,20 +85,24 @@ def _do(run: Run, todo: Plan) -> None:
         _note_if_over(run.execution)
 
 
-def _start(run: Run, task: TaskRun) -> None:
-    """Start the task, or skip it where its condition is false. A condition that cannot be evaluated
-    fails it.
+def _start(run: Run, tasks: list[TaskRun]) -> None:
+    """Start the tasks, or skip those whose condition is false. A condition that cannot be evaluated
+    fails its task; then no other one begins, unless the failure may be ignored.
     """
-    try:
-        is_met = is_condition_met(run, task)
-    except ConditionError as error:
-        run.change(task, failure_of(run, task), message=error.words)
+    begun = {}
+    for task in tasks:
+        try:
+            begun[task] = is_condition_met(run, task)
+        except ConditionError as error:
+            run.change(task, failure_of(run, task), message=error.words)
+    if any(task.status in BLOCKING for task in tasks):
         return
-    if is_met:
-        run.change(task, Status.STARTED, deadline_at=database_now(plus=timeout_of(task)))
-        run.wake(task)
-    else:
-        run.change(task, Status.SKIPPED, message=_NOT_MET)
+    for task, is_met in begun.items():
+        if is_met:
+            run.change(task, Status.STARTED, deadline_at=database_now(plus=timeout_of(task)))
+            run.wake(task)
+        else:
+            run.change(task, Status.SKIPPED, message=_NOT_MET)
 
 
 def _note_if_over(execution: Execution) -> None:

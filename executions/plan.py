@@ -57,7 +57,7 @@ class Plan:
     """What to do now."""
 
     stage_changes: tuple[tuple[Key, Status], ...] = ()
-    start: tuple[Key, ...] = ()  # tasks whose turn it is; a false condition skips one
+    start: tuple[Key, ...] = ()  # tasks whose turn it is, if their conditions let them
     cancel: tuple[Key, ...] = ()  # tasks at work that are asked to stop
     cancel_now: tuple[Key, ...] = ()  # tasks that become CANCELED without having begun
     status: Status | None = None  # of the execution, when it changes
@@ -76,7 +76,7 @@ def plan(execution: ExecutionState) -> Plan:
     if execution.status is Status.QUEUED:
         return NOTHING  # the engine makes it RUNNING when there is a place for it
     start = () if execution.pause_requested else _next_tasks(execution)
-    # As if all of them did start: should a condition end one, the next plan sees that.
+    # As if all of them did start: should a condition say otherwise, the next plan sees that.
     tasks_after = _statuses(execution) | dict.fromkeys(start, Status.STARTED)
     stages_after = _roll_up_stages(execution, tasks_after)
     status_after = _of_execution(roll_up(stages_after.values()))

@@ -36,8 +36,10 @@ from codestream.core.words import Words, gettext_noop
 from endpoints.clients.base import (
     Blocked,
     ClientError,
+    Conflict,
     Invalid,
     NotFound,
+    Outdated,
     Protocol,
     Unauthorized,
     Unreachable,
@@ -185,7 +187,8 @@ class Kubernetes:
     ) -> Applied:
         """Server-side apply as field manager ``codestream``, and what it changed.
 
-        With the object as it was ``seen`` raises Outdated when it has changed since, or is gone.
+        With the object as it was ``seen`` raises Outdated when it has changed since, or is gone; a
+        manifest that names another version itself is a Conflict.
 
         ``before`` is the object to compare with, empty where there was none; when it is not given
         it is read. Raises FieldsHeld, a Conflict, when another manager holds a field at another
@@ -197,11 +200,13 @@ class Kubernetes:
             before = self._present(path)
         sent = _for_seen(_for(manifest, ref), seen)
         try:
-            answer = self._apply(path, sent, force=force)
-        except FieldsHeld as error:
-            if set(error.held.values()) != {FIELD_MANAGER}:
-                raise FieldsHeld(error.held, manager_times(before)) from error
-            answer = self._apply(path, sent, force=True)
+            answer = self._apply(path, sent, before, force=force)
+        except FieldsHeld:
+            raise
+        except (Outdated, Conflict) as error:
+            if _names_another(manifest, seen or {}):
+                raise _another() from error
+            raise
         change = Change.CREATED if answer.status == 201 else Change.CONFIGURED
         if change is Change.CONFIGURED and is_same_content(before, answer.body):
             change = Change.UNCHANGED
@@ -329,9 +334,14 @@ class Kubernetes:
         raw, _ = self._read("GET", f"{resource.path(namespace, pod)}/log", query)
         return raw.decode(errors="replace")
 
-    def _apply(self, path: str, body: dict[str, Json], *, force: bool) -> _Answer:
+    def _apply(self, path: str, body: dict[str, Json], before: Body, *, force: bool) -> _Answer:
         query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
-        return self._call("PATCH", path, query, body=body, content_type=APPLY_BODY)
+        try:
+            return self._call("PATCH", path, query, body=body, content_type=APPLY_BODY)
+        except FieldsHeld as error:
+            if set(error.held.values()) != {FIELD_MANAGER}:
+                raise FieldsHeld(error.held, manager_times(before)) from error
+        return self._apply(path, body, before, force=True)
 
     def _present(self, path: str) -> Body:
         with suppress(NotFound):
@@ -566,6 +576,19 @@ def _for_seen(body: dict[str, Json], seen: Body | None) -> dict[str, Json]:
     given = metadata if isinstance(metadata, dict) else {}
     own = {"uid": text_at(seen, "metadata", "uid"), "resourceVersion": version_of(seen)}
     return {**body, "metadata": {**own, **given}}
+
+
+def _names_another(manifest: Body, seen: Body) -> bool:
+    """Whether the manifest is meant for another object, or another version of it."""
+    given = ((text_at(each, "metadata", "uid"), version_of(each)) for each in (manifest, seen))
+    return any(wanted and wanted != found for wanted, found in zip(*given, strict=True))
+
+
+def _another() -> Conflict:
+    return Conflict(
+        gettext_noop("The manifest is meant for another version of the object than there is."),
+        advice=gettext_noop("Take resourceVersion and uid out of the metadata of the manifest."),
+    )
 
 
 def _json_object(raw: bytes, place: str) -> dict[str, Json]:

@@ -50,7 +50,9 @@ LONGEST_PAUSE_SECONDS = 5
 # After so long a pod that runs and is not ready is asked for its reasons.
 PATIENCE = timedelta(seconds=15)
 MOST_LOOKS = 4
-"""So often an object that changes all the time is read again before its change is put off."""
+"""So often, and once more, an object that changes all the time is read again at once; then its
+change is put off.
+"""
 UNASKED = timedelta(hours=1)
 """How long a task sleeps that a watch wakes when there is something to see."""
 NOT_READY = "NotReady"

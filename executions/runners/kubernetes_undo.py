@@ -14,6 +14,7 @@ from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import Json, JsonObject
 from codestream.core.redact import redact_words
 from codestream.core.words import Words, gettext_noop, joined
+from endpoints.clients.base import Conflict, Outdated
 from endpoints.clients.kubernetes_objects import (
     Change,
     LiveObject,
@@ -198,7 +199,10 @@ def _put_back(step: Step, item: JsonObject, past: JsonObject) -> JsonObject:
             return {**item, **_left(_GONE_ALREADY)}
         if live.annotation(TASK_ANNOTATION) != step.context.cursor["undone"]:
             return {**item, **_left(_SENT_AGAIN)}
-        step.change(live.body, partial(step.cluster.delete, ref, uid=uid_of(live)))
+        try:
+            step.change(live.body, partial(step.cluster.delete, ref, uid=uid_of(live)))
+        except Conflict as error:  # another one of this name has come in its place
+            raise Outdated(error.words) from error
         state, change = RolloutState.PROGRESSING.value, Change.DELETED.value
         told = {**item, "state": state, "change": change, **telling(BEING_DELETED)}
         return {**told, "uid": uid_of(live), "diff": difference(live.body, {}, step.secrets)}

@@ -144,6 +144,20 @@ def test_a_typo_fails_at_once_and_names_the_field(target: Target) -> None:
     assert "Timed out" not in execution.message
 
 
+def test_a_manifest_of_another_version_fails_at_once_and_says_what_to_take_out(
+    target: Target,
+) -> None:
+    target.cluster.apply(config_map(target.namespace, colour="blue"))
+    manifest = config_map(target.namespace, colour="red")
+    manifest["metadata"]["resourceVersion"] = "1"
+
+    execution = deploy(target, task("Send", "APPLY", manifest))
+
+    assert execution.status == "FAILED"
+    assert "another version of the object" in execution.message
+    assert "Take resourceVersion and uid out" in execution.message
+
+
 def test_a_kind_that_nobody_knows_fails_before_anything_is_changed(target: Target) -> None:
     widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "one"}}
 
@@ -456,6 +470,26 @@ def test_an_undo_leaves_alone_what_somebody_has_sent_again_since(target: Target)
     (report,) = objects(undone)
     assert "somebody else has sent it again since" in report["message"]
     assert target.cluster.get(ref_of(manifest)).body["data"] == {"colour": "red"}
+
+
+def test_an_undo_leaves_alone_what_was_made_anew_while_it_looked(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = config_map(target.namespace, colour="blue")
+    sent = deploy(target, task("Send", "APPLY", manifest))
+    delete = Kubernetes.delete
+
+    def too_late(cluster: Kubernetes, ref: ObjectRef, **options: Any) -> None:
+        monkeypatch.undo()
+        cluster.delete(ref)
+        cluster.apply(config_map(target.namespace, colour="red"))
+        delete(cluster, ref, **options)
+
+    monkeypatch.setattr(Kubernetes, "delete", too_late)
+    undone = deploy_again(sent, undo(sent, "Send"))
+
+    assert undone.status == "COMPLETED", undone.message
+    assert "somebody else has sent it again since" in objects(undone)[0]["message"]
 
 
 @pytest.mark.parametrize("execution", ["nonsense", "00000000-0000-0000-0000-000000000000"])

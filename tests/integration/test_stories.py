@@ -117,6 +117,17 @@ def test_an_unreadable_condition_is_told_with_its_reason(puppets: Puppets) -> No
     assert "gone" in told.message
 
 
+def test_with_an_unreadable_condition_no_task_beside_it_begins(puppets: Puppets) -> None:
+    execution = start(pipeline_of("Main: b a, c", conditions={"a": '${var.gone} == "x"'}))
+
+    assert statuses(execution) == {
+        "": "FAILED",
+        "a": "FAILED",
+        "b": "NOT_STARTED",
+        "c": "NOT_STARTED",
+    }
+
+
 def test_an_ignored_failure_is_told_with_its_reason(puppets: Puppets) -> None:
     puppets.acts["a"] = TaskFailedError("it broke")
     execution = start(pipeline_of("Main: a?"))

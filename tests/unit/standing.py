@@ -57,17 +57,17 @@ def with_status(state: ExecutionState, status: Status) -> ExecutionState:
 def carry_out(
     state: ExecutionState, todo: Plan, *, begun: Mapping[Key, Status] = NONE
 ) -> ExecutionState:
-    """Return ``state`` after the plan, as the engine stores it. ``begun`` are the tasks of which
-    their preconditions make something else than STARTED.
+    """Return ``state`` after the plan, as the engine stores it. ``begun`` are the tasks that do not
+    start, for their own condition or, NOT_STARTED still, for that of another one.
     """
     assert begun.keys() <= set(todo.start)
     moves = [
-        *(((key,), begun.get(key, Status.STARTED)) for key in todo.start),
+        *(([key], begun.get(key, Status.STARTED)) for key in todo.start),
         (todo.cancel, Status.CANCELING),
         (todo.cancel_now, Status.CANCELED),
     ]
     for keys, status in moves:
-        for key in keys:
+        for key in keys if status is not Status.NOT_STARTED else ():
             state = with_task(state, key, status)
     for key, status in todo.stage_changes:
         state = with_stage(state, key, status)

@@ -7,6 +7,7 @@ sense.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
@@ -178,16 +179,24 @@ class Executions(RuleBasedStateMachine):
             self._check_moves(todo)
             if todo == NOTHING:
                 break
-            begun = {key: self._begun(key) for key in todo.start}
-            self.state = carry_out(self.state, todo, begun=begun)
+            self.state = carry_out(self.state, todo, begun=self._begun(todo.start))
         else:
             raise AssertionError("the plan does not come to rest")
         self._check_ends()
         self._check_stages()
         self._check_execution()
 
-    def _begun(self, key: Key) -> Status:
-        """What the precondition of a task makes of it."""
+    def _begun(self, keys: Collection[Key]) -> dict[Key, Status]:
+        """What their conditions make of the tasks of a group; with one that cannot be evaluated, no
+        other one begins, unless the failure may be ignored.
+        """
+        begun = {key: self._by_condition(key) for key in keys}
+        if STOPS.isdisjoint(begun.values()):
+            return begun
+        failed = {key for key in keys if self.scripts[key].condition is Condition.UNREADABLE}
+        return {key: begun[key] if key in failed else Status.NOT_STARTED for key in keys}
+
+    def _by_condition(self, key: Key) -> Status:
         script = self.scripts[key]
         match script.condition:
             case Condition.FALSE:

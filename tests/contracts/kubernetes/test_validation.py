@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from endpoints.clients.base import Invalid, Outdated
+from endpoints.clients.base import Conflict, Invalid
 from endpoints.clients.kubernetes import Kubernetes
 from tests.contracts.kubernetes.manifests import config_map, deployment, pull_secret
 
@@ -114,10 +114,12 @@ def test_label_selectors_choose(
     assert labelled == names
 
 
-def test_a_version_that_is_past_conflicts(cluster: Kubernetes, namespace: str) -> None:
+def test_a_manifest_of_a_version_that_is_past_conflicts(
+    cluster: Kubernetes, namespace: str
+) -> None:
     manifest = config_map(namespace, colour="blue")
     cluster.apply(manifest)
     manifest["metadata"]["resourceVersion"] = "1"
 
-    with pytest.raises(Outdated, match="settings is changed by others"):
+    with pytest.raises(Conflict, match="another version of the object"):
         cluster.apply(manifest)
