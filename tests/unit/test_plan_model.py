@@ -45,7 +45,7 @@ class Script:
     condition: Condition
 
     def failure(self, before: Status) -> Status:
-        """How the task fails, as ``executions.engine`` decides it."""
+        """How the task fails, as ``executions.task_rules`` decides it."""
         if self.ignore_failure:
             return Status.FAILED_CONTINUE
         is_rolled_back = self.has_rollback and before in MOVING
