@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import transaction
 
 from codestream.core.clock import database_now
+from codestream.core.locks import lock_in_order
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EXECUTIONS
 from codestream.core.words import Words, gettext_noop, joined
@@ -33,6 +34,8 @@ _COMPLETED = Words(gettext_noop("Execution Completed."))
 _NOT_MET = Words(gettext_noop("The condition is not met."))
 _CANCELED = gettext_noop("Execution canceled by %(user)s.")
 _CANCELED_BECAUSE = gettext_noop("Execution canceled by %(user)s: %(reason)s")
+MOST_AT_ONCE = 10
+"""So many executions get a place in one transaction; the others would keep everybody waiting."""
 logger = logging.getLogger(__name__)
 
 
@@ -89,15 +92,15 @@ def _start(run: Run, tasks: list[TaskRun]) -> None:
     """Start the tasks, or skip those whose condition is false. A condition that cannot be evaluated
     fails its task; then no other one begins, unless the failure may be ignored.
     """
-    begun = {}
+    are_met = {}
     for task in tasks:
         try:
-            begun[task] = is_condition_met(run, task)
+            are_met[task] = is_condition_met(run, task)
         except ConditionError as error:
             run.change(task, failure_of(run, task), message=error.words)
     if any(task.status in BLOCKING for task in tasks):
         return
-    for task, is_met in begun.items():
+    for task, is_met in are_met.items():
         if is_met:
             run.change(task, Status.STARTED, deadline_at=database_now(plus=timeout_of(task)))
             run.wake(task)
@@ -131,11 +134,16 @@ def admit(pipeline: Pipeline) -> None:
     """Give free places to executions that wait, first in, first out; but a rollback may pass those
     for which there is none (``places``). Call it with the pipeline locked.
     """
+    begun = 0
     # One at a time: an execution whose tasks are all skipped gives its place back at once.
     while queued := next_queued(pipeline):
         run = load(queued, pipeline=pipeline)
+        if begun >= MOST_AT_ONCE and run.tasks:
+            wake(TaskRun, run.tasks[0].pk)  # its step goes on here
+            return
         begin(run)
         run.write()
+        begun += 1
 
 
 # The rows, as the plan looks at them.
@@ -196,10 +204,12 @@ def _reason(run: Run, todo: Plan) -> Words:
 
 
 def _wake_rolled_back(execution: UUID) -> None:
-    """Wake the tasks of the execution that are rolled back. Its rows are not locked here."""
+    """Wake the tasks of the execution that are rolled back."""
+    # Who works at one of them holds this first, and wakes its mates: without it two transactions
+    # could each hold one of two rows, and wait for ever.
+    lock_in_order(Execution.objects.filter(pk=execution))
     tasks = TaskRun.objects.filter(stage_run__execution=execution, status=Status.ROLLING_BACK)
-    # In a fixed order: two transactions that each hold one of two rows would wait for ever.
-    for pk in tasks.order_by("pk").values_list("pk", flat=True):
+    for pk in tasks.values_list("pk", flat=True):
         wake(TaskRun, pk)
 
 

@@ -162,7 +162,8 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
                 Status.ROLLBACK_FAILED,
             }
         ),
-        # A whole goes on with its other parts, or ends by what became of them.
+        # Nothing else of it lives, so it ends by what became of its parts. That it may go on with
+        # others is for rows of before that was so (docs/decisions/0012).
         Status.ROLLING_BACK: frozenset(
             {
                 Status.RUNNING,

@@ -15,7 +15,7 @@ from codestream.core.work import Claim, finish, finishing, present
 from endpoints.clients.base import ClientError
 from endpoints.clients.image_references import ImageReference
 from executions import rollbacks
-from executions.engine import advance
+from executions.engine import admit, advance
 from executions.image_pushes import note_pushes
 from executions.models import TaskRun
 from executions.restricted import RestrictedError, check_use, named_by, restricted_behind
@@ -68,8 +68,8 @@ def work_task(claim: Claim) -> None:
     """Do the next step of the task run: start, look again, cancel, roll back or give up."""
     task: TaskRun = claim.row
     if task.status not in AT_WORK:
-        with finishing(claim, wake_at=None):
-            return
+        _let_in(claim, task)
+        return
     result = _steps(claim, task)
     next_look = _next_look(task, result)
     if isinstance(result, Wait | Hold) and _is_nothing_new(task, result):
@@ -93,6 +93,16 @@ def work_task(claim: Claim) -> None:
             run.set(row, answer="", answer_comment="", answered_by="", answered_at=None)
         _write(run, row, result)
         advance(run)
+
+
+def _let_in(claim: Claim, task: TaskRun) -> None:
+    """Do nothing for a task that has not begun or is over, but let its execution in: ``admit``
+    leaves to this what was too much at once.
+    """
+    with locked(task.stage_run.execution) as run:
+        finish(claim, wake_at=None)
+        if run.execution.status == Status.QUEUED and run.pipeline is not None:
+            admit(run.pipeline)
 
 
 def _steps(claim: Claim, task: TaskRun) -> Result:
@@ -226,6 +236,7 @@ def _next_try(task: TaskRun, error: CodeStreamError) -> datetime:
 
 def _write(run: Run, task: TaskRun, result: Result) -> None:
     """Write what the step found; the story says what is new to a reader."""
+    before = task.status
     match result:
         case Failed(message=message, output=output):
             run.change(task, failure_of(run, task), message=message, **_given(output=output))
@@ -237,7 +248,7 @@ def _write(run: Run, task: TaskRun, result: Result) -> None:
         case Wait() | Hold():
             _wait(run, task, result)
     note_pushes(task, _pushes_of(result))
-    if task.status not in rollbacks.WORKING:
+    if task.status != before and task.status not in rollbacks.WORKING:
         _wake_rollbacks(run, task)
 
 
@@ -269,7 +280,11 @@ def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
 
 
 def _is_nothing_new(task: TaskRun, result: Wait | Hold) -> bool:
-    """Whether nobody would see a difference: then the row alone is written, under no other lock."""
+    """Whether nobody would see a difference: then the row and its watch are written, under no other
+    lock. For one that is rolled back it is always planned anew, should its place not be free yet.
+    """
+    if task.status == Status.ROLLING_BACK:
+        return False
     stays = task.status == _state_after(task, result) or task.status not in MOVING
     quiet = result.message == task.message and result.input is None
     tells = bool(_pushes_of(result)) or result.output not in ({}, task.output)

@@ -32,6 +32,7 @@ DRIVEN = (
     "recovery",
     "kubernetes_actions",
     "kubernetes_task",
+    "late_workers",
     "mirror",
     "pausing",
     "rollbacks",

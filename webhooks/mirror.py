@@ -63,7 +63,7 @@ def withdraw(hooks: models.QuerySet[RemoteHook]) -> None:
 def follow(webhooks: models.QuerySet[DockerWebhook]) -> None:
     """Want the hooks of these webhooks as PUBLIC_URL and their endpoints now say."""
     lock_in_order(RemoteHook.objects.filter(webhook__in=webhooks))
-    for webhook in webhooks.select_related("endpoint"):
+    for webhook in webhooks:
         desire(webhook)
 
 

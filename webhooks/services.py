@@ -230,8 +230,8 @@ def reject_event(
 def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
     """Let what an earlier delivery told of be judged again, by the webhook as it stands now.
 
-    The digest stays that of the first time. Raises Refused for a delivery that cannot be read, and
-    DeletedMeanwhileError when it or its webhook is deleted.
+    The digest stays that of the first time. Raises Refused for a delivery that cannot be read or
+    whose webhook is deleted, and DeletedMeanwhileError when either is meanwhile.
     """
     known = DockerWebhook.objects.select_related("project", "endpoint")
     webhook = known.filter(pk=event.webhook_id).first() if event.webhook_id else None

@@ -172,7 +172,9 @@ def _forbidden(told: Json, what: str) -> ClientError:
 
 
 def _conflict(told: Json, what: str) -> Conflict | Outdated:
-    """Fields that another manager holds are named with it; else the server's own words."""
+    """Fields that another manager holds are named with it; that the object has changed since it was
+    read is told in words of ours, all else in the server's own.
+    """
     held = {
         text_at(cause, "field"): _manager(text_at(cause, "message"))
         for cause in objects_at(told, "details", "causes")

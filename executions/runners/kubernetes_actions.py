@@ -49,10 +49,8 @@ FIRST_LOOKS = timedelta(seconds=30)
 LONGEST_PAUSE_SECONDS = 5
 # After so long a pod that runs and is not ready is asked for its reasons.
 PATIENCE = timedelta(seconds=15)
-MOST_LOOKS = 4
-"""So often, and once more, an object that changes all the time is read again at once; then its
-change is put off.
-"""
+MOST_LOOKS = 5
+"""So often an object that changes all the time is looked at before its change is put off."""
 UNASKED = timedelta(hours=1)
 """How long a task sleeps that a watch wakes when there is something to see."""
 NOT_READY = "NotReady"
@@ -100,7 +98,9 @@ class Step:
     def change_in_any_case(
         self, ref: ObjectRef, seen: Body, send: Callable[..., Changed]
     ) -> Changed:
-        """The same for what is sent whatever the object is by now: that is read again first."""
+        """The same for what is sent whatever the object is by now: if it has changed since, it is
+        read again.
+        """
         with suppress(Outdated):
             return self.change(seen, send)
 
@@ -113,7 +113,7 @@ class Step:
 
 def while_outdated(look_and_change: Callable[[], Changed]) -> Changed:
     """Look and change anew for as long as somebody else is faster, some times."""
-    for _ in range(MOST_LOOKS):
+    for _ in range(MOST_LOOKS - 1):
         with suppress(Outdated):
             return look_and_change()
     return look_and_change()

@@ -11,12 +11,18 @@ import pytest
 from django.db import connection
 
 from executions import runners
-from executions.models import ExecutionEvent
+from executions.models import ExecutionEvent, TaskRun
 from executions.runners.base import Outcome, TaskContext
+from executions.services import cancel_execution
 from executions.states import Status
+from executions.tasks import work_task
 from executions.worker import WorkerLoop
 from pipelines.models import Pipeline
+from tests.factories import UserFactory
+from tests.integration.claims import taken
 from tests.integration.counting import KIND, Counting, counted_pipeline, start
+from tests.integration.puppets import Puppets, pipeline_of, task_of, working
+from tests.integration.puppets import start as puppets_start
 from tests.running import until
 
 pytestmark = pytest.mark.usefixtures("parallel_database", "counting")
@@ -76,6 +82,30 @@ def start_at_once(pipeline: Pipeline) -> None:
 
     with ThreadPoolExecutor(STARTERS) as starters:
         list(starters.map(start_one, range(STARTERS)))
+
+
+def test_a_line_of_executions_that_skip_everything_is_let_in_a_few_at_a_time(
+    puppets: Puppets,
+) -> None:
+    unwanted = dict.fromkeys("ab", '${input.wanted} == "yes"')
+    pipeline = pipeline_of(
+        "Main: a, b", concurrency=1, conditions=unwanted, inputs={"wanted": "no"}
+    )
+    puppets.acts["a"] = working()
+    first = puppets_start(pipeline, wanted="yes")
+    for _ in range(25):
+        puppets_start(pipeline)
+
+    cancel_execution(execution=first, by=UserFactory.create())
+    work_task(taken(task_of(first, "a")))
+    left = [pipeline.executions.queued().count()]
+    while due := TaskRun.objects.filter(wake_at__isnull=False):
+        work_task(taken(due.get()))
+        left.append(pipeline.executions.queued().count())
+
+    assert left == [15, 5, 0]
+    runs = pipeline.executions.exclude(pk=first.pk)
+    assert set(runs.values_list("status", flat=True)) == {Status.COMPLETED}
 
 
 @pytest.mark.timeout(300)

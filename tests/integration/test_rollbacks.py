@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from codestream.core import work
+from codestream.core.clock import now
 from codestream.core.errors import Refused
 from codestream.core.work import finishing
 from codestream.projects.models import Membership, Project
 from executions import rollbacks
-from executions.models import Execution
+from executions.models import Execution, TaskRun
 from executions.restricted import may_use_restricted
+from executions.run import locked
 from executions.runners.base import Done, Outcome, TaskContext, TaskFailedError
 from executions.services import (
     cancel_execution,
@@ -18,6 +20,7 @@ from executions.services import (
     resume_execution,
     start_execution,
 )
+from executions.states import Status
 from executions.tasks import fail_task
 from executions.worker import drain
 from pipelines.models import Pipeline
@@ -474,6 +477,25 @@ def test_a_canceled_execution_leaves_its_place_to_its_rollback(
     (rollback,) = rollbacks_of(execution)
     assert rollback.status == "COMPLETED"
     assert statuses(execution) == {"": "CANCELED", "a": "ROLLBACK_COMPLETED", "b": "CANCELED"}
+
+
+def test_a_place_that_was_not_given_away_is_given_by_the_next_look(
+    puppets: Puppets, project: Project
+) -> None:
+    """A worker of the release before leaves a canceled execution CANCELING for its rollbacks."""
+    puppets.acts |= {"a": breaking_at_first(Done(message="undone")), "b": working()}
+    execution = by_itself(project, "Main: a b", "a")
+    puppets.acts["b"] = Done(message="fine")
+    with locked(execution) as run:
+        run.set(run.execution, cancel_requested_at=now(), cancel_requested_by="eve")
+        run.change(run.execution, Status.CANCELING)
+        run.change(next(task for task in run.tasks if task.name == "b"), Status.CANCELED)
+
+    work.wake(TaskRun, task_of(execution, "a").pk)
+    drain()
+
+    assert [child.status for child in rollbacks_of(execution)] == ["COMPLETED"]
+    assert statuses(execution)[""] == "CANCELED"
 
 
 @pytest.fixture

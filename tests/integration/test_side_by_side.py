@@ -1,4 +1,5 @@
-"""Two things happen to one webhook at the same time, interleaved at every SQL statement.
+"""Two things happen to one webhook, or one execution, at the same time, interleaved at every SQL
+statement.
 
 Deliveries are judged one after another where all machines have the same time; the delivery that a
 machine with a slow clock wrote down comes to stand before one that is being judged already.
@@ -18,12 +19,15 @@ import pytest
 from codestream.core.clock import now
 from codestream.core.errors import Refused
 from codestream.core.versions import DeletedMeanwhileError
-from codestream.core.work import Claim
+from codestream.core.work import Claim, wake
 from codestream.projects.services import delete_project
 from endpoints.clients.base import Unauthorized
 from endpoints.models import Endpoint
 from endpoints.services import delete_endpoint, save_endpoint
-from executions.models import Execution
+from executions.models import Execution, TaskRun
+from executions.runners.base import Done, TaskFailedError
+from executions.tasks import work_task
+from executions.worker import drain
 from pipelines.models import Pipeline
 from pipelines.services import delete_pipeline
 from tests.factories import (
@@ -34,6 +38,14 @@ from tests.factories import (
     UserFactory,
 )
 from tests.integration.claims import taken
+from tests.integration.puppets import (
+    Puppets,
+    pipeline_of,
+    start,
+    statuses,
+    task_of,
+    working,
+)
 from tests.integration.test_one_run import later, payload
 from tests.interleaving import Act, interleave
 from tests.secrets import replace_secret
@@ -125,6 +137,46 @@ def test_a_webhook_is_switched_off_while_somebody_deletes_it() -> None:
         if not reached:
             assert outcomes == {"told", "switched"}
             return
+
+
+@pytest.mark.parametrize("is_later_by_key", [True, False])
+def test_one_rollback_ends_while_a_worker_sees_the_end_of_another_beside_it(
+    puppets: Puppets, is_later_by_key: bool
+) -> None:
+    broken, undone = TaskFailedError("it broke"), Done(message="undone")
+    for before in count():
+        puppets.acts = {"a": broken, "b": broken, "undo_a": working(), "undo_b": working()}
+        execution = start(rolled_back_by_two())
+        tasks = sorted((task_of(execution, name) for name in "ab"), key=lambda task: task.pk)
+        one, other = reversed(tasks) if is_later_by_key else tasks
+        puppets.acts |= {"undo_a": undone, "undo_b": undone}
+        work_task(taken(undo_of(one)))
+        look, end = taken(task_of(execution, one.name)), taken(undo_of(other))
+
+        reached = interleave(partial(work_task, look), partial(work_task, end), before=before)
+
+        drain()
+        assert statuses(execution)[""] == "ROLLBACK_COMPLETED"
+        if not reached:
+            assert before > 3, "the look did next to nothing"
+            return
+
+
+def rolled_back_by_two() -> Pipeline:
+    """A pipeline of two tasks side by side, each of which another pipeline rolls back."""
+    project = ProjectFactory.create()
+    for task in "ab":
+        pipeline_of(f"Main: undo_{task}", name=f"undo {task}", project=project)
+    rollbacks = [{"name": f"undo {task}", "stage": "Main", "task": task} for task in "ab"]
+    made: Pipeline = pipeline_of("Main: a b", project=project, rollbacks=rollbacks)
+    return made
+
+
+def undo_of(task: TaskRun) -> TaskRun:
+    """The task that rolls this one back, with something to do for it."""
+    execution = task.stage_run.execution.children.get(pipeline_name=f"undo {task.name}")
+    wake(TaskRun, task_of(execution, f"undo_{task.name}").pk)
+    return task_of(execution, f"undo_{task.name}")
 
 
 def test_a_worker_writes_down_a_hook_while_a_person_saves_the_webhook() -> None:

@@ -55,14 +55,14 @@ def with_status(state: ExecutionState, status: Status) -> ExecutionState:
 
 
 def carry_out(
-    state: ExecutionState, todo: Plan, *, begun: Mapping[Key, Status] = NONE
+    state: ExecutionState, todo: Plan, *, instead: Mapping[Key, Status] = NONE
 ) -> ExecutionState:
-    """Return ``state`` after the plan, as the engine stores it. ``begun`` are the tasks that do not
-    start, for their own condition or, NOT_STARTED still, for that of another one.
+    """Return ``state`` after the plan, as the engine stores it. ``instead`` has the tasks that do
+    not start, for their own condition or, NOT_STARTED still, for that of another one.
     """
-    assert begun.keys() <= set(todo.start)
+    assert instead.keys() <= set(todo.start)
     moves = [
-        *(([key], begun.get(key, Status.STARTED)) for key in todo.start),
+        *(([key], instead.get(key, Status.STARTED)) for key in todo.start),
         (todo.cancel, Status.CANCELING),
         (todo.cancel_now, Status.CANCELED),
     ]

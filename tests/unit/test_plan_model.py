@@ -30,7 +30,6 @@ ALIVE: Final = MOVING | {Status.CANCELING, Status.ROLLING_BACK}
 class Condition(Enum):
     """What a look at a task's precondition gives."""
 
-    NONE = auto()
     TRUE = auto()
     FALSE = auto()
     UNREADABLE = auto()
@@ -65,7 +64,7 @@ scripts: st.SearchStrategy[Script] = st.builds(
     Script,
     ignore_failure=st.sampled_from([False, False, True]),
     has_rollback=st.sampled_from([True, True, False]),
-    condition=st.sampled_from([*[Condition.NONE] * 8, *Condition]),
+    condition=st.sampled_from([*[Condition.TRUE] * 9, Condition.FALSE, Condition.UNREADABLE]),
 )
 Pipeline = list[list[list[Script]]]
 Layout = list[list[int]]
@@ -179,14 +178,14 @@ class Executions(RuleBasedStateMachine):
             self._check_moves(todo)
             if todo == NOTHING:
                 break
-            self.state = carry_out(self.state, todo, begun=self._begun(todo.start))
+            self.state = carry_out(self.state, todo, instead=self._by_conditions(todo.start))
         else:
             raise AssertionError("the plan does not come to rest")
         self._check_ends()
         self._check_stages()
         self._check_execution()
 
-    def _begun(self, keys: Collection[Key]) -> dict[Key, Status]:
+    def _by_conditions(self, keys: Collection[Key]) -> dict[Key, Status]:
         """What their conditions make of the tasks of a group; with one that cannot be evaluated, no
         other one begins, unless the failure may be ignored.
         """

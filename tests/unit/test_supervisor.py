@@ -35,7 +35,6 @@ PREPARING = """
 import os, signal, sys, threading, time
 from pathlib import Path
 from codestream import supervisor
-from codestream.local_postgres import LocalPostgres
 supervisor.ROOT = folder = Path(sys.argv[1])
 (folder / "manage.py").write_text(sys.argv[2])
 
