@@ -11,12 +11,12 @@ lines that tell of it. The caller holds the transaction and the locks.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from codestream.core.clock import database_now
-from codestream.core.locks import lock_in_order
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EXECUTIONS
 from codestream.core.words import Words, gettext_noop, joined
@@ -138,8 +138,9 @@ def admit(pipeline: Pipeline) -> None:
     # One at a time: an execution whose tasks are all skipped gives its place back at once.
     while queued := next_queued(pipeline):
         run = load(queued, pipeline=pipeline)
-        if begun >= MOST_AT_ONCE and run.tasks:
-            wake(TaskRun, run.tasks[0].pk)  # its step goes on here
+        if begun == MOST_AT_ONCE:
+            for task in run.tasks[:1]:
+                wake(TaskRun, task.pk)  # its step goes on here
             return
         begin(run)
         run.write()
@@ -205,12 +206,16 @@ def _reason(run: Run, todo: Plan) -> Words:
 
 def _wake_rolled_back(execution: UUID) -> None:
     """Wake the tasks of the execution that are rolled back."""
-    # Who works at one of them holds this first, and wakes its mates: without it two transactions
-    # could each hold one of two rows, and wait for ever.
-    lock_in_order(Execution.objects.filter(pk=execution))
     tasks = TaskRun.objects.filter(stage_run__execution=execution, status=Status.ROLLING_BACK)
-    for pk in tasks.values_list("pk", flat=True):
+    keys = set(tasks.values_list("pk", flat=True))
+    # Who holds one of them may wait for what is held here.
+    may_skip = connection.features.has_select_for_update_skip_locked
+    rows = tasks.select_for_update(of=("self",), no_key=True, skip_locked=may_skip)
+    free = set(rows.values_list("pk", flat=True))
+    for pk in free:
         wake(TaskRun, pk)
+    for pk in keys - free:
+        transaction.on_commit(partial(wake, TaskRun, pk), robust=True)
 
 
 def _break_off(run: Run, message: str) -> None:

@@ -47,6 +47,8 @@ class Snapshot:
 
 def target_of(task: TaskRun) -> str:
     """The outside system that the steps of the task speak to: its endpoints, by their names."""
+    if task.status == Status.NOT_STARTED:
+        return ""  # it was woken for what is here
     try:
         endpoints = definition_of_task(task).endpoints
     except DefinitionError:

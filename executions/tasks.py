@@ -11,7 +11,7 @@ from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
 from codestream.core.rows import unsynced, update
 from codestream.core.words import Words, gettext_noop, joined
-from codestream.core.work import Claim, finish, finishing, present
+from codestream.core.work import Claim, finish, finishing, present, release
 from endpoints.clients.base import ClientError
 from endpoints.clients.image_references import ImageReference
 from executions import rollbacks
@@ -73,6 +73,9 @@ def work_task(claim: Claim) -> None:
     result = _steps(claim, task)
     next_look = _next_look(task, result)
     if isinstance(result, Wait | Hold) and _is_nothing_new(task, result):
+        if task.status == Status.ROLLING_BACK:
+            _plan_anew(claim, task, next_look)
+            return
         with finishing(claim, wake_at=next_look):
             _write_cursor(task, result)
             _watch_unless_failed(task, result)
@@ -103,6 +106,14 @@ def _let_in(claim: Claim, task: TaskRun) -> None:
         finish(claim, wake_at=None)
         if run.execution.status == Status.QUEUED and run.pipeline is not None:
             admit(run.pipeline)
+
+
+def _plan_anew(claim: Claim, task: TaskRun, next_look: datetime | None) -> None:
+    """Give the place away that the rollback of the task may wait for, if that was not done."""
+    with locked(task.stage_run.execution) as run:
+        is_over = _locked_row(run, task).status in TERMINAL
+        finish(claim, wake_at=None if is_over else next_look)
+        advance(run)
 
 
 def _steps(claim: Claim, task: TaskRun) -> Result:
@@ -155,8 +166,13 @@ def _write_to_go_on(claim: Claim, task: TaskRun, result: Wait) -> bool:
 
 
 def fail_task(claim: Claim, message: str) -> None:
-    """End the task run because of a fault of ours, unless it was ended meanwhile."""
+    """End the task run because of a fault of ours, unless it was ended meanwhile. One that was not
+    at work is no part of it: what it was woken for is tried again.
+    """
     task: TaskRun = claim.row
+    if task.status not in AT_WORK:
+        release(claim, wake_at=now() + LONGEST_PAUSE)
+        return
     with locked(task.stage_run.execution) as run:
         finish(claim, wake_at=None)
         row = _locked_row(run, task)
@@ -281,10 +297,8 @@ def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
 
 def _is_nothing_new(task: TaskRun, result: Wait | Hold) -> bool:
     """Whether nobody would see a difference: then the row and its watch are written, under no other
-    lock. For one that is rolled back it is always planned anew, should its place not be free yet.
+    lock.
     """
-    if task.status == Status.ROLLING_BACK:
-        return False
     stays = task.status == _state_after(task, result) or task.status not in MOVING
     quiet = result.message == task.message and result.input is None
     tells = bool(_pushes_of(result)) or result.output not in ({}, task.output)

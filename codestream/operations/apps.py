@@ -20,9 +20,10 @@ class OperationsConfig(AppConfig):
         from codestream.core import work
         from codestream.operations import chores, retention
         from codestream.operations.models import Chore
+        from codestream.operations.places import FREE_PLACES
         from codestream.operations.recovery import LOST_PUSHES
 
-        for chore in (*retention.CHORES, LOST_PUSHES):
+        for chore in (*retention.CHORES, LOST_PUSHES, FREE_PLACES):
             chores.register(chore)
         work.register(
             work.WorkKind(name="chore", model=Chore, step=chores.run_chore, fail=chores.fail_chore)

@@ -36,6 +36,7 @@ def test_chores_are_made_once_and_are_not_due_at_a_start() -> None:
     ensure_chores(using="default")
 
     assert sorted(Chore.objects.values_list("name", flat=True)) == [
+        "free places",
         "logs",
         "lost pushes",
         "retention",

@@ -10,13 +10,16 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection
 
+from codestream.core.clock import now
+from codestream.core.work import wake
+from codestream.operations.places import FREE_PLACES
 from executions import runners
 from executions.models import ExecutionEvent, TaskRun
 from executions.runners.base import Outcome, TaskContext
 from executions.services import cancel_execution
 from executions.states import Status
-from executions.tasks import work_task
-from executions.worker import WorkerLoop
+from executions.tasks import fail_task, work_task
+from executions.worker import WorkerLoop, drain
 from pipelines.models import Pipeline
 from tests.factories import UserFactory
 from tests.integration.claims import taken
@@ -106,6 +109,35 @@ def test_a_line_of_executions_that_skip_everything_is_let_in_a_few_at_a_time(
     assert left == [15, 5, 0]
     runs = pipeline.executions.exclude(pk=first.pk)
     assert set(runs.values_list("status", flat=True)) == {Status.COMPLETED}
+
+
+def test_a_fault_while_the_line_is_let_in_ends_none_of_its_tasks(puppets: Puppets) -> None:
+    pipeline = pipeline_of("Main: a", concurrency=1)
+    puppets.acts["a"] = working()
+    puppets_start(pipeline)
+    queued = puppets_start(pipeline)
+    wake(TaskRun, task_of(queued, "a").pk)
+
+    fail_task(taken(task_of(queued, "a")), "Internal error")
+
+    task = task_of(queued, "a")
+    assert (task.status, task.lease_owner) == (Status.NOT_STARTED, None)
+    assert task.wake_at is not None
+    assert task.wake_at > now()
+
+
+def test_who_waits_although_there_is_a_place_is_found_by_a_chore(puppets: Puppets) -> None:
+    pipeline = pipeline_of("Main: a", concurrency=1)
+    puppets.acts["a"] = working()
+    puppets_start(pipeline)
+    queued = puppets_start(pipeline)
+    Pipeline.objects.filter(pk=pipeline.pk).update(concurrency=2)
+
+    outcome = FREE_PLACES.run(lambda: False)
+    drain()
+
+    assert outcome.message == "1 of 1 pipelines with a queue looked at."
+    assert task_of(queued, "a").status == Status.RUNNING
 
 
 @pytest.mark.timeout(300)
