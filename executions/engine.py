@@ -52,7 +52,7 @@ def advance(run: Run) -> None:
     """After a task's result or a person's request: look at how the execution stands and do what
     comes next; harmless when nothing does. When its place is free, the next one gets it.
 
-    The caller writes, but for what has to be written before others are counted.
+    The caller writes; only before ``admit``, which counts in the database, it is written here.
     """
     before = run.execution.status
     _go_on(run)
@@ -62,9 +62,9 @@ def advance(run: Run) -> None:
 
 
 def _go_on(run: Run) -> None:
-    """Plan and carry out until the plan is NOTHING: mostly one plan or none before, more only
-    where a condition skips or fails a task. An execution whose definition can no longer be read
-    fails, so that the queue behind it moves on.
+    """Plan and carry out until the plan is NOTHING: mostly one plan, or none, comes before it, and
+    more only where a condition skips or fails a task. An execution whose definition can no longer
+    be read fails, so that the queue behind it moves on.
     """
     try:
         definition_of_execution(run.execution)  # raises here, before the plan changes a row
@@ -89,8 +89,9 @@ def _do(run: Run, todo: Plan) -> None:
 
 
 def _start(run: Run, tasks: list[TaskRun]) -> None:
-    """Start the tasks, or skip those whose condition is false. A condition that cannot be evaluated
-    fails its task; then no other one begins, unless the failure may be ignored.
+    """Start the tasks, each with its deadline; one whose condition is false is skipped. A
+    condition that cannot be evaluated fails its task; then no other one begins, unless the failure
+    may be ignored.
     """
     are_met = {}
     for task in tasks:
@@ -109,7 +110,9 @@ def _start(run: Run, tasks: list[TaskRun]) -> None:
 
 
 def _note_if_over(execution: Execution) -> None:
-    """Count and log an execution that is over. If it was a rollback, wake what it rolls back."""
+    """Let an execution that is over be counted and logged after the commit. If it was a rollback,
+    wake what it rolls back.
+    """
     if not execution.is_over:
         return
     transaction.on_commit(lambda: _count_and_log(execution), robust=True)
@@ -124,30 +127,13 @@ def _count_and_log(execution: Execution) -> None:
 
 
 def _gives_way(execution: Execution) -> bool:
-    """Whether its place is free: for any other one when it is over; for a rollback alone while it
-    waits for its own.
+    """Whether another one may take its place: anyone when it is over, and only a rollback while it
+    is ROLLING_BACK.
     """
     return execution.is_over or execution.status == Status.ROLLING_BACK
 
 
-def admit(pipeline: Pipeline) -> None:
-    """Give free places to executions that wait, first in, first out; but a rollback may pass those
-    for which there is none (``places``). Call it with the pipeline locked.
-    """
-    begun = 0
-    # One at a time: an execution whose tasks are all skipped gives its place back at once.
-    while queued := next_queued(pipeline):
-        run = load(queued, pipeline=pipeline)
-        if begun == MOST_AT_ONCE:
-            for task in run.tasks[:1]:
-                wake(TaskRun, task.pk)  # its step goes on here
-            return
-        begin(run)
-        run.write()
-        begun += 1
-
-
-# The rows, as the plan looks at them.
+# The rows, as the plan looks at them: copied, and found again. Nothing is decided here.
 
 
 def _state_of(run: Run) -> ExecutionState:
@@ -175,9 +161,27 @@ def _task(run: Run, key: Key) -> TaskRun:
     return next(task for task in run.tasks if task.pk == key)
 
 
-# What no push needs that goes well: cancel, pause, failure and rollback. A failed task may be
-# rolled back by another execution, whose ``parent`` is the execution of the task. Until that is
-# over the task is ROLLING_BACK, and so is its execution when nothing else of it lives.
+# What no push needs that goes well, and behind which nobody waits: the queue, cancel, failure and
+# rollback. A failed task may be rolled back by another execution, whose ``parent`` is the
+# execution of the task. Until that is over the task is ROLLING_BACK, and so is its execution when
+# nothing else of it lives.
+
+
+def admit(pipeline: Pipeline) -> None:
+    """Give free places to executions that wait, first in, first out; but a rollback may pass those
+    for which there is none (``places``). Call it with the pipeline locked.
+    """
+    begun = 0
+    # One at a time: an execution whose tasks are all skipped gives its place back at once.
+    while queued := next_queued(pipeline):
+        run = load(queued, pipeline=pipeline)
+        if begun == MOST_AT_ONCE:
+            for task in run.tasks[:1]:
+                wake(TaskRun, task.pk)  # ``tasks._let_in`` calls this again
+            return
+        begin(run)
+        run.write()
+        begun += 1
 
 
 def _stop(run: Run, todo: Plan) -> None:

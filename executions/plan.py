@@ -8,9 +8,10 @@ For two stages of one task each the plans are: start the first task, its stage R
 while it works; when it is COMPLETED its stage is too, the second task starts and its stage is
 RUNNING, all in one plan; when that is COMPLETED, so are its stage and the execution.
 
-From ``states``: TERMINAL is over, either PASSED or BLOCKING what comes later; ``roll_up`` gives the
-state of a whole from its parts': NOT_STARTED before the first, RUNNING with one at work or between
-two, COMPLETED after all or without any; a part that is waited for or failed shows through.
+From ``states``: TERMINAL is over, either PASSED or BLOCKING what comes later; ``roll_up`` gives
+the state of a whole from its parts': NOT_STARTED before the first, RUNNING with one at work or
+between two, COMPLETED after all or without any. What is special in a part shows through: it waits
+for a person, has failed, or all were skipped.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Plan:
 
 
 NOTHING: Final = Plan()
+"""Equal to every plan in which all is empty."""
 
 
 def plan(execution: ExecutionState) -> Plan:
@@ -86,13 +88,13 @@ def plan(execution: ExecutionState) -> Plan:
         start=start,
         stage_changes=_stage_changes(execution, stages_after),
         status=None if status_after is execution.status else status_after,
-        to_blame=_to_blame(tasks_after, status_after),
+        to_blame=_to_blame(tasks_after, status_after),  # None unless it fails
     )
 
 
 def _next_tasks(execution: ExecutionState) -> tuple[Key, ...]:
-    """Return the tasks of the first group that is not over, if they have not begun yet; none after
-    a failure.
+    """Return the tasks of the first group that is not over, if they have not begun yet; none
+    behind what is BLOCKING or rolled back.
     """
     for group in _groups(execution):
         present = {task.status for task in group}
@@ -106,15 +108,15 @@ def _next_tasks(execution: ExecutionState) -> tuple[Key, ...]:
 def _roll_up_stages(
     execution: ExecutionState, tasks_after: Mapping[Key, Status]
 ) -> dict[Key, Status]:
-    """Return how each stage will stand: rolled up from its tasks, to the first that has not passed;
-    those behind it stay as they are.
+    """Return how each stage will stand, rolled up from its tasks, one after another up to the
+    first that has not PASSED.
     """
     after = {stage.key: stage.status for stage in execution.stages}
     for stage in execution.stages:
         if stage.status not in TERMINAL:
             after[stage.key] = roll_up(tasks_after[key] for key in _keys(stage))
         if after[stage.key] not in PASSED:
-            break  # an empty one behind it would roll up to COMPLETED before its turn
+            break  # an empty stage behind it would roll up to COMPLETED before its turn
     return after
 
 
@@ -133,6 +135,9 @@ def _stage_changes(
     )
 
 
+# Look-ups: nothing is decided here.
+
+
 def _statuses(execution: ExecutionState) -> dict[Key, Status]:
     """Return how every task stands, by its key."""
     return {task.key: task.status for group in _groups(execution) for task in group}
@@ -146,7 +151,7 @@ def _keys(stage: StageState) -> Iterator[Key]:
     return (task.key for group in stage.groups for task in group)
 
 
-# What no push needs that goes well. Nothing is to blame then.
+# What no push needs that goes well.
 
 
 def _to_blame(tasks_after: Mapping[Key, Status], status_after: Status) -> Key | None:
