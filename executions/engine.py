@@ -1,7 +1,7 @@
 """Carries out what ``plan`` says: what starts next, what is over, who gets the next free place.
 
 A pipeline has as many places as executions of it may run side by side (``places``). The work
-itself is in ``executions.tasks``, which writes what came of it and then calls ``advance``; the
+itself is in ``executions.tasks``, which notes what came of it and then calls ``advance``; the
 whole way of a push: docs/architecture.md.
 
 ``Run.change`` changes a row in memory at once; ``Run.create`` or ``Run.write`` writes it, with the
