@@ -339,7 +339,7 @@ class Kubernetes:
         try:
             return self._call("PATCH", path, query, body=body, content_type=APPLY_BODY)
         except FieldsHeld as error:
-            if set(error.held.values()) != {FIELD_MANAGER}:
+            if force or set(error.held.values()) != {FIELD_MANAGER}:
                 raise FieldsHeld(error.held, manager_times(before)) from error
         return self._apply(path, body, before, force=True)
 
