@@ -17,6 +17,8 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from codestream.core.clock import database_now
+from codestream.core.database_trouble import OUTAGES
+from codestream.core.errors import internal_error
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import EXECUTIONS
 from codestream.core.words import Words, gettext_noop, joined
@@ -56,9 +58,8 @@ def advance(run: Run) -> None:
     """
     before = run.execution.status
     _go_on(run)
-    if run.pipeline is not None and run.execution.status != before and _gives_way(run.execution):
-        run.write()
-        admit(run.pipeline)
+    if run.execution.status != before:
+        _give_place_away(run)
 
 
 def _go_on(run: Run) -> None:
@@ -126,11 +127,14 @@ def _count_and_log(execution: Execution) -> None:
         logger.info("%s has ended: %s.", execution, execution.status)
 
 
-def _gives_way(execution: Execution) -> bool:
-    """Whether another one may take its place: anyone when it is over, and only a rollback while it
-    is ROLLING_BACK.
+def _give_place_away(run: Run) -> None:
+    """Let another one take the place: anyone when the execution is over, and only a rollback while
+    it is ROLLING_BACK.
     """
-    return execution.is_over or execution.status == Status.ROLLING_BACK
+    gives_way = run.execution.is_over or run.execution.status == Status.ROLLING_BACK
+    if run.pipeline is not None and gives_way:
+        run.write()
+        admit(run.pipeline)
 
 
 # The rows, as the plan looks at them: copied, and found again. Nothing is decided here.
@@ -167,21 +171,52 @@ def _task(run: Run, key: Key) -> TaskRun:
 # nothing else of it lives.
 
 
-def admit(pipeline: Pipeline) -> None:
+def admit(pipeline: Pipeline) -> bool:
     """Give free places to executions that wait, first in, first out; but a rollback may pass those
     for which there is none (``places``). Call it with the pipeline locked.
+
+    Return whether there are places for more of them, who are let in by a worker soon.
     """
-    begun = 0
     # One at a time: an execution whose tasks are all skipped gives its place back at once.
-    while queued := next_queued(pipeline):
+    for _ in range(MOST_AT_ONCE):
+        queued = next_queued(pipeline)
+        if queued is None:
+            return False
+        _begin_queued(queued, pipeline)
+    queued = next_queued(pipeline)
+    if queued is None:
+        return False
+    for task in load(queued, pipeline=pipeline).tasks[:1]:
+        wake(TaskRun, task.pk)  # ``tasks._let_in`` calls this again
+    return True
+
+
+def _begin_queued(queued: Execution, pipeline: Pipeline) -> None:
+    """Let it begin. Should a fault of ours prevent that, it fails, and whoever gave it the place
+    goes on.
+    """
+    try:
+        with transaction.atomic():
+            run = load(queued, pipeline=pipeline)
+            begin(run)
+            run.write()
+    except OUTAGES:
+        raise
+    except Exception as error:
+        logger.exception("%s cannot begin.", queued)
+        queued.refresh_from_db()
         run = load(queued, pipeline=pipeline)
-        if begun == MOST_AT_ONCE:
-            for task in run.tasks[:1]:
-                wake(TaskRun, task.pk)  # ``tasks._let_in`` calls this again
-            return
-        begin(run)
+        _break_off(run, internal_error(error))
         run.write()
-        begun += 1
+
+
+def break_off(run: Run, message: str) -> None:
+    """End an execution that a fault of ours keeps from going on in any other way. The caller
+    writes.
+    """
+    if not run.execution.is_over:
+        _break_off(run, message)
+        _give_place_away(run)
 
 
 def _stop(run: Run, todo: Plan) -> None:

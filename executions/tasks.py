@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from codestream.core.clock import database_now, now
+from codestream.core.database_trouble import OUTAGES
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
 from codestream.core.rows import unsynced, update
 from codestream.core.words import Words, gettext_noop, joined
-from codestream.core.work import Claim, finish, finishing, present, release
+from codestream.core.work import Claim, LeaseLostError, finish, finishing, present
 from endpoints.clients.base import ClientError
 from endpoints.clients.image_references import ImageReference
 from executions import rollbacks
-from executions.engine import admit, advance
+from executions.engine import admit, advance, break_off
 from executions.image_pushes import note_pushes
 from executions.models import TaskRun
 from executions.restricted import RestrictedError, check_use, named_by, restricted_behind
@@ -29,7 +31,7 @@ from executions.waiting import is_covered, keep_watch
 
 LONGEST_PAUSE = timedelta(seconds=30)
 SOON = timedelta(seconds=1)
-MOST_AT_ONCE = 5
+MOST_STEPS = 5
 """So often a task that need not wait goes on under the same claim, before others get their turn."""
 AT_WORK = frozenset(
     {Status.STARTED, Status.RUNNING, Status.WAITING, Status.CANCELING, Status.ROLLING_BACK}
@@ -37,6 +39,7 @@ AT_WORK = frozenset(
 """The states of a task in which there is something to do for it."""
 MOVING = frozenset({Status.STARTED, Status.RUNNING, Status.WAITING})
 """A task in one of these goes where its step says; one that is stopped or rolled back stays."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +123,7 @@ def _steps(claim: Claim, task: TaskRun) -> Result:
     """Do the next step, and under the same claim those after it that need not wait."""
     seen = Snapshot(claim)
     result = _step(task, seen)
-    for _ in range(MOST_AT_ONCE):
+    for _ in range(MOST_STEPS):
         if not (
             isinstance(result, Wait)
             and result.until <= now()
@@ -166,19 +169,29 @@ def _write_to_go_on(claim: Claim, task: TaskRun, result: Wait) -> bool:
 
 
 def fail_task(claim: Claim, message: str) -> None:
-    """End the task run because of a fault of ours, unless it was ended meanwhile. One that was not
-    at work is no part of it: what it was woken for is tried again.
+    """End the task run because of a fault of ours, unless it was ended meanwhile; the whole
+    execution, when that meets a fault as well. A task that was not at work is no part of it: what
+    it was woken for is tried again.
     """
     task: TaskRun = claim.row
     if task.status not in AT_WORK:
-        release(claim, wake_at=now() + LONGEST_PAUSE)
-        return
-    with locked(task.stage_run.execution) as run:
-        finish(claim, wake_at=None)
-        row = _locked_row(run, task)
-        if row.status not in TERMINAL:
-            _write(run, row, Failed(message=message))
-            advance(run)
+        with finishing(claim, wake_at=now() + LONGEST_PAUSE):
+            return
+    try:
+        with locked(task.stage_run.execution) as run:
+            finish(claim, wake_at=None)
+            row = _locked_row(run, task)
+            if row.status not in TERMINAL:
+                keep_watch(task, None)
+                _write(run, row, Failed(message=message))
+                advance(run)
+    except (LeaseLostError, *OUTAGES):
+        raise
+    except Exception:
+        logger.exception("%s: its failure cannot be written either.", task)
+        with locked(task.stage_run.execution) as run:
+            finish(claim, wake_at=None)
+            break_off(run, message)
 
 
 def _locked_row(run: Run, task: TaskRun) -> TaskRun:

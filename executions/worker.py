@@ -20,22 +20,16 @@ from itertools import islice
 from typing import cast
 
 from django.db import Error as AnyDatabaseError
-from django.db import (
-    InterfaceError,
-    InternalError,
-    NotSupportedError,
-    OperationalError,
-    connection,
-)
+from django.db import connection
 
 from codestream.core import hints
 from codestream.core.backends import carrier
 from codestream.core.clock import now
-from codestream.core.errors import CodeStreamError
+from codestream.core.database_trouble import OUTAGES
+from codestream.core.errors import CodeStreamError, internal_error
 from codestream.core.log_context import logging_about
 from codestream.core.metrics import STEP_SECONDS, TAKEOVERS
 from codestream.core.prepared import Prepared
-from codestream.core.words import Words, gettext_noop
 from codestream.core.work import (
     Claim,
     LeaseLostError,
@@ -72,10 +66,6 @@ FEW = 4
 LONGEST_LINE = 20
 """After so many rows of one line, others get their turn."""
 logger = logging.getLogger(__name__)
-OUTAGES = (OperationalError, InterfaceError, InternalError, NotSupportedError)
-"""What passes by itself: the last one is PostgreSQL's, where a statement was planned before a
-column got another type; another connection plans it anew.
-"""
 Key = tuple[str, uuid.UUID]
 
 
@@ -313,12 +303,8 @@ class WorkerLoop:
         STEP_SECONDS.labels(kind.name, outcome).observe(time.monotonic() - started)
 
     def _give_up(self, kind: WorkKind, taken: Claim, error: Exception) -> None:
-        message = Words(
-            gettext_noop("Internal error (%(error)s). The worker's log has the details."),
-            {"error": type(error).__name__},
-        )
         try:
-            kind.fail(taken, message)
+            kind.fail(taken, internal_error(error))
         except Exception:
             logger.exception("%s %s could not be ended.", kind.name, taken.pk)
             self._retry_soon(kind, taken)

@@ -19,7 +19,7 @@ from pipelines import task_kinds
 from pipelines.definition import PipelineDefinition, parse
 from pipelines.models import Pipeline, PipelineRevision
 
-WhenSaved = Callable[[Pipeline], None]
+WhenSaved = Callable[[Pipeline], object]
 _when_saved: list[WhenSaved] = []
 
 

@@ -21,6 +21,7 @@ DRIVEN = (
     "deleted_meanwhile",
     "ending_projects",
     "engine",
+    "faults",
     "generate_token",
     "hints",
     "judging",

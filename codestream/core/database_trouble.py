@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TypeVar
 
-from django.db import Error, InterfaceError, OperationalError
+from django.db import Error, InterfaceError, InternalError, NotSupportedError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.log import log_response
@@ -21,6 +21,10 @@ from codestream.core.redact import redact_text
 
 CODE_HEADER = "X-Trouble"
 """Names the trouble to programs, the scripts of the pages among them."""
+OUTAGES = (OperationalError, InterfaceError, InternalError, NotSupportedError)
+"""What passes by itself: the last one is PostgreSQL's, where a statement was planned before a
+column got another type; another connection plans it anew.
+"""
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer", bound=HttpResponse)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext
 
-from codestream.core.words import Words
+from codestream.core.words import Words, gettext_noop
 
 
 class CodeStreamError(Exception):
@@ -39,3 +39,9 @@ class Refused(CodeStreamError):
     """The request is understood and cannot be carried out as things stand."""
 
     code = "refused"
+
+
+def internal_error(error: Exception) -> Words:
+    """Return what people read of a fault of ours, which may say in its own words what is secret."""
+    text = gettext_noop("Internal error (%(error)s). The log has the details.")
+    return Words(text, {"error": type(error).__name__})

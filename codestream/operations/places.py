@@ -6,15 +6,20 @@ there: a fault of ours, or a worker of the release before that knows nothing of 
 
 from __future__ import annotations
 
+import logging
 import random
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import transaction
 
+from codestream.core.database_trouble import OUTAGES
 from codestream.operations.chores import Outcome, OutOfTime, PeriodicWork
 from executions.engine import admit
 from executions.models import Execution
 from executions.run import lock_pipeline
+
+logger = logging.getLogger(__name__)
 
 
 def look(out_of_time: OutOfTime) -> Outcome:
@@ -26,11 +31,22 @@ def look(out_of_time: OutOfTime) -> Outcome:
     for pk in keys:
         if out_of_time():
             break
-        with transaction.atomic():
-            if pipeline := lock_pipeline(pk):
-                admit(pipeline)
+        try:
+            while _let_in(pk) and not out_of_time():
+                pass
+        except OUTAGES:
+            raise
+        except Exception:
+            logger.exception("Pipeline %s: nobody of its queue can be let in.", pk)
         looked += 1
     return Outcome(message=f"{looked} of {len(keys)} pipelines with a queue looked at.")
+
+
+def _let_in(key: UUID) -> bool:
+    """Let in who has a place in the pipeline with this key; return whether there are more."""
+    with transaction.atomic():
+        pipeline = lock_pipeline(key)
+        return pipeline is not None and admit(pipeline)
 
 
 FREE_PLACES = PeriodicWork(name="free places", every=timedelta(minutes=1), run=look)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,10 @@ from django.db import connection
 
 from codestream.core.clock import now
 from codestream.core.work import wake
+from codestream.operations import places
 from codestream.operations.places import FREE_PLACES
 from executions import runners
+from executions.engine import admit
 from executions.models import ExecutionEvent, TaskRun
 from executions.runners.base import Outcome, TaskContext
 from executions.services import cancel_execution
@@ -126,6 +129,25 @@ def test_a_fault_while_the_line_is_let_in_ends_none_of_its_tasks(puppets: Puppet
     assert task.wake_at > now()
 
 
+def test_a_fault_while_the_line_is_let_in_puts_nobody_off_who_has_begun_meanwhile(
+    puppets: Puppets,
+) -> None:
+    pipeline = pipeline_of("Main: a", concurrency=1)
+    puppets.acts["a"] = working()
+    first, queued = puppets_start(pipeline), puppets_start(pipeline)
+    wake(TaskRun, task_of(queued, "a").pk)
+    held = taken(task_of(queued, "a"))
+
+    cancel_execution(execution=first, by=UserFactory.create())
+    work_task(taken(task_of(first, "a")))
+    fail_task(held, "Internal error")
+
+    task = task_of(queued, "a")
+    assert task.status == Status.STARTED
+    assert task.wake_at is not None
+    assert task.wake_at <= now()
+
+
 def test_who_waits_although_there_is_a_place_is_found_by_a_chore(puppets: Puppets) -> None:
     pipeline = pipeline_of("Main: a", concurrency=1)
     puppets.acts["a"] = working()
@@ -138,6 +160,40 @@ def test_who_waits_although_there_is_a_place_is_found_by_a_chore(puppets: Puppet
 
     assert outcome.message == "1 of 1 pipelines with a queue looked at."
     assert task_of(queued, "a").status == Status.RUNNING
+
+
+def test_one_look_lets_all_in_who_have_a_place(puppets: Puppets) -> None:
+    puppets.acts["a"] = working()
+    pipeline = pipeline_of("Main: a", concurrency=1)
+    runs = [puppets_start(pipeline) for _ in range(25)]
+    Pipeline.objects.filter(pk=pipeline.pk).update(concurrency=25)
+
+    FREE_PLACES.run(lambda: False)
+
+    assert {task_of(run, "a").status for run in runs[1:]} == {Status.STARTED}
+
+
+def test_a_fault_in_one_pipeline_keeps_no_other_from_its_free_places(
+    puppets: Puppets, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    puppets.acts["a"] = working()
+    healthy, broken = pipeline_of("Main: a", concurrency=1), pipeline_of("Main: a", concurrency=1)
+    queued = [[puppets_start(each) for _ in range(2)][1] for each in (healthy, broken)]
+    Pipeline.objects.update(concurrency=2)
+
+    def faulty(pipeline: Pipeline) -> bool:
+        if pipeline == broken:
+            raise ZeroDivisionError
+        return admit(pipeline)
+
+    monkeypatch.setattr(places, "admit", faulty)
+    monkeypatch.setattr(random, "shuffle", lambda keys: keys.sort(key=broken.pk.__ne__))
+    outcome = FREE_PLACES.run(lambda: False)
+
+    assert outcome.message == "2 of 2 pipelines with a queue looked at."
+    states = [task_of(each, "a").status for each in queued]
+    assert states == [Status.STARTED, Status.NOT_STARTED]
+    assert f"Pipeline {broken.pk}: nobody of its queue can be let in." in caplog.text
 
 
 @pytest.mark.timeout(300)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count, pairwise
 
 import pytest
+from django.db import connection, transaction
 
 from codestream.accounts.models import User
 from codestream.core.clock import now
@@ -32,6 +34,7 @@ from pipelines.models import Pipeline
 from tests.factories import UserFactory
 from tests.integration.counting import Counting, counted_pipeline, start
 from tests.interleaving import Act, interleave
+from tests.running import until
 
 pytestmark = pytest.mark.usefixtures("parallel_database")
 ME = uuid.uuid4()
@@ -438,3 +441,33 @@ def test_the_end_of_a_rollback_and_the_look_at_it(
         statuses = [execution.status for execution in played.executions]
         assert statuses == [Status.ROLLBACK_COMPLETED, Status.COMPLETED]
         assert_started_once(played, counting)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="no row is locked elsewhere")
+def test_the_end_of_a_rollback_is_heard_by_a_task_that_somebody_holds(
+    ada: User, counting: Counting
+) -> None:
+    repair = counted_pipeline("done")
+    execution = start(counted_pipeline("fail", rolled_back_by=repair))
+    failed = task_of(execution, "fail0")
+    for _ in ("fails", "starts the rollback"):
+        work(failed)
+    rollback = Execution.objects.get(parent=execution)
+
+    with ThreadPoolExecutor(1) as workers:
+        with transaction.atomic():
+            TaskRun.objects.select_for_update().get(pk=failed.pk)
+            ended = workers.submit(work_and_close, task_of(rollback, "done0"))
+            until(lambda: Execution.objects.get(pk=rollback.pk).is_over)
+        ended.result()
+
+    failed.refresh_from_db()
+    assert failed.wake_at is not None
+    assert failed.wake_at <= now()
+
+
+def work_and_close(task: TaskRun) -> None:
+    try:
+        work(task)
+    finally:
+        connection.close()

@@ -117,7 +117,7 @@ def test_a_fault_of_ours_ends_the_piece_of_work_and_not_the_worker(
 
     run_until(WorkerLoop(threads=1), done)
 
-    assert told == ["Internal error (ZeroDivisionError). The worker's log has the details."] * 2
+    assert told == ["Internal error (ZeroDivisionError). The log has the details."] * 2
 
 
 def test_a_worker_that_is_asked_to_end_begins_no_step(

@@ -213,18 +213,22 @@ class Executions(RuleBasedStateMachine):
             assert not self.state.cancel_requested
             assert self.state.status not in TERMINAL | {Status.QUEUED}
         for key in todo.start:
-            self._check_that_its_turn_has_come(key)
+            self._check_that_its_turn_has_come(key, set(todo.start))
         after = {task.key: task.status for task in tasks_of(self.state)}
         if todo.to_blame is not None:
             assert after[todo.to_blame] in FAILURES
         assert (todo.to_blame is not None) == (todo.status in FAILURES)
 
-    def _check_that_its_turn_has_come(self, key: Key) -> None:
+    def _check_that_its_turn_has_come(self, key: Key, starting: set[Key]) -> None:
+        """Behind what has succeeded, and together with all its mates."""
         for stage in self.state.stages:
             for group in stage.groups:
                 statuses = {task.status for task in group}
                 if any(task.key == key for task in group):
                     assert not statuses & (STOPS | {Status.ROLLING_BACK})
+                    assert {
+                        task.key for task in group if task.status is Status.NOT_STARTED
+                    } <= starting
                     return
                 assert statuses <= SUCCESSES
 

@@ -8,7 +8,14 @@ import pytest
 
 from codestream.core.errors import CodeStreamError
 from endpoints.clients.base import Conflict, Invalid, NotFound, Outdated, Unauthorized
-from endpoints.clients.kubernetes import Change, ClusterAccess, Kubernetes, ObjectRef
+from endpoints.clients.kubernetes import (
+    FIELD_MANAGER,
+    Change,
+    ClusterAccess,
+    Kubernetes,
+    ObjectRef,
+)
+from endpoints.clients.kubernetes_errors import FieldsHeld
 from endpoints.clients.kubernetes_objects import Body, int_at, ref_of, text_at
 from endpoints.clients.rollout import RolloutState
 from tests.contracts.kubernetes.manifests import (
@@ -130,6 +137,22 @@ def test_fields_that_another_manager_holds_conflict_and_can_be_forced(
     forced = cluster.apply(deployment(namespace, "demo/web:2.0"), force=True)
 
     assert image_of(forced.object.body) == "demo/web:2.0"
+
+
+def test_fields_that_are_ours_in_the_eyes_of_the_api_are_forced_once(
+    cluster: Kubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def call(method: str, _path: str, query: dict[str, str], **_body: object) -> None:
+        asked.append(f"{method} force={query['force']}")
+        raise FieldsHeld({".spec.replicas": FIELD_MANAGER})
+
+    monkeypatch.setattr(cluster, "_call", call)
+    with pytest.raises(FieldsHeld):
+        cluster._apply("/apis", {}, {}, force=False)
+
+    assert asked == ["PATCH force=false", "PATCH force=true"]
 
 
 def test_a_wrong_token_is_unauthorized_and_not_told(access: ClusterAccess) -> None:
