@@ -1,8 +1,9 @@
-"""Carries out what ``plan`` says: what starts next, what is over, who gets the next free place.
+"""Carries executions on: asks ``plan`` what comes next, does it, and gives free places away.
 
-A pipeline has as many places as executions of it may run side by side (``places``). The work
-itself is in ``executions.tasks``, which notes what came of it and then calls ``advance``; the
-whole way of a push: docs/architecture.md.
+An execution comes here first when it is created (``services.create_execution``): ``begin``, where
+there is a place for it, else it stays QUEUED until ``admit``. A pipeline has as many places as
+executions of it may run side by side (``places``). Then it comes whenever a step of a task has a
+result, which ``tasks.work_task`` has noted: ``advance``. The whole way: docs/architecture.md.
 
 ``Run.change`` changes a row in memory at once; ``Run.create`` or ``Run.write`` writes it, with the
 lines that tell of it. The caller holds the transaction and the locks.
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 def begin(run: Run) -> None:
-    """Let an execution that has a place run: its first tasks begin.
+    """Let an execution that is QUEUED, and has a place now, run: its first tasks start.
 
     The caller writes: ``Run.create`` for a new execution, ``Run.write`` for one that has waited.
     """
@@ -51,10 +52,10 @@ def begin(run: Run) -> None:
 
 
 def advance(run: Run) -> None:
-    """After a task's result or a person's request: look at how the execution stands and do what
-    comes next; harmless when nothing does. When its place is free, the next one gets it.
+    """After a task's result, or a person's request: do what comes next, if anything does. When the
+    place of the execution is free then, another one gets it.
 
-    The caller writes; only before ``admit``, which counts in the database, it is written here.
+    The caller writes.
     """
     before = run.execution.status
     _go_on(run)
@@ -63,9 +64,9 @@ def advance(run: Run) -> None:
 
 
 def _go_on(run: Run) -> None:
-    """Plan and carry out until the plan is NOTHING: mostly one plan, or none, comes before it, and
-    more only where a condition skips or fails a task. An execution whose definition can no longer
-    be read fails, so that the queue behind it moves on.
+    """Plan and carry out until the plan is NOTHING: a second one finds more to do only where a
+    condition has skipped or failed a task. An execution whose definition can no longer be read
+    fails, so that the queue behind it moves on.
     """
     try:
         definition_of_execution(run.execution)  # raises here, before the plan changes a row
@@ -73,7 +74,7 @@ def _go_on(run: Run) -> None:
             _do(run, todo)
     except DefinitionError as error:
         unreadable = gettext_noop("The definition can no longer be read: %(reason)s")
-        _break_off(run, Words(unreadable, {"reason": error.words}))
+        _fail(run, Words(unreadable, {"reason": error.words}))
 
 
 def _do(run: Run, todo: Plan) -> None:
@@ -127,16 +128,6 @@ def _count_and_log(execution: Execution) -> None:
         logger.info("%s has ended: %s.", execution, execution.status)
 
 
-def _give_place_away(run: Run) -> None:
-    """Let another one take the place: anyone when the execution is over, and only a rollback while
-    it is ROLLING_BACK.
-    """
-    gives_way = run.execution.is_over or run.execution.status == Status.ROLLING_BACK
-    if run.pipeline is not None and gives_way:
-        run.write()
-        admit(run.pipeline)
-
-
 # The rows, as the plan looks at them: copied, and found again. Nothing is decided here.
 
 
@@ -165,17 +156,24 @@ def _task(run: Run, key: Key) -> TaskRun:
     return next(task for task in run.tasks if task.pk == key)
 
 
-# What no push needs that goes well, and behind which nobody waits: the queue, cancel, failure and
-# rollback. A failed task may be rolled back by another execution, whose ``parent`` is the
-# execution of the task. Until that is over the task is ROLLING_BACK, and so is its execution when
-# nothing else of it lives.
+# The queue: for a push that another one waits behind.
+
+
+def _give_place_away(run: Run) -> None:
+    """Let another one take the place: anyone when the execution is over, and only a rollback while
+    it is ROLLING_BACK.
+    """
+    gives_way = run.execution.is_over or run.execution.status == Status.ROLLING_BACK
+    if run.pipeline is not None and gives_way:
+        run.write()  # ``places`` counts in the database
+        admit(run.pipeline)
 
 
 def admit(pipeline: Pipeline) -> bool:
-    """Give free places to executions that wait, first in, first out; but a rollback may pass those
-    for which there is none (``places``). Call it with the pipeline locked.
+    """Let executions that wait begin, first in, first out, while there are places; a rollback may
+    pass others (``places``). Call it with the pipeline locked; everything is written here.
 
-    Return whether there are places for more of them, who are let in by a worker soon.
+    Return whether there are places for even more of them, for whom a worker calls this soon.
     """
     # One at a time: an execution whose tasks are all skipped gives its place back at once.
     for _ in range(MOST_AT_ONCE):
@@ -183,12 +181,11 @@ def admit(pipeline: Pipeline) -> bool:
         if queued is None:
             return False
         _begin_queued(queued, pipeline)
-    queued = next_queued(pipeline)
-    if queued is None:
-        return False
-    for task in load(queued, pipeline=pipeline).tasks[:1]:
-        wake(TaskRun, task.pk)  # ``tasks._let_in`` calls this again
-    return True
+    if queued := next_queued(pipeline):
+        tasks = TaskRun.objects.filter(stage_run__execution=queued)
+        for pk in tasks.values_list("pk", flat=True)[:1]:
+            wake(TaskRun, pk)  # ``tasks._let_in`` calls this again
+    return queued is not None
 
 
 def _begin_queued(queued: Execution, pipeline: Pipeline) -> None:
@@ -206,8 +203,13 @@ def _begin_queued(queued: Execution, pipeline: Pipeline) -> None:
         logger.exception("%s cannot begin.", queued)
         queued.refresh_from_db()
         run = load(queued, pipeline=pipeline)
-        _break_off(run, internal_error(error))
+        _fail(run, internal_error(error))
         run.write()
+
+
+# What no push needs that goes well: cancel, failure and rollback. A failed task may be rolled
+# back by another execution, whose ``parent`` is the execution of the task. Until that is over the
+# task is ROLLING_BACK, and so is its execution when nothing else of it lives.
 
 
 def break_off(run: Run, message: str) -> None:
@@ -215,7 +217,7 @@ def break_off(run: Run, message: str) -> None:
     writes.
     """
     if not run.execution.is_over:
-        _break_off(run, message)
+        _fail(run, message)
         _give_place_away(run)
 
 
@@ -257,7 +259,7 @@ def _wake_rolled_back(execution: UUID) -> None:
         transaction.on_commit(partial(wake, TaskRun, pk), robust=True)
 
 
-def _break_off(run: Run, message: str) -> None:
+def _fail(run: Run, message: str) -> None:
     """Fail what is under way, without asking the definition how. What has not begun stays so, as
     after any failure.
     """
