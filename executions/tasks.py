@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from codestream.core.clock import database_now, now
@@ -12,6 +12,7 @@ from codestream.core.database_trouble import OUTAGES
 from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
 from codestream.core.rows import unsynced, update
+from codestream.core.storable import storable
 from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import Claim, LeaseLostError, finish, finishing, present
 from endpoints.clients.base import ClientError
@@ -39,6 +40,9 @@ AT_WORK = frozenset(
 """The states of a task in which there is something to do for it."""
 MOVING = frozenset({Status.STARTED, Status.RUNNING, Status.WAITING})
 """A task in one of these goes where its step says; one that is stopped or rolled back stays."""
+MOST_ATTEMPTS = 32_767
+"""The column holds no more; nobody needs to know how often it was after that."""
+_TEXTS = ("message", "cursor", "input", "output")
 logger = logging.getLogger(__name__)
 
 
@@ -122,7 +126,7 @@ def _plan_anew(claim: Claim, task: TaskRun, next_look: datetime | None) -> None:
 def _steps(claim: Claim, task: TaskRun) -> Result:
     """Do the next step, and under the same claim those after it that need not wait."""
     seen = Snapshot(claim)
-    result = _step(task, seen)
+    result = _storable(_step(task, seen))
     for _ in range(MOST_STEPS):
         if not (
             isinstance(result, Wait)
@@ -130,8 +134,14 @@ def _steps(claim: Claim, task: TaskRun) -> Result:
             and _write_to_go_on(claim, task, result)
         ):
             break
-        result = _step(task, seen)
+        result = _storable(_step(task, seen))
     return result
+
+
+def _storable(result: Result) -> Result:
+    """The result without what no database takes, such as the zero bytes of a log."""
+    kept = {name: getattr(result, name) for name in _TEXTS if hasattr(result, name)}
+    return replace(result, **storable(kept))
 
 
 def _next_look(task: TaskRun, result: Result) -> datetime | None:
@@ -293,7 +303,7 @@ def _wait(run: Run, task: TaskRun, result: Wait | Hold) -> None:
     wanted, before = _state_after(task, result), Status(task.status)
     is_news = result.message != task.message
     columns = _given(input=result.input, output=result.output or None)
-    columns |= {"cursor": result.cursor, "attempt": task.attempt + isinstance(result, TryAgain)}
+    columns |= {"cursor": result.cursor, "attempt": _attempt_after(task, result)}
     if isinstance(result, Hold):
         columns["held_for"] = list(result.held_for)
     elif wanted is not Status.WAITING:
@@ -328,8 +338,12 @@ def _asks_again(task: TaskRun, result: Result) -> bool:
 
 
 def _write_cursor(task: TaskRun, result: Wait | Hold) -> None:
-    attempt = task.attempt + isinstance(result, TryAgain)
+    attempt = _attempt_after(task, result)
     TaskRun.objects.filter(pk=task.pk).update(cursor=result.cursor, attempt=attempt)
+
+
+def _attempt_after(task: TaskRun, result: Result) -> int:
+    return min(task.attempt + isinstance(result, TryAgain), MOST_ATTEMPTS)
 
 
 def _state_after(task: TaskRun, result: Wait | Hold) -> Status:

@@ -10,9 +10,13 @@ import pytest
 import yaml
 
 from codestream.core.clock import now
+from executions.models import TaskRun
+from executions.runners.base import Done, TaskFailedError
 from executions.task_rules import timeout_of
+from executions.tasks import MOST_ATTEMPTS
 from tests.factories import PipelineFactory
 from tests.integration.puppets import (
+    Act,
     Busy,
     Puppets,
     pipeline_of,
@@ -61,3 +65,35 @@ def test_a_task_has_its_time_and_an_absurd_one_is_cut_short(
     execution = start(PipelineFactory.create(name="timed", source=yaml.safe_dump(source)))
 
     assert timeout_of(task_of(execution, "a")) == timedelta(minutes=minutes)
+
+
+def test_a_task_that_was_tried_more_often_than_can_be_counted_is_tried_on(
+    puppets: Puppets,
+) -> None:
+    puppets.acts["a"] = working()
+    execution = start(pipeline_of("Main: a"))
+    TaskRun.objects.update(attempt=MOST_ATTEMPTS)
+
+    puppets.tell(execution, "a", Busy("later"))
+
+    task = task_of(execution, "a")
+    assert (task.status, task.attempt) == ("RUNNING", MOST_ATTEMPTS)
+
+
+@pytest.mark.parametrize("refused", ["\x00", "\ud800"])
+@pytest.mark.parametrize("where", ["message", "output", "failure"])
+def test_what_no_database_takes_costs_nobody_the_result(
+    puppets: Puppets, where: str, refused: str
+) -> None:
+    text = f"last lines: {refused} panic"
+    acts: dict[str, Act] = {
+        "message": Done(message=text),
+        "output": Done(message="fine", output={"log": text}),
+        "failure": TaskFailedError(text),
+    }
+    puppets.acts["a"] = acts[where]
+
+    task = task_of(start(pipeline_of("Main: a")), "a")
+
+    assert task.status == ("FAILED" if where == "failure" else "COMPLETED")
+    assert "last lines: \ufffd panic" in (task.message, task.output.get("log"))

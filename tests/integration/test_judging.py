@@ -56,6 +56,24 @@ def body_of(image: str, tag: str) -> bytes:
     return json.dumps(body).encode()
 
 
+@pytest.mark.parametrize("refused", ["\x00", "\ud800"])
+@pytest.mark.parametrize("field", ["pusher", "tag", "repo_name"])
+def test_a_push_with_what_no_database_takes_is_judged(field: str, refused: str) -> None:
+    webhook = DockerWebhookFactory()
+    body = json.loads(body_of("demo/web", "1.2.3"))
+    part = body["repository" if field == "repo_name" else "push_data"]
+    part[field] += refused
+
+    event = receive_event(
+        webhook=webhook, body=json.dumps(body).encode(), headers={}, remote_addr="127.0.0.1"
+    )
+    drain()
+
+    event.refresh_from_db()
+    assert event.verdict in {Verdict.TRIGGERED, Verdict.REJECTED}
+    assert event.reason_code != "internal"
+
+
 def test_a_push_that_passes_starts_the_pipeline_with_its_parameters() -> None:
     webhook = DockerWebhookFactory(inputs={"replicas": "3"})
 

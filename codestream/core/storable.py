@@ -1,0 +1,35 @@
+"""Text from outside as every database takes it: what a cluster says may hold anything."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar, cast
+
+from codestream.core.words import Words
+
+Kept = TypeVar("Kept")
+_REFUSED = re.compile("[\x00\ud800-\udfff]")
+"""PostgreSQL takes no NUL in a text, and nobody half a surrogate pair."""
+
+
+def storable(value: Kept) -> Kept:
+    """Return the text, or the JSON with all texts in it, with U+FFFD for what cannot be stored."""
+    return cast(Kept, _storable(value))
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, str):
+        if not _REFUSED.search(value):
+            return value
+        if isinstance(value, Words):
+            return Words(_storable_text(value.text), storable(dict(value.values)))
+        return _storable_text(value)
+    if isinstance(value, dict):
+        return {_storable(name): _storable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_storable, value))
+    return value
+
+
+def _storable_text(text: str) -> str:
+    return _REFUSED.sub("\ufffd", text)
