@@ -132,7 +132,8 @@ class Heart:
     def _was_set_back(self, moment: datetime, ahead: float) -> bool:
         if self._ahead is None:
             later = moment + timedelta(seconds=CLOCK_JUMP_SECONDS)
-            return Worker.objects.filter(heartbeat_at__gt=later).exists()
+            done = [last for kind in registered() if (last := kind.last_done())]
+            return max(done, default=moment) > later or _was_heard(after=later)
         return ahead < self._ahead - CLOCK_JUMP_SECONDS
 
     def _write(self) -> datetime | None:
@@ -153,6 +154,11 @@ class Heart:
             forgotten = database_now(plus=timedelta(hours=-1))
             Worker.objects.filter(heartbeat_at__lt=forgotten).delete()
         return rows.values_list("heartbeat_at", flat=True).first()
+
+
+def _was_heard(*, after: datetime) -> bool:
+    """Whether a worker's heart has beaten later than that; one that ended in order has no row."""
+    return Worker.objects.filter(heartbeat_at__gt=after).exists()
 
 
 def _outside(moment: datetime, before: datetime, after: datetime) -> float:

@@ -91,6 +91,11 @@ def no_line(_of: Any) -> uuid.UUID | None:
     return None
 
 
+def not_known() -> datetime | None:
+    """Of most kinds nothing tells when they were done last."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkKind:
     """A kind of claimable row, the step that a worker does for it, and what becomes of the row
@@ -101,6 +106,7 @@ class WorkKind:
     shall not take every thread. ``turn`` narrows the rows to those whose turn it is, for a kind
     whose rows stand in a line; ``next_in_line`` names the row whose turn comes when the claimed one
     is done, ``first_in_line`` that whose turn it is in the line of the row with this key.
+    ``last_done`` tells when any row of the kind was done last, for one that is done all the time.
     """
 
     name: str
@@ -113,6 +119,7 @@ class WorkKind:
     turn: Callable[[], Q] = Q
     next_in_line: Callable[[Claim], uuid.UUID | None] = no_line
     first_in_line: Callable[[uuid.UUID], uuid.UUID | None] = no_line
+    last_done: Callable[[], datetime | None] = not_known
 
     def rows(self) -> models.QuerySet[Any]:
         """Read rows together with what a step needs besides."""

@@ -26,7 +26,13 @@ class OperationsConfig(AppConfig):
         for chore in (*retention.CHORES, LOST_PUSHES, FREE_PLACES):
             chores.register(chore)
         work.register(
-            work.WorkKind(name="chore", model=Chore, step=chores.run_chore, fail=chores.fail_chore)
+            work.WorkKind(
+                name="chore",
+                model=Chore,
+                step=chores.run_chore,
+                fail=chores.fail_chore,
+                last_done=chores.last_run,
+            )
         )
         post_migrate.connect(_make_rows, sender=self, dispatch_uid="rows of chores")
 

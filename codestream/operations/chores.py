@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from django.db.models import Max
 
 from codestream.core.clock import now
 from codestream.core.work import Claim, finishing
@@ -74,6 +76,12 @@ def run_chore(claim: Claim) -> None:
         Chore.objects.filter(pk=claim.pk).update(
             last_run_at=now(), message=outcome.message, failures=0, attempts=0
         )
+
+
+def last_run() -> datetime | None:
+    """Return when any chore was done last."""
+    last: datetime | None = Chore.objects.aggregate(last=Max("last_run_at"))["last"]
+    return last
 
 
 def fail_chore(claim: Claim, message: str) -> None:

@@ -14,9 +14,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from codestream.core import clock as clocks
-from codestream.core import prepared
+from codestream.core import prepared, work
 from codestream.core.clock import now
 from codestream.core.work import Claim, LeaseLostError, claim, due, kind_named, wake
+from codestream.operations.models import Chore
 from executions import heart as hearts
 from executions.heart import Heart
 from executions.models import Execution, ExecutionEvent, TaskRun, Worker
@@ -28,6 +29,7 @@ from tests.running import until
 
 pytestmark = pytest.mark.usefixtures("parallel_database")
 HOUR = timedelta(hours=1)
+CHORE = kind_named("chore")
 JUMPS = pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
 
 
@@ -69,6 +71,12 @@ def heart(counting: Counting) -> Heart:
     made = Heart(uuid.uuid4(), 1)
     assert made.beat([])
     return made
+
+
+@pytest.fixture
+def with_chores(parallel_database: None, heart: Heart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers do chores as well."""
+    monkeypatch.setitem(work._kinds, "chore", CHORE)
 
 
 def waiting_task() -> TaskRun:
@@ -120,6 +128,35 @@ def test_a_clock_that_was_set_back_while_nobody_worked_is_found_out(
     Heart(uuid.uuid4(), 1).beat([])
 
     assert is_due(task)
+
+
+@pytest.mark.usefixtures("with_chores")
+def test_a_clock_that_was_set_back_after_all_workers_ended_in_order_is_found_out(
+    clock: Clock, heart: Heart
+) -> None:
+    """What is done every minute, whoever does it, tells of the time before."""
+    task = waiting_task()
+    wake(TaskRun, task.pk, at=now() + timedelta(seconds=20))
+    Chore.objects.update_or_create(name="free places", defaults={"last_run_at": now()})
+    Worker.objects.all().delete()
+
+    clock.ahead = -HOUR
+    Heart(uuid.uuid4(), 1).beat([])
+
+    assert is_due(task)
+
+
+@pytest.mark.usefixtures("with_chores")
+def test_a_start_after_an_hour_without_workers_wakes_nobody(clock: Clock, heart: Heart) -> None:
+    task = waiting_task()
+    wake(TaskRun, task.pk, at=now() + timedelta(hours=2))
+    Chore.objects.update_or_create(name="free places", defaults={"last_run_at": now()})
+    Worker.objects.all().delete()
+
+    clock.ahead = HOUR
+    Heart(uuid.uuid4(), 1).beat([])
+
+    assert not is_due(task)
 
 
 def test_the_wake_is_tried_again_when_the_database_failed(clock: Clock, heart: Heart) -> None:
