@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +12,11 @@ SLOW_SECONDS = 5.0
 """A step that takes longer makes its target slow; a shorter one makes it well again."""
 SHARE = 4
 """One thread in so many is left to a slow target."""
+LONGEST_PAUSE = 30.0
+REFUSALS_A_SECOND = 50
+"""After so many refusals the next ones wait a second longer: many rows that wait for one target
+would else be claimed all the time, each in vain.
+"""
 
 
 class Bulkhead:
@@ -25,6 +30,7 @@ class Bulkhead:
         self._lock = threading.Lock()
         self._began: defaultdict[str, list[float]] = defaultdict(list)
         self._slow: set[str] = set()
+        self._refused: Counter[str] = Counter()
 
     @contextmanager
     def passage(self, target: str) -> Iterator[bool]:
@@ -36,6 +42,11 @@ class Bulkhead:
             if began is not None:
                 self._leave(target, began)
 
+    def pause(self, target: str) -> float:
+        """How many seconds a step had better wait that was not let through; one at least."""
+        with self._lock:
+            return min(1 + self._refused[target] / REFUSALS_A_SECOND, LONGEST_PAUSE)
+
     def _enter(self, target: str) -> float | None:
         moment = self._clock()
         with self._lock:
@@ -43,6 +54,7 @@ class Bulkhead:
             if began and moment - began[0] > SLOW_SECONDS:
                 self._slow.add(target)
             if target in self._slow and len(began) >= self._most:
+                self._refused[target] += 1
                 return None
             began.append(moment)
             return moment
@@ -56,3 +68,4 @@ class Bulkhead:
                 self._slow.add(target)
             else:
                 self._slow.discard(target)
+                del self._refused[target]

@@ -253,9 +253,11 @@ class WorkerLoop:
                 release(taken)
                 return None
             self._busy[key] = taken  # no lock: this thread alone changes what its key has
-            with self._bulkhead.passage(kind.target(taken.row)) as may_pass:
+            target = kind.target(taken.row)
+            with self._bulkhead.passage(target) as may_pass:
                 if not may_pass:
-                    release(taken, wake_at=now() + PAUSE)
+                    pause = timedelta(seconds=self._bulkhead.pause(target))
+                    release(taken, wake_at=now() + pause)
                     return None
                 self._step(kind, taken)
             return None if self._stopping.is_set() else kind.next_in_line(taken)

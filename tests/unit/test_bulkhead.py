@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from executions.bulkhead import SLOW_SECONDS, Bulkhead
+from executions.bulkhead import LONGEST_PAUSE, REFUSALS_A_SECOND, SLOW_SECONDS, Bulkhead
 
 
 class Clock:
@@ -61,3 +61,24 @@ def test_steps_without_a_target_go_on_whatever_hangs() -> None:
         clock.wait(SLOW_SECONDS + 1)
         with bulkhead.passage("") as may_pass:
             assert may_pass
+
+
+def test_the_more_steps_wait_for_what_hangs_the_less_often_each_asks() -> None:
+    clock = Clock()
+    bulkhead = Bulkhead(4, clock=clock)
+    with bulkhead.passage("hangs"):
+        clock.wait(SLOW_SECONDS + 1)
+
+    pauses = []
+    with bulkhead.passage("hangs"):
+        for _ in range(10 * REFUSALS_A_SECOND):
+            with bulkhead.passage("hangs") as may_pass:
+                assert not may_pass
+            pauses.append(round(bulkhead.pause("hangs")))
+        for _ in range(100 * REFUSALS_A_SECOND):
+            with bulkhead.passage("hangs"):
+                pass
+        assert bulkhead.pause("hangs") == LONGEST_PAUSE
+
+    assert (pauses[0], pauses[-1]) == (1, 11)
+    assert bulkhead.pause("hangs") == 1
