@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -24,11 +25,24 @@ class StateFile:
         return value
 
     def save(self, value: object) -> None:
-        """Replace the file as a whole; readable by its owner only."""
+        """Replace the file as a whole; readable by its owner only. Where the disk is full it stays
+        as it was until the next save; who saves goes on.
+        """
         if self._path is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
+        try:
+            _replace(self._path, json.dumps(value))
+        except OSError as error:
+            sys.stderr.write(f"{self._path.name} is not saved: {error}\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
         with os.fdopen(descriptor, "w") as file:
-            json.dump(value, file)
-        Path(name).replace(self._path)
+            file.write(text)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink()
+        raise
