@@ -157,10 +157,15 @@ TEMPLATES = [
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 DATABASE_KINDS = ("sqlite3", "postgresql")
-DATABASES = {
-    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR}/codestream.sqlite3")
-}
-_database = DATABASES["default"]
+try:
+    _database = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR}/codestream.sqlite3")
+except ValueError:
+    # What it says may be a part of the password.
+    raise ImproperlyConfigured(
+        "DATABASE_URL cannot be read: in user and password, write %2F for /, %3F for ?, %23 for # "
+        "and %40 for @."
+    ) from None
+DATABASES = {"default": _database}
 if _database.get("ENGINE") not in {f"django.db.backends.{name}" for name in DATABASE_KINDS}:
     raise ImproperlyConfigured(
         "DATABASE_URL is no address of a database: write sqlite:////folder/file or "

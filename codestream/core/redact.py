@@ -35,6 +35,12 @@ _TELLING = tuple(
         ),
         ("bearer", r"(\bbearer\s+)[\w.~+/=-]{8,}"),
         ("basic", r"(\bbasic\s+)[\w.~+/=-]{8,}"),
+        # A line that is no HTTP may hold a secret anywhere; gunicorn tells it.
+        ("invalid request from", r"(\bInvalid request from ip=\S+ )(?s:.+)"),
+        (
+            "webhook",
+            r"(/registry-webhook(?:-listener)?s/[0-9a-f-]{36}/)[^\s\"'?]+",
+        ),
         ("@", r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+(?=@)"),
         ("dckr_", r"(\bdckr_(?:pat|oat)_)[\w-]+"),
         ("cs_", r"(\bcs_)[A-Za-z0-9_-]{16,}"),

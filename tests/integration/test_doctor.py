@@ -266,25 +266,37 @@ def test_no_secret_is_told(webhook: DockerWebhook, settings: Settings) -> None:
     assert not [secret for secret in secrets if secret in text]
 
 
+def test_a_password_that_is_not_encoded_is_told_to_nobody(tmp_path: Path) -> None:
+    made = run_doctor(tmp_path, "postgres://codestream:hid/den@127.0.0.1/codestream")
+
+    assert made.returncode != 0
+    assert "DATABASE_URL cannot be read" in made.stderr
+    assert "hid" not in made.stdout + made.stderr
+
+
 def test_the_words_of_a_server_that_refuses_are_told(tmp_path: Path) -> None:
-    command = [sys.executable, "manage.py", "doctor", "--offline"]
     with socket.socket() as nobody_listens:
         nobody_listens.bind(("127.0.0.1", 0))
-        url = f"postgres://codestream:hidden@127.0.0.1:{nobody_listens.getsockname()[1]}/codestream"
-        made = subprocess.run(
-            command,
-            env={
-                **os.environ,
-                "DATABASE_URL": url,
-                "DJANGO_SETTINGS_MODULE": "codestream.settings",
-                "DATA_DIR": str(tmp_path),
-            },
-            cwd=settings.BASE_DIR,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        port = nobody_listens.getsockname()[1]
+        made = run_doctor(tmp_path, f"postgres://codestream:hidden@127.0.0.1:{port}/codestream")
 
     assert made.returncode == 1
     assert "Connection refused" in made.stdout
     assert "hidden" not in made.stdout + made.stderr
+
+
+def run_doctor(data: Path, url: str) -> subprocess.CompletedProcess[str]:
+    """Run it as a person does, on this database."""
+    return subprocess.run(
+        [sys.executable, "manage.py", "doctor", "--offline"],
+        env={
+            **os.environ,
+            "DATABASE_URL": url,
+            "DJANGO_SETTINGS_MODULE": "codestream.settings",
+            "DATA_DIR": str(data),
+        },
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import sys
+import uuid
 from urllib.parse import quote
 
 import pytest
@@ -66,6 +67,14 @@ def test_a_secret_inside_a_longer_base64_text_is_hidden(before: bytes, after: by
         ("GET https://me:pw@hub.test/v2/", f"GET https://{MASK}@hub.test/v2/"),
         ("key dckr_pat_Ab-c9_", f"key dckr_pat_{MASK}"),
         ("key cs_0123456789abcdefXYZ.", f"key cs_{MASK}."),
+        (
+            "Invalid request from ip=127.0.0.1: Invalid HTTP Version: 'abc123 HTTP/1.1'",
+            f"Invalid request from ip=127.0.0.1: {MASK}",
+        ),
+        (
+            f"POST /api/registry-webhook-listeners/{uuid.UUID(int=7)}/k1 40",
+            f"POST /api/registry-webhook-listeners/{uuid.UUID(int=7)}/{MASK} 40",
+        ),
     ],
 )
 def test_what_looks_like_a_secret_is_hidden_unasked(text: str, shown: str) -> None:
