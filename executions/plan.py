@@ -1,17 +1,16 @@
 """Says what an execution has to do next, given the states of its parts.
 
-Pure and level-triggered: it looks at how things stand, never at what happened last, so it may
-be asked at any time and as often as one likes. The engine carries the plan out on its rows and asks
-again, until that is NOTHING; what a step of a task came to is written by ``executions.tasks``.
+Pure and level-triggered: it looks at how things stand, never at what happened last, and may be
+asked at any time. The engine carries the plan out on its rows and asks again, until it is NOTHING;
+what a step of a task came to is written by ``executions.tasks``.
 
 For two stages of one task each the plans are: start the first task, its stage RUNNING; NOTHING,
 while it works; when it is COMPLETED its stage is too, the second task starts and its stage is
 RUNNING, all in one plan; when that is COMPLETED, so are its stage and the execution.
 
-From ``states``: TERMINAL is over, either PASSED or BLOCKING what comes later; ``roll_up`` gives
-the state of a whole from its parts': NOT_STARTED before the first, RUNNING with one at work or
-between two, COMPLETED after all or without any. A part that waits for a person, or has failed for
-good, shows in the whole, and so does it when all were skipped.
+``roll_up`` gives the state of a whole from its parts': NOT_STARTED before the first, RUNNING with
+one at work or between two, COMPLETED after all. What is TERMINAL is over, either PASSED or BLOCKING
+what comes later.
 """
 
 from __future__ import annotations
@@ -28,8 +27,6 @@ Key = Hashable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskState:
-    """How a task stands."""
-
     key: Key
     status: Status
 
@@ -94,7 +91,7 @@ def plan(execution: ExecutionState) -> Plan:
 
 def _next_tasks(execution: ExecutionState) -> tuple[Key, ...]:
     """Return the tasks of the first group that is not over, if they have not begun yet; none
-    behind one that is BLOCKING or ROLLING_BACK.
+    beside or behind one that is BLOCKING or ROLLING_BACK.
     """
     for group in _groups(execution):
         present = {task.status for task in group}
