@@ -2,8 +2,8 @@
 
 An execution comes here first when it is created (``services.create_execution``): ``begin``, where
 there is a place for it, else it stays QUEUED until ``admit``. A pipeline has as many places as
-executions of it may run side by side (``places``). Then it comes whenever a step of a task has a
-result, which ``tasks.work_task`` has noted: ``advance``. The whole way: docs/architecture.md.
+executions of it may run side by side (``places``). Then it comes with the results of its tasks,
+which ``tasks.work_task`` has noted: ``advance``. The whole way: docs/architecture.md.
 
 ``Run.change`` changes a row in memory at once; ``Run.create`` or ``Run.write`` writes it, with the
 lines that tell of it. The caller holds the transaction and the locks.
@@ -12,7 +12,6 @@ lines that tell of it. The caller holds the transaction and the locks.
 from __future__ import annotations
 
 import logging
-from functools import partial
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -24,7 +23,7 @@ from codestream.core.log_context import logging_about
 from codestream.core.metrics import EXECUTIONS
 from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import wake
-from executions.models import Execution, StageRun, TaskRun
+from executions.models import Execution, RolloutWatch, StageRun, TaskRun
 from executions.places import next_queued
 from executions.plan import NOTHING, ExecutionState, Key, Plan, StageState, TaskState, plan
 from executions.run import Row, Run, definition_of_execution, load, name_of
@@ -53,9 +52,9 @@ def begin(run: Run) -> None:
 
 def advance(run: Run) -> None:
     """After a task's result, or a person's request: do what comes next, if anything does. When the
-    place of the execution is free then, another one gets it.
+    place of the execution is free then, one that waits gets it.
 
-    The caller writes.
+    The caller writes; what comes before somebody else's turn is written here.
     """
     before = run.execution.status
     _go_on(run)
@@ -85,25 +84,13 @@ def _do(run: Run, todo: Plan) -> None:
     if todo.cancel or todo.cancel_now:
         _stop(run, todo)
     if todo.status is not None:
-        message = _COMPLETED if todo.status is Status.COMPLETED else _reason(run, todo)
-        run.change(run.execution, todo.status, message=message)
+        run.change(run.execution, todo.status, message=_reason(run, todo))
         _note_if_over(run.execution)
 
 
 def _start(run: Run, tasks: list[TaskRun]) -> None:
-    """Start the tasks, each with its deadline; one whose condition is false is skipped. A
-    condition that cannot be evaluated fails its task; then no other one begins, unless the failure
-    may be ignored.
-    """
-    are_met = {}
-    for task in tasks:
-        try:
-            are_met[task] = is_condition_met(run, task)
-        except ConditionError as error:
-            run.change(task, failure_of(run, task), message=error.words)
-    if any(task.status in BLOCKING for task in tasks):
-        return
-    for task, is_met in are_met.items():
+    """Start the tasks, each with its deadline; one whose condition is false is skipped."""
+    for task, is_met in _conditions(run, tasks).items():
         if is_met:
             run.change(task, Status.STARTED, deadline_at=database_now(plus=timeout_of(task)))
             run.wake(task)
@@ -156,7 +143,7 @@ def _task(run: Run, key: Key) -> TaskRun:
     return next(task for task in run.tasks if task.pk == key)
 
 
-# The queue: for a push that another one waits behind.
+# The queue, for a push that another one waits behind; else nobody is found in it.
 
 
 def _give_place_away(run: Run) -> None:
@@ -180,7 +167,8 @@ def admit(pipeline: Pipeline) -> bool:
         queued = next_queued(pipeline)
         if queued is None:
             return False
-        _begin_queued(queued, pipeline)
+        if not _begin_queued(queued, pipeline):
+            return False
     if queued := next_queued(pipeline):
         tasks = TaskRun.objects.filter(stage_run__execution=queued)
         for pk in tasks.values_list("pk", flat=True)[:1]:
@@ -188,9 +176,9 @@ def admit(pipeline: Pipeline) -> bool:
     return queued is not None
 
 
-def _begin_queued(queued: Execution, pipeline: Pipeline) -> None:
+def _begin_queued(queued: Execution, pipeline: Pipeline) -> bool:
     """Let it begin. Should a fault of ours prevent that, it fails, and whoever gave it the place
-    goes on.
+    goes on. False when it is to wait: the fault is this process's, or this machine's.
     """
     try:
         with transaction.atomic():
@@ -199,17 +187,34 @@ def _begin_queued(queued: Execution, pipeline: Pipeline) -> None:
             run.write()
     except OUTAGES:
         raise
+    except (OSError, MemoryError):
+        logger.exception("%s cannot begin yet; the chore for free places tries again.", queued)
+        return False
     except Exception as error:
         logger.exception("%s cannot begin.", queued)
         queued.refresh_from_db()
         run = load(queued, pipeline=pipeline)
         _fail(run, internal_error(error))
         run.write()
+    return True
 
 
-# What no push needs that goes well: cancel, failure and rollback. A failed task may be rolled
-# back by another execution, whose ``parent`` is the execution of the task. Until that is over the
-# task is ROLLING_BACK, and so is its execution when nothing else of it lives.
+# What no push needs that goes well: words, cancel, failure and rollback. A failed task may be
+# rolled back by another execution, whose ``parent`` is the execution of the task. Until that is
+# over the task is ROLLING_BACK, and so is its execution when nothing else of it lives.
+
+
+def _conditions(run: Run, tasks: list[TaskRun]) -> dict[TaskRun, bool]:
+    """Whether the condition of each task is met. One that cannot be evaluated fails its task; then
+    no other one begins, unless the failure may be ignored.
+    """
+    are_met = {}
+    for task in tasks:
+        try:
+            are_met[task] = is_condition_met(run, task)
+        except ConditionError as error:
+            run.change(task, failure_of(run, task), message=error.words)
+    return {} if any(task.status in BLOCKING for task in tasks) else are_met
 
 
 def break_off(run: Run, message: str) -> None:
@@ -234,6 +239,8 @@ def _stop(run: Run, todo: Plan) -> None:
 def _reason(run: Run, todo: Plan) -> Words:
     """Why the execution changes, for people."""
     execution = run.execution
+    if todo.status is Status.COMPLETED:
+        return _COMPLETED
     if todo.to_blame is not None:
         failed = _task(run, todo.to_blame)
         return joined([name_of(failed), failed.words], by=": ")
@@ -256,7 +263,11 @@ def _wake_rolled_back(execution: UUID) -> None:
     for pk in free:
         wake(TaskRun, pk)
     for pk in keys - free:
-        transaction.on_commit(partial(wake, TaskRun, pk), robust=True)
+        _wake_later(pk)
+
+
+def _wake_later(pk: UUID) -> None:
+    transaction.on_commit(lambda: wake(TaskRun, pk), robust=True)
 
 
 def _fail(run: Run, message: str) -> None:
@@ -264,8 +275,10 @@ def _fail(run: Run, message: str) -> None:
     after any failure.
     """
     parts: tuple[Row, ...] = (*run.tasks, *run.stages)
-    for row in parts:
-        if row.status not in TERMINAL and row.status != Status.NOT_STARTED:
-            run.change(row, Status.FAILED, message=message)
+    under_way = [row for row in parts if row.status not in TERMINAL | {Status.NOT_STARTED}]
+    for row in under_way:
+        run.change(row, Status.FAILED, message=message)
+    if under_way:
+        RolloutWatch.objects.filter(task__in=[row.pk for row in under_way]).delete()
     run.change(run.execution, Status.FAILED, message=message)
     _note_if_over(run.execution)

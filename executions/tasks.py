@@ -13,6 +13,7 @@ from codestream.core.errors import CodeStreamError
 from codestream.core.json_types import JsonObject
 from codestream.core.rows import unsynced, update
 from codestream.core.storable import storable
+from codestream.core.versions import DeletedMeanwhileError
 from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import Claim, LeaseLostError, finish, finishing, present
 from endpoints.clients.base import ClientError
@@ -195,13 +196,14 @@ def fail_task(claim: Claim, message: str) -> None:
                 keep_watch(task, None)
                 _write(run, row, Failed(message=message))
                 advance(run)
-    except (LeaseLostError, *OUTAGES):
+    except (LeaseLostError, DeletedMeanwhileError, *OUTAGES):
         raise
     except Exception:
         logger.exception("%s: its failure cannot be written either.", task)
         with locked(task.stage_run.execution) as run:
             finish(claim, wake_at=None)
-            break_off(run, message)
+            if _locked_row(run, task).status not in TERMINAL:
+                break_off(run, message)
 
 
 def _locked_row(run: Run, task: TaskRun) -> TaskRun:

@@ -23,7 +23,8 @@ def keep_watch(task: TaskRun, watched: Watched | None) -> None:
     watch = _watch_of(task)
     if watched is None:
         if watch is not None:
-            watch.delete()
+            # Not the row in memory, which would lose its key although the transaction may fail.
+            RolloutWatch.objects.filter(pk=task.pk).delete()
         return
     sights = [list(each) for each in watched.sights]
     if watch is not None and (watch.endpoint_id, watch.sights) == (watched.endpoint, sights):

@@ -27,7 +27,7 @@ def look(out_of_time: OutOfTime) -> Outcome:
     waiting = Execution.objects.queued().exclude(pipeline=None).order_by()
     keys = list(waiting.values_list("pipeline", flat=True).distinct())
     random.shuffle(keys)  # should there be no time for all, others come first the next time
-    looked = 0
+    looked = faults = 0
     for pk in keys:
         if out_of_time():
             break
@@ -38,8 +38,12 @@ def look(out_of_time: OutOfTime) -> Outcome:
             raise
         except Exception:
             logger.exception("Pipeline %s: nobody of its queue can be let in.", pk)
+            faults += 1
         looked += 1
-    return Outcome(message=f"{looked} of {len(keys)} pipelines with a queue looked at.")
+    message = f"{looked} of {len(keys)} pipelines with a queue looked at."
+    if faults:
+        message += f" {faults} of them with a fault: see the log."
+    return Outcome(message=message)
 
 
 def _let_in(key: UUID) -> bool:

@@ -190,7 +190,9 @@ def test_a_fault_in_one_pipeline_keeps_no_other_from_its_free_places(
     monkeypatch.setattr(random, "shuffle", lambda keys: keys.sort(key=broken.pk.__ne__))
     outcome = FREE_PLACES.run(lambda: False)
 
-    assert outcome.message == "2 of 2 pipelines with a queue looked at."
+    assert outcome.message == (
+        "2 of 2 pipelines with a queue looked at. 1 of them with a fault: see the log."
+    )
     states = [task_of(each, "a").status for each in queued]
     assert states == [Status.STARTED, Status.NOT_STARTED]
     assert f"Pipeline {broken.pk}: nobody of its queue can be let in." in caplog.text

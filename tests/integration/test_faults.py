@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from unittest.mock import Mock
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError
 
 from codestream.core.clock import now
 from codestream.core.work import wake
-from executions import engine
+from codestream.operations.places import FREE_PLACES
+from executions import engine, tasks
 from executions.models import Execution, RolloutWatch, TaskRun
 from executions.run import Run
 from executions.runners.base import Done, Watched
 from executions.services import cancel_execution
-from executions.states import Status
-from executions.tasks import fail_task
+from executions.tasks import fail_task, work_task
 from executions.waiting import keep_watch
 from pipelines.models import Pipeline
 from tests.factories import KubernetesFactory, UserFactory
@@ -125,15 +127,97 @@ def work_again(execution: Execution, name: str) -> None:
     work(execution, name)
 
 
-def test_a_fault_ends_what_was_watched_for_the_task(puppets: Puppets) -> None:
-    puppets.acts["a"] = working()
-    execution = start(pipeline_of("Main: a"))
-    task = task_of(execution, "a")
-    endpoint = KubernetesFactory.create(project=execution.project)
-    keep_watch(task, Watched(endpoint=endpoint.pk, sights=(), until=now()))
-    wake(TaskRun, task.pk)
+@pytest.mark.parametrize("may_fail", ["", "?"])
+def test_a_fault_after_the_step_ends_what_was_watched_and_no_other_task(
+    puppets: Puppets, monkeypatch: pytest.MonkeyPatch, may_fail: str
+) -> None:
+    puppets.acts |= {"a": working(), "b": working()}
+    execution = start(pipeline_of(f"Main: a{may_fail} b, c"))
+    watch_for(task_of(execution, "a"))
 
-    fail_task(taken(task_of(execution, "a")), "Internal error")
+    puppets.acts["a"] = Done(message="fine")
+    with monkeypatch.context() as fault:
+        fault.setattr(tasks, "note_pushes", Mock(side_effect=[ZeroDivisionError, None]))
+        work_again(execution, "a")
 
-    assert statuses(execution)["a"] == Status.FAILED
+    ended = "FAILED_CONTINUE" if may_fail else "FAILED"
+    assert statuses(execution) == {"": "RUNNING", "a": ended, "b": "RUNNING", "c": "NOT_STARTED"}
     assert not RolloutWatch.objects.exists()
+
+
+@pytest.mark.usefixtures("fault")
+def test_what_is_broken_off_is_watched_no_more(puppets: Puppets) -> None:
+    puppets.acts |= {"a": working(), "b": working()}
+    execution = start(pipeline_of("Main: a? b?, c", inputs={"wanted": ""}))
+    Execution.objects.filter(pk=execution.pk).update(inputs={"wanted": "broken"})
+    for name in "ab":
+        watch_for(task_of(execution, name))
+
+    puppets.acts |= dict.fromkeys("ab", Done(message="fine"))
+    for name in "ab":
+        work_again(execution, name)
+
+    assert statuses(execution)[""] == "FAILED"
+    assert not RolloutWatch.objects.exists()
+
+
+def watch_for(task: TaskRun) -> None:
+    endpoint = KubernetesFactory.create(project=task.stage_run.execution.project)
+    keep_watch(task, Watched(endpoint=endpoint.pk, sights=(), until=now()))
+
+
+@pytest.fixture(params=[OperationalError("the disk is full"), OSError(24, "Too many open files")])
+def outage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Exception:
+    """What meets every execution that is started with ``wanted=broken``, until it passes."""
+    error: Exception = request.param
+
+    def choke(run: Run, _task: TaskRun) -> bool:
+        if run.execution.inputs.get("wanted") == "broken":
+            raise error
+        return True
+
+    monkeypatch.setattr(engine, "is_condition_met", choke)
+    return error
+
+
+def test_what_passes_by_itself_fails_nobody_who_waits(puppets: Puppets, outage: Exception) -> None:
+    pipeline = pipeline_of("Main: a", concurrency=1, inputs={"wanted": ""})
+    puppets.acts["a"] = working()
+    first, second = start(pipeline), start(pipeline, wanted="broken")
+    puppets.acts["a"] = Done(message="fine")
+    wake(TaskRun, task_of(first, "a").pk)
+    held = taken(task_of(first, "a"))
+
+    is_database = isinstance(outage, OperationalError)
+    with pytest.raises(OperationalError) if is_database else nullcontext():
+        work_task(held)
+    assert statuses(first)[""] == "RUNNING" if is_database else "COMPLETED"
+    assert statuses(second)[""] == "QUEUED"
+
+    Pipeline.objects.update(concurrency=2)
+    with pytest.raises(OperationalError) if is_database else nullcontext():
+        FREE_PLACES.run(lambda: False)
+    assert statuses(second)[""] == "QUEUED"
+
+    Execution.objects.filter(pk=second.pk).update(inputs={})
+    FREE_PLACES.run(lambda: False)
+    assert statuses(second)[""] == "RUNNING"
+
+
+@pytest.mark.parametrize("outage", [OperationalError("the disk is full")], indirect=True)
+def test_a_task_whose_failure_the_database_refuses_is_failed_later(
+    puppets: Puppets, outage: Exception
+) -> None:
+    puppets.acts["a"] = working()
+    execution = start(pipeline_of("Main: a?, b", inputs={"wanted": ""}))
+    Execution.objects.filter(pk=execution.pk).update(inputs={"wanted": "broken"})
+    wake(TaskRun, task_of(execution, "a").pk)
+    held = taken(task_of(execution, "a"))
+
+    with pytest.raises(OperationalError):
+        fail_task(held, "Internal error")
+    assert statuses(execution)["a"] == "RUNNING"
+
+    Execution.objects.filter(pk=execution.pk).update(inputs={})
+    fail_task(held, "Internal error")
+    assert statuses(execution)["a"] == "FAILED_CONTINUE"
