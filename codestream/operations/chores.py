@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Max
 
-from codestream.core.clock import now
+from codestream.core.clock import database_now, now
 from codestream.core.work import Claim, finishing
 from codestream.operations.models import Chore
 
@@ -74,12 +74,12 @@ def run_chore(claim: Claim) -> None:
     wake_at = now() if outcome.more else now() + work.every
     with finishing(claim, wake_at=wake_at):
         Chore.objects.filter(pk=claim.pk).update(
-            last_run_at=now(), message=outcome.message, failures=0, attempts=0
+            last_run_at=database_now(), message=outcome.message, failures=0, attempts=0
         )
 
 
 def last_run() -> datetime | None:
-    """Return when any chore was done last."""
+    """Return when any chore was done last, by the clock of the database."""
     last: datetime | None = Chore.objects.aggregate(last=Max("last_run_at"))["last"]
     return last
 
@@ -88,7 +88,7 @@ def fail_chore(claim: Claim, message: str) -> None:
     """Keep a fault of ours with the chore; it is tried again after a while."""
     with finishing(claim, wake_at=now() + PAUSE_AFTER_FAULT):
         Chore.objects.filter(pk=claim.pk).update(
-            last_run_at=now(), message=message, failures=claim.attempts
+            last_run_at=database_now(), message=message, failures=claim.attempts
         )
 
 

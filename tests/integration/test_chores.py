@@ -72,3 +72,17 @@ def test_a_chore_of_a_newer_release_is_left_to_its_workers(sweeping: list[Outcom
     drain()
 
     assert Chore.objects.filter(wake_at__gt=now(), last_run_at=None).exists()
+
+
+def test_when_a_chore_was_done_last_is_told_by_the_clock_of_the_database(
+    sweeping: list[Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This machine's may be ahead."""
+    sweeping.append(Outcome(message="all"))
+    monkeypatch.setattr(chores, "now", lambda: now() + timedelta(hours=1))
+
+    chores.run_chore(taken(Chore.objects.get()))
+
+    last = chores.last_run()
+    assert last is not None
+    assert last < now() + timedelta(minutes=1)
