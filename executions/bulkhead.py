@@ -15,7 +15,7 @@ SHARE = 4
 LONGEST_PAUSE = 30.0
 REFUSALS_A_SECOND = 50
 """After so many refusals the next ones wait a second longer: many rows that wait for one target
-would else be claimed all the time, each in vain.
+would else be claimed all the time, each in vain. Every slow step that ends halves the number.
 """
 
 
@@ -66,6 +66,7 @@ class Bulkhead:
                 del self._began[target]
             if self._clock() - began > SLOW_SECONDS:
                 self._slow.add(target)
+                self._refused[target] //= 2
             else:
                 self._slow.discard(target)
                 del self._refused[target]

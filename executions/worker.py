@@ -14,6 +14,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from itertools import islice
@@ -38,6 +39,7 @@ from codestream.core.work import (
     claim,
     due,
     due_rows,
+    finishing,
     held_epoch,
     kind_named,
     put_off,
@@ -257,8 +259,8 @@ class WorkerLoop:
             with self._bulkhead.passage(target) as may_pass:
                 if not may_pass:
                     pause = timedelta(seconds=self._bulkhead.pause(target))
-                    release(taken, wake_at=now() + pause)
-                    return None
+                    with suppress(LeaseLostError), finishing(taken, wake_at=now() + pause):
+                        return None
                 self._step(kind, taken)
             return None if self._stopping.is_set() else kind.next_in_line(taken)
         except AnyDatabaseError as error:

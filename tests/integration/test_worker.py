@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -590,6 +591,28 @@ def test_a_target_that_hangs_leaves_threads_to_the_others(
     hang.set()
     loop.stop()
     until(lambda: not loop._busy)
+
+
+def test_who_is_woken_while_a_target_has_no_room_asks_again_at_once(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person cancels just then, say."""
+    waiting, loop = event(), WorkerLoop(threads=1)
+    kinds["event"] = event_kind(noting([]), target=lambda _row: "hangs")
+
+    @contextmanager
+    def no_room(_target: str) -> Iterator[bool]:
+        work.wake(RegistryEvent, waiting.pk)
+        yield False
+
+    monkeypatch.setattr(loop._bulkhead, "passage", no_room)
+    monkeypatch.setattr(loop._bulkhead, "pause", lambda _target: 30.0)
+    loop.work_now("event", waiting.pk)
+
+    waiting.refresh_from_db()
+    assert waiting.lease_owner is None
+    assert waiting.wake_at is not None
+    assert waiting.wake_at <= now()
 
 
 def test_a_statement_that_has_to_be_planned_anew_is_tried_again(

@@ -82,3 +82,15 @@ def test_the_more_steps_wait_for_what_hangs_the_less_often_each_asks() -> None:
 
     assert (pauses[0], pauses[-1]) == (1, 11)
     assert bulkhead.pause("hangs") == 1
+
+
+def test_what_is_slow_for_ever_is_not_asked_less_and_less() -> None:
+    clock = Clock()
+    bulkhead = Bulkhead(4, clock=clock)
+    for _ in range(1000):
+        with bulkhead.passage("slow"):
+            with bulkhead.passage("slow"):
+                pass
+            clock.wait(SLOW_SECONDS + 1)
+
+    assert bulkhead.pause("slow") < 2
