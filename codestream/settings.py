@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from datetime import timedelta
 from pathlib import Path
@@ -157,14 +158,15 @@ TEMPLATES = [
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 DATABASE_KINDS = ("sqlite3", "postgresql")
+_UNREADABLE = ImproperlyConfigured(
+    "DATABASE_URL cannot be read: in user and password, write %2F for /, %3F for ?, %23 for # and "
+    "%40 for @."
+)
 try:
     _database = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR}/codestream.sqlite3")
 except ValueError:
     # What it says may be a part of the password.
-    raise ImproperlyConfigured(
-        "DATABASE_URL cannot be read: in user and password, write %2F for /, %3F for ?, %23 for # "
-        "and %40 for @."
-    ) from None
+    raise _UNREADABLE from None
 DATABASES = {"default": _database}
 if _database.get("ENGINE") not in {f"django.db.backends.{name}" for name in DATABASE_KINDS}:
     raise ImproperlyConfigured(
@@ -185,6 +187,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     }
     HINTS = "codestream.core.backends.embedded.EmbeddedBackend"
 else:
+    if "@" in re.sub("^[^/?#]*", "", env.str("DATABASE_URL").partition("://")[2]):
+        raise _UNREADABLE
     # A worker's threads, as many that fetch hints, and those that look after it.
     DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=max(20, 2 * WORKER_THREADS + 4))
     # Finds out which connections died with a restarted server before a request gets one.

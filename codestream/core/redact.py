@@ -36,10 +36,10 @@ _TELLING = tuple(
         ("bearer", r"(\bbearer\s+)[\w.~+/=-]{8,}"),
         ("basic", r"(\bbasic\s+)[\w.~+/=-]{8,}"),
         # A line that is no HTTP may hold a secret anywhere; gunicorn tells it.
-        ("invalid request from", r"(\bInvalid request from ip=\S+ )(?s:.+)"),
+        ("invalid request from", r"(\bInvalid request from ip=\S+ )[^\n]+"),
         (
             "webhook",
-            r"(/registry-webhook(?:-listener)?s/[0-9a-f-]{36}/)[^\s\"'?]+",
+            r"(/registry-webhook[a-z-]*/[0-9a-f-]{30,36})(?![0-9a-f-]|/?[\s\"'?]|/?$)[^\s\"'?]+",
         ),
         ("@", r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+(?=@)"),
         ("dckr_", r"(\bdckr_(?:pat|oat)_)[\w-]+"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TypeVar, cast
 
@@ -13,7 +14,9 @@ _REFUSED = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(value: Kept) -> Kept:
-    """Return the text, or the JSON with all texts in it, with U+FFFD for what cannot be stored."""
+    """Return the text, or the JSON with all texts in it, with U+FFFD for what cannot be stored, and
+    numbers that are none (``NaN``) as texts.
+    """
     return cast(Kept, _storable(value))
 
 
@@ -24,6 +27,8 @@ def _storable(value: object) -> object:
         if isinstance(value, Words):
             return Words(_storable_text(value.text), storable(dict(value.values)))
         return _storable_text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, dict):
         return {_storable(name): _storable(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

@@ -25,8 +25,8 @@ class StateFile:
         return value
 
     def save(self, value: object) -> None:
-        """Replace the file as a whole; readable by its owner only. Where the disk is full it stays
-        as it was until the next save; who saves goes on.
+        """Replace the file as a whole; readable by its owner only. Where it cannot be written (a
+        full disk) it stays as it was until the next save, and who saves goes on.
         """
         if self._path is None:
             return

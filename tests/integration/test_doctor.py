@@ -266,8 +266,9 @@ def test_no_secret_is_told(webhook: DockerWebhook, settings: Settings) -> None:
     assert not [secret for secret in secrets if secret in text]
 
 
-def test_a_password_that_is_not_encoded_is_told_to_nobody(tmp_path: Path) -> None:
-    made = run_doctor(tmp_path, "postgres://codestream:hid/den@127.0.0.1/codestream")
+@pytest.mark.parametrize("password", ["hid/den", "12/hid", "12#hid", "12?hid"])
+def test_a_password_that_is_not_encoded_is_told_to_nobody(tmp_path: Path, password: str) -> None:
+    made = run_doctor(tmp_path, f"postgres://codestream:{password}@127.0.0.1/codestream")
 
     assert made.returncode != 0
     assert "DATABASE_URL cannot be read" in made.stderr

@@ -72,8 +72,12 @@ def test_a_secret_inside_a_longer_base64_text_is_hidden(before: bytes, after: by
             f"Invalid request from ip=127.0.0.1: {MASK}",
         ),
         (
+            f"/registry-webhook-listeners/{uuid.UUID(int=7)}&k=k1 40",
+            f"/registry-webhook-listeners/{uuid.UUID(int=7)}{MASK} 40",
+        ),
+        (
             f"POST /api/registry-webhook-listeners/{uuid.UUID(int=7)}/k1 40",
-            f"POST /api/registry-webhook-listeners/{uuid.UUID(int=7)}/{MASK} 40",
+            f"POST /api/registry-webhook-listeners/{uuid.UUID(int=7)}{MASK} 40",
         ),
     ],
 )
@@ -83,7 +87,15 @@ def test_what_looks_like_a_secret_is_hidden_unasked(text: str, shown: str) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["mail to ops@example.com", "the bearer of news", "https://hub.test/a@b", "cs_short"],
+    [
+        f'"POST /registry-webhook-listeners/{uuid.UUID(int=7)}/" 200 1',
+        f'"POST /registry-webhook-listeners/{uuid.UUID(int=7)}" 200 1',
+        f"/registry-webhook-listeners/{uuid.UUID(int=7)}",
+        "mail to ops@example.com",
+        "the bearer of news",
+        "https://hub.test/a@b",
+        "cs_short",
+    ],
 )
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert redact_text(text, ["", "a"]) == text

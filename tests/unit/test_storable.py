@@ -12,6 +12,7 @@ from codestream.core.words import Words
     ("value", "kept"),
     [
         ("a\x00b", "a\ufffdb"),
+        ([float("inf"), 1.5], ["inf", 1.5]),
         ("half \ud83d of a pair", "half \ufffd of a pair"),
         ({"log\x00": ["a\x00", 1, None, True]}, {"log\ufffd": ["a\ufffd", 1, None, True]}),
     ],
