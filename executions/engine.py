@@ -54,7 +54,7 @@ def advance(run: Run) -> None:
     """After a task's result, or a person's request: do what comes next, if anything does. When the
     place of the execution is free then, one that waits gets it.
 
-    The caller writes; what comes before somebody else's turn is written here.
+    The caller writes; but before the queue is looked at, this is written here.
     """
     before = run.execution.status
     _go_on(run)
@@ -115,7 +115,7 @@ def _count_and_log(execution: Execution) -> None:
         logger.info("%s has ended: %s.", execution, execution.status)
 
 
-# The rows, as the plan looks at them: copied, and found again. Nothing is decided here.
+# Look-ups: the rows as the plan looks at them, and found again. Nothing is decided here.
 
 
 def _state_of(run: Run) -> ExecutionState:
@@ -143,7 +143,7 @@ def _task(run: Run, key: Key) -> TaskRun:
     return next(task for task in run.tasks if task.pk == key)
 
 
-# The queue, for a push that another one waits behind; else nobody is found in it.
+# The queue. Nothing comes of it when nobody waits.
 
 
 def _give_place_away(run: Run) -> None:
@@ -160,7 +160,8 @@ def admit(pipeline: Pipeline) -> bool:
     """Let executions that wait begin, first in, first out, while there are places; a rollback may
     pass others (``places``). Call it with the pipeline locked; everything is written here.
 
-    Return whether there are places for even more of them, for whom a worker calls this soon.
+    Return whether there are places for even more of them, for whom a worker calls this soon, or
+    the chore for free places.
     """
     # One at a time: an execution whose tasks are all skipped gives its place back at once.
     for _ in range(MOST_AT_ONCE):
@@ -199,9 +200,10 @@ def _begin_queued(queued: Execution, pipeline: Pipeline) -> bool:
     return True
 
 
-# What no push needs that goes well: words, cancel, failure and rollback. A failed task may be
-# rolled back by another execution, whose ``parent`` is the execution of the task. Until that is
-# over the task is ROLLING_BACK, and so is its execution when nothing else of it lives.
+# What a push that goes well only passes through: words, conditions, cancel, failure and rollback.
+# A failed task may be rolled back by another execution, whose ``parent`` is the execution of the
+# task. Until that is over the task is ROLLING_BACK, and so is its execution when nothing else of
+# it lives.
 
 
 def _conditions(run: Run, tasks: list[TaskRun]) -> dict[TaskRun, bool]:

@@ -118,7 +118,7 @@ def _roll_up_stages(
 
 
 def _of_execution(rolled: Status) -> Status:
-    """Return COMPLETED for an execution that skipped everything: it did all it had to do."""
+    """Return what was rolled up, but COMPLETED where all was skipped: it did all it had to do."""
     return Status.COMPLETED if rolled is Status.SKIPPED else rolled
 
 
@@ -148,7 +148,7 @@ def _keys(stage: StageState) -> Iterator[Key]:
     return (task.key for group in stage.groups for task in group)
 
 
-# What no push needs that goes well.
+# What a push that goes well only passes through.
 
 
 def _to_blame(tasks_after: Mapping[Key, Status], status_after: Status) -> Key | None:
