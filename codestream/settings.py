@@ -159,8 +159,8 @@ FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 DATABASE_KINDS = ("sqlite3", "postgresql")
 _UNREADABLE = ImproperlyConfigured(
-    "DATABASE_URL cannot be read: in user and password, write %2F for /, %3F for ?, %23 for # and "
-    "%40 for @."
+    "DATABASE_URL cannot be read: in user, password and options, write %2F for /, %3F for ?, %23 "
+    "for # and %40 for @."
 )
 try:
     _database = env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR}/codestream.sqlite3")

@@ -260,7 +260,8 @@ class WorkerLoop:
                 if not may_pass:
                     pause = timedelta(seconds=self._bulkhead.pause(target))
                     with suppress(LeaseLostError), finishing(taken, wake_at=now() + pause):
-                        return None
+                        pass
+                    return None
                 self._step(kind, taken)
             return None if self._stopping.is_set() else kind.next_in_line(taken)
         except AnyDatabaseError as error:

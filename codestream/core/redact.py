@@ -39,7 +39,7 @@ _TELLING = tuple(
         ("invalid request from", r"(\bInvalid request from ip=\S+ )[^\n]+"),
         (
             "webhook",
-            r"(/registry-webhook[a-z-]*/[0-9a-f-]{30,36})(?![0-9a-f-]|/?[\s\"'?]|/?$)[^\s\"'?]+",
+            r"(/registry-webhook[a-z-]*/[0-9a-f-]{30,36}[/;&=%])(?!quot;)[^\s\"'?\\)]+",
         ),
         ("@", r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+(?=@)"),
         ("dckr_", r"(\bdckr_(?:pat|oat)_)[\w-]+"),

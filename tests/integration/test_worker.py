@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.db import NotSupportedError, OperationalError, connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from codestream.core import work
 from codestream.core.clock import now
@@ -613,6 +613,25 @@ def test_who_is_woken_while_a_target_has_no_room_asks_again_at_once(
     assert waiting.lease_owner is None
     assert waiting.wake_at is not None
     assert waiting.wake_at <= now()
+
+
+def test_who_was_taken_over_while_a_target_has_no_room_is_left_alone(
+    kinds: dict[str, WorkKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, loop = event(), WorkerLoop(threads=1)
+    seen: list[uuid.UUID] = []
+    kinds["event"] = event_kind(lambda taken: seen.append(taken.pk), target=lambda _row: "hangs")
+
+    @contextmanager
+    def taken_over(_target: str) -> Iterator[bool]:
+        RegistryEvent.objects.filter(pk=waiting.pk).update(epoch=F("epoch") + 1)
+        yield False
+
+    monkeypatch.setattr(loop._bulkhead, "passage", taken_over)
+    loop.work_now("event", waiting.pk)
+
+    assert seen == []
+    assert RegistryEvent.objects.get(pk=waiting.pk).lease_owner == loop.id
 
 
 def test_a_statement_that_has_to_be_planned_anew_is_tried_again(

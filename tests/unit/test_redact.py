@@ -73,11 +73,11 @@ def test_a_secret_inside_a_longer_base64_text_is_hidden(before: bytes, after: by
         ),
         (
             f"/registry-webhook-listeners/{uuid.UUID(int=7)}&k=k1 40",
-            f"/registry-webhook-listeners/{uuid.UUID(int=7)}{MASK} 40",
+            f"/registry-webhook-listeners/{uuid.UUID(int=7)}&{MASK} 40",
         ),
         (
             f"POST /api/registry-webhook-listeners/{uuid.UUID(int=7)}/k1 40",
-            f"POST /api/registry-webhook-listeners/{uuid.UUID(int=7)}{MASK} 40",
+            f"POST /api/registry-webhook-listeners/{uuid.UUID(int=7)}/{MASK} 40",
         ),
     ],
 )
@@ -91,6 +91,7 @@ def test_what_looks_like_a_secret_is_hidden_unasked(text: str, shown: str) -> No
         f'"POST /registry-webhook-listeners/{uuid.UUID(int=7)}/" 200 1',
         f'"POST /registry-webhook-listeners/{uuid.UUID(int=7)}" 200 1',
         f"/registry-webhook-listeners/{uuid.UUID(int=7)}",
+        f"(/pipeline/api/registry-webhooks/{uuid.UUID(int=7)}), and",
         "mail to ops@example.com",
         "the bearer of news",
         "https://hub.test/a@b",
