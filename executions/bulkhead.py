@@ -12,7 +12,7 @@ SLOW_SECONDS = 5.0
 """A step that takes longer makes its target slow; a shorter one makes it well again."""
 SHARE = 4
 """One thread in so many is left to a slow target."""
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE_SECONDS = 30.0
 REFUSALS_A_SECOND = 50
 """After so many refusals the next ones wait a second longer: many rows that wait for one target
 would else be claimed all the time, each in vain. Every slow step that ends halves the number.
@@ -45,7 +45,7 @@ class Bulkhead:
     def pause(self, target: str) -> float:
         """How many seconds a step had better wait that was not let through; one at least."""
         with self._lock:
-            return min(1 + self._refused[target] / REFUSALS_A_SECOND, LONGEST_PAUSE)
+            return min(1 + self._refused[target] / REFUSALS_A_SECOND, LONGEST_PAUSE_SECONDS)
 
     def _enter(self, target: str) -> float | None:
         moment = self._clock()

@@ -1,12 +1,11 @@
-"""Carries executions on: asks ``plan`` what comes next, does it, and gives free places away.
+"""Carries executions on: asks ``plan`` what comes next, and does it.
 
-An execution comes here first when it is created (``services.create_execution``): ``begin``, where
-there is a place for it, else it stays QUEUED until ``admit``. A pipeline has as many places as
-executions of it may run side by side (``places``). Then it comes with the results of its tasks,
-which ``tasks.work_task`` has noted: ``advance``. The whole way: docs/architecture.md.
+``begin`` lets an execution run for which its pipeline has a place; the others are QUEUED ("The
+queue", below). ``advance`` goes on after each result of a task, which ``tasks`` has noted. The
+whole way of a push: docs/architecture.md.
 
-``Run.change`` changes a row in memory at once; ``Run.create`` or ``Run.write`` writes it, with the
-lines that tell of it. The caller holds the transaction and the locks.
+Rows change in memory at once (``Run.change``); the caller writes them (``Run.create``,
+``Run.write``), in its transaction and under its locks.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import wake
 from executions.models import Execution, RolloutWatch, StageRun, TaskRun
 from executions.places import next_queued
-from executions.plan import NOTHING, ExecutionState, Key, Plan, StageState, TaskState, plan
+from executions.plan import NOTHING, ExecutionState, Key, Plan, StageState, plan
 from executions.run import Row, Run, definition_of_execution, load, name_of
 from executions.states import BLOCKING, TERMINAL, Status
 from executions.task_rules import ConditionError, failure_of, is_condition_met, timeout_of
@@ -36,16 +35,13 @@ _COMPLETED = Words(gettext_noop("Execution Completed."))
 _NOT_MET = Words(gettext_noop("The condition is not met."))
 _CANCELED = gettext_noop("Execution canceled by %(user)s.")
 _CANCELED_BECAUSE = gettext_noop("Execution canceled by %(user)s: %(reason)s")
-MOST_AT_ONCE = 10
+MOST_LET_IN = 10
 """So many executions get a place in one transaction; the others would keep everybody waiting."""
 logger = logging.getLogger(__name__)
 
 
 def begin(run: Run) -> None:
-    """Let an execution that is QUEUED, and has a place now, run: its first tasks start.
-
-    The caller writes: ``Run.create`` for a new execution, ``Run.write`` for one that has waited.
-    """
+    """Let an execution that is QUEUED, and has a place now, run: its first tasks start."""
     run.change(run.execution, Status.RUNNING)
     _go_on(run)
 
@@ -53,8 +49,6 @@ def begin(run: Run) -> None:
 def advance(run: Run) -> None:
     """After a task's result, or a person's request: do what comes next, if anything does. When the
     place of the execution is free then, one that waits gets it.
-
-    The caller writes; but before the queue is looked at, this is written here.
     """
     before = run.execution.status
     _go_on(run)
@@ -89,7 +83,9 @@ def _do(run: Run, todo: Plan) -> None:
 
 
 def _start(run: Run, tasks: list[TaskRun]) -> None:
-    """Start the tasks, each with its deadline; one whose condition is false is skipped."""
+    """Start the tasks, each with its deadline; one whose condition is false is skipped. A worker
+    does the first step of one that is STARTED, and then it is RUNNING, or over (``tasks``).
+    """
     for task, is_met in _conditions(run, tasks).items():
         if is_met:
             run.change(task, Status.STARTED, deadline_at=database_now(plus=timeout_of(task)))
@@ -130,12 +126,11 @@ def _state_of(run: Run) -> ExecutionState:
 
 
 def _stage_state(run: Run, stage: StageRun) -> StageState:
-    groups: dict[int, list[TaskState]] = {}
+    groups: dict[int, dict[Key, Status]] = {}
     for task in run.tasks:
         if task.stage_run_id == stage.pk:
-            state = TaskState(key=task.pk, status=Status(task.status))
-            groups.setdefault(task.group, []).append(state)
-    ordered = tuple(tuple(groups[group]) for group in sorted(groups))
+            groups.setdefault(task.group, {})[task.pk] = Status(task.status)
+    ordered = tuple(groups[group] for group in sorted(groups))
     return StageState(key=stage.pk, status=Status(stage.status), groups=ordered)
 
 
@@ -152,7 +147,7 @@ def _give_place_away(run: Run) -> None:
     """
     gives_way = run.execution.is_over or run.execution.status == Status.ROLLING_BACK
     if run.pipeline is not None and gives_way:
-        run.write()  # ``places`` counts in the database
+        run.write()  # not left to the caller: ``places`` counts in the database
         admit(run.pipeline)
 
 
@@ -164,7 +159,7 @@ def admit(pipeline: Pipeline) -> bool:
     the chore for free places.
     """
     # One at a time: an execution whose tasks are all skipped gives its place back at once.
-    for _ in range(MOST_AT_ONCE):
+    for _ in range(MOST_LET_IN):
         queued = next_queued(pipeline)
         if queued is None:
             return False

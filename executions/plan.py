@@ -1,16 +1,11 @@
 """Says what an execution has to do next, given the states of its parts.
 
-Pure and level-triggered: it looks at how things stand, never at what happened last, and may be
-asked at any time. The engine carries the plan out on its rows and asks again, until it is NOTHING;
-what a step of a task came to is written by ``executions.tasks``.
+Pure: it looks at how things stand, never at what happened last, and may be asked at any time. The
+engine carries the plan out on its rows and asks again, until it is NOTHING.
 
 For two stages of one task each the plans are: start the first task, its stage RUNNING; NOTHING,
 while it works; when it is COMPLETED its stage is too, the second task starts and its stage is
 RUNNING, all in one plan; when that is COMPLETED, so are its stage and the execution.
-
-``roll_up`` gives the state of a whole from its parts': NOT_STARTED before the first, RUNNING with
-one at work or between two, COMPLETED after all. What is TERMINAL is over, either PASSED or BLOCKING
-what comes later.
 """
 
 from __future__ import annotations
@@ -23,26 +18,22 @@ from executions.states import BLOCKING, PASSED, TERMINAL, Status, roll_up
 
 Key = Hashable
 """Of a task or a stage: the engine takes the primary keys of its rows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskState:
-    key: Key
-    status: Status
+Group = Mapping[Key, Status]
+"""How tasks stand that run side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageState:
-    """How a stage stands: groups run one after another, the tasks of a group side by side."""
+    """How a stage stands, whose groups run one after another."""
 
     key: Key
     status: Status
-    groups: tuple[tuple[TaskState, ...], ...]
+    groups: tuple[Group, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionState:
-    """How an execution stands: stages run one after another. Task keys are unique in it."""
+    """How an execution stands, whose stages run one after another."""
 
     status: Status
     stages: tuple[StageState, ...]
@@ -76,9 +67,9 @@ def plan(execution: ExecutionState) -> Plan:
         return NOTHING  # the engine makes it RUNNING when there is a place for it
     start = () if execution.pause_requested else _next_tasks(execution)
     # As if all of them did start: should a condition say otherwise, the next plan sees that.
-    tasks_after = _statuses(execution) | dict.fromkeys(start, Status.STARTED)
+    tasks_after = _tasks(execution) | dict.fromkeys(start, Status.STARTED)
     stages_after = _roll_up_stages(execution, tasks_after)
-    status_after = _of_execution(roll_up(stages_after.values()))
+    status_after = _completed_if_skipped(roll_up(stages_after.values()))
     if execution.pause_requested:
         status_after = _paused(status_after, tasks_after)
     return Plan(
@@ -93,33 +84,29 @@ def _next_tasks(execution: ExecutionState) -> tuple[Key, ...]:
     """Return the tasks of the first group that is not over, if they have not begun yet; none
     beside or behind one that is BLOCKING or ROLLING_BACK.
     """
-    for group in _groups(execution):
-        present = {task.status for task in group}
-        if present & (BLOCKING | {Status.ROLLING_BACK}):
-            return ()
-        if not present <= TERMINAL:
-            return tuple(task.key for task in group if task.status is Status.NOT_STARTED)
+    for stage in execution.stages:
+        for group in stage.groups:
+            present = set(group.values())
+            if present & (BLOCKING | {Status.ROLLING_BACK}):
+                return ()
+            if not present <= TERMINAL:
+                return tuple(key for key, status in group.items() if status is Status.NOT_STARTED)
     return ()
 
 
 def _roll_up_stages(
     execution: ExecutionState, tasks_after: Mapping[Key, Status]
 ) -> dict[Key, Status]:
-    """Return how each stage will stand, rolled up from its tasks, one after another up to the
-    first that has not PASSED.
+    """Return how each stage will stand, rolled up from its tasks: NOT_STARTED before the first,
+    RUNNING with one at work or between two, COMPLETED after all.
     """
     after = {stage.key: stage.status for stage in execution.stages}
     for stage in execution.stages:
         if stage.status not in TERMINAL:
             after[stage.key] = roll_up(tasks_after[key] for key in _keys(stage))
         if after[stage.key] not in PASSED:
-            break  # an empty stage behind it would roll up to COMPLETED before its turn
+            break  # not the turn of those behind it, which may be empty
     return after
-
-
-def _of_execution(rolled: Status) -> Status:
-    """Return what was rolled up, but COMPLETED where all was skipped: it did all it had to do."""
-    return Status.COMPLETED if rolled is Status.SKIPPED else rolled
 
 
 def _stage_changes(
@@ -135,20 +122,22 @@ def _stage_changes(
 # Look-ups: nothing is decided here.
 
 
-def _statuses(execution: ExecutionState) -> dict[Key, Status]:
-    """Return how every task stands, by its key."""
-    return {task.key: task.status for group in _groups(execution) for task in group}
-
-
-def _groups(execution: ExecutionState) -> Iterator[tuple[TaskState, ...]]:
-    return (group for stage in execution.stages for group in stage.groups)
+def _tasks(execution: ExecutionState) -> dict[Key, Status]:
+    """Return how every task stands; no two have the same key."""
+    groups = (group for stage in execution.stages for group in stage.groups)
+    return {key: status for group in groups for key, status in group.items()}
 
 
 def _keys(stage: StageState) -> Iterator[Key]:
-    return (task.key for group in stage.groups for task in group)
+    return (key for group in stage.groups for key in group)
 
 
 # What a push that goes well only passes through.
+
+
+def _completed_if_skipped(status: Status) -> Status:
+    """Return what becomes of an execution in which all was skipped: it did all it had to do."""
+    return Status.COMPLETED if status is Status.SKIPPED else status
 
 
 def _to_blame(tasks_after: Mapping[Key, Status], status_after: Status) -> Key | None:
@@ -168,7 +157,7 @@ def _paused(status: Status, tasks: Mapping[Key, Status]) -> Status:
 
 
 def _plan_to_cancel(execution: ExecutionState) -> Plan:
-    tasks = _statuses(execution)
+    tasks = _tasks(execution)
     # A rollback that has begun is not left half way.
     settled = TERMINAL | {Status.NOT_STARTED, Status.CANCELING, Status.ROLLING_BACK}
     cancel = tuple(key for key, status in tasks.items() if status not in settled)
@@ -181,7 +170,7 @@ def _plan_to_cancel(execution: ExecutionState) -> Plan:
         else _stopped([tasks_after[key] for key in _keys(stage)])
         for stage in execution.stages
     }
-    status_after = _of_execution(_stopped(list(stages_after.values())))
+    status_after = _completed_if_skipped(_stopped(list(stages_after.values())))
     return Plan(
         cancel=cancel,
         cancel_now=cancel_now,

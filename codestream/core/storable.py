@@ -22,11 +22,9 @@ def storable(value: Kept) -> Kept:
 
 def _storable(value: object) -> object:
     if isinstance(value, str):
-        if not _REFUSED.search(value):
-            return value
         if isinstance(value, Words):
             return Words(_storable_text(value.text), storable(dict(value.values)))
-        return _storable_text(value)
+        return _storable_text(value) if _REFUSED.search(value) else value
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):

@@ -1,8 +1,9 @@
 """Moves all product data from one database to another, and proves that it arrived.
 
-Rows are read and written as they are stored: keys, times and ciphertext stay the same. What only
-concerns running processes (sessions, workers, leases, hints) is left behind. Everything is written
-in one transaction: the target holds all of it or none.
+Rows are read and written as they are stored: keys, times and ciphertext stay the same, and only
+what PostgreSQL refuses in a text is replaced. What concerns only running processes (sessions,
+workers, leases, hints) is left behind. Everything is written in one transaction: the target holds
+all of it or none.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from django.utils.connection import ConnectionDoesNotExist
 from codestream.core.clock import now
 from codestream.core.errors import CodeStreamError
 from codestream.core.fields import EncryptedJSONField, EncryptedTextField
+from codestream.core.storable import storable
 from codestream.core.words import Words
 from codestream.core.work import Claimable
 from codestream.operations.health import open_migrations
@@ -249,7 +251,9 @@ def _instance(model: ModelClass, fields: Fields, values: Sequence[Any]) -> Model
 
 
 def _stored_rows(model: ModelClass, using: str) -> Iterator[Sequence[Any]]:
-    """Read the rows in the order of their keys, ciphertext as ciphertext, without leases."""
+    """Read the rows in the order of their keys, ciphertext as ciphertext, without leases, and with
+    U+FFFD for what SQLite stores in a text and PostgreSQL does not.
+    """
     fields = model._meta.local_concrete_fields
     encrypted = {
         f"stored_{field.name}": Cast(F(field.name), TextField())
@@ -259,7 +263,7 @@ def _stored_rows(model: ModelClass, using: str) -> Iterator[Sequence[Any]]:
     names = [f"stored_{field.name}" if _is_encrypted(field) else field.attname for field in fields]
     rows = model._base_manager.using(using).annotate(**encrypted).order_by("pk")
     free = partial(_without_lease, names) if issubclass(model, Claimable) else tuple
-    return map(free, rows.values_list(*names).iterator(chunk_size=BATCH))
+    return map(storable, map(free, rows.values_list(*names).iterator(chunk_size=BATCH)))
 
 
 def _without_lease(names: Sequence[str], values: Sequence[Any]) -> Sequence[Any]:

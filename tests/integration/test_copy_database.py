@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
@@ -125,6 +126,18 @@ def test_what_arrived_can_be_used(move: Move) -> None:
     assert secret.secret == ListenerSecret.objects.get().secret
     operator = Permission.objects.using(TARGET).filter(group__name="operators").get()
     assert operator.content_type.model == "execution"
+
+
+def test_a_zero_byte_that_only_sqlite_stores_is_replaced(move: Move, source: str) -> None:
+    with sqlite3.connect(source.removeprefix("sqlite:///")) as file:
+        file.execute("UPDATE executions_taskrun SET message = 'a' || char(0) || 'b'")
+
+    told = move()
+
+    assert "DIFFERENT" not in told
+    assert all(each.is_equal for each in move.compare().values())
+    messages = TaskRun.objects.using(TARGET).values_list("message", flat=True)
+    assert {str(each) for each in messages} == {"a\ufffdb"}
 
 
 def test_new_rows_are_numbered_after_the_copied_ones(move: Move) -> None:

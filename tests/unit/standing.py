@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import NamedTuple
 
-from executions.plan import ExecutionState, Key, Plan, TaskState
+from executions.plan import ExecutionState, Key, Plan
 from executions.states import Status, can_change
 
 NONE: Mapping[Key, Status] = MappingProxyType({})
 
 
+class TaskState(NamedTuple):
+    """How a task stands: an item of its group."""
+
+    key: Key
+    status: Status
+
+
 def tasks_of(state: ExecutionState) -> Iterator[TaskState]:
-    return (task for stage in state.stages for group in stage.groups for task in group)
-
-
-def with_tasks(state: ExecutionState, change: Callable[[TaskState], TaskState]) -> ExecutionState:
-    """Return ``state`` with every task as ``change`` returns it."""
-    return replace(
-        state,
-        stages=tuple(
-            replace(stage, groups=tuple(tuple(map(change, group)) for group in stage.groups))
-            for stage in state.stages
-        ),
-    )
+    groups = (group for stage in state.stages for group in stage.groups)
+    return (TaskState(*item) for group in groups for item in group.items())
 
 
 def with_task(state: ExecutionState, key: Key, status: Status) -> ExecutionState:
     """Return ``state`` with one task changed, as the table of states allows."""
-
-    def change(task: TaskState) -> TaskState:
-        if task.key != key:
-            return task
-        assert can_change(task.status, status), f"{key}: {task.status} to {status}"
-        return replace(task, status=status)
-
-    return with_tasks(state, change)
+    stages = []
+    for stage in state.stages:
+        groups = []
+        for group in stage.groups:
+            if key in group:
+                assert can_change(group[key], status), f"{key}: {group[key]} to {status}"
+                group = {**group, key: status}
+            groups.append(group)
+        stages.append(replace(stage, groups=tuple(groups)))
+    return replace(state, stages=tuple(stages))
 
 
 def with_stage(state: ExecutionState, key: Key, status: Status) -> ExecutionState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from executions.bulkhead import LONGEST_PAUSE, REFUSALS_A_SECOND, SLOW_SECONDS, Bulkhead
+from executions.bulkhead import LONGEST_PAUSE_SECONDS, REFUSALS_A_SECOND, SLOW_SECONDS, Bulkhead
 
 
 class Clock:
@@ -78,7 +78,7 @@ def test_the_more_steps_wait_for_what_hangs_the_less_often_each_asks() -> None:
         for _ in range(100 * REFUSALS_A_SECOND):
             with bulkhead.passage("hangs"):
                 pass
-        assert bulkhead.pause("hangs") == LONGEST_PAUSE
+        assert bulkhead.pause("hangs") == LONGEST_PAUSE_SECONDS
 
     assert (pauses[0], pauses[-1]) == (1, 11)
     assert bulkhead.pause("hangs") == 1

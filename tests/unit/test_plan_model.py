@@ -16,9 +16,9 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from executions.plan import NOTHING, ExecutionState, Key, Plan, StageState, TaskState, plan
+from executions.plan import NOTHING, ExecutionState, Key, Plan, StageState, plan
 from executions.states import TERMINAL, Status
-from tests.unit.standing import carry_out, tasks_of, with_status, with_task
+from tests.unit.standing import TaskState, carry_out, tasks_of, with_status, with_task
 
 FAILURES: Final = {Status.FAILED, Status.ROLLBACK_COMPLETED, Status.ROLLBACK_FAILED}
 STOPS: Final = FAILURES | {Status.CANCELED}
@@ -223,12 +223,11 @@ class Executions(RuleBasedStateMachine):
         """Behind what has succeeded, and together with all its mates."""
         for stage in self.state.stages:
             for group in stage.groups:
-                statuses = {task.status for task in group}
-                if any(task.key == key for task in group):
+                statuses = set(group.values())
+                if key in group:
                     assert not statuses & (STOPS | {Status.ROLLING_BACK})
-                    assert {
-                        task.key for task in group if task.status is Status.NOT_STARTED
-                    } <= starting
+                    waiting = {key for key, status in group.items() if status is Status.NOT_STARTED}
+                    assert waiting <= starting
                     return
                 assert statuses <= SUCCESSES
 
@@ -242,7 +241,7 @@ class Executions(RuleBasedStateMachine):
     def _check_stages(self) -> None:
         earlier: set[Status] = set()
         for stage in self.state.stages:
-            parts = [task.status for group in stage.groups for task in group]
+            parts = [status for group in stage.groups for status in group.values()]
             if parts:
                 self._check_whole(stage.status, parts)
             elif self.state.cancel_requested:
@@ -310,10 +309,7 @@ def _stage(key: str, groups: list[dict[Key, Script]]) -> StageState:
     return StageState(
         key=key,
         status=Status.NOT_STARTED,
-        groups=tuple(
-            tuple(TaskState(key=task, status=Status.NOT_STARTED) for task in group)
-            for group in groups
-        ),
+        groups=tuple(dict.fromkeys(group, Status.NOT_STARTED) for group in groups),
     )
 
 

@@ -26,9 +26,10 @@ def test_everything_else_stays(value: object) -> None:
     assert storable(value) == value
 
 
-def test_words_stay_words() -> None:
-    kept = storable(Words("Last seen: %(seen)s", {"seen": Words.plain("a\x00")}))
+@pytest.mark.parametrize(
+    ("seen", "kept"), [(Words.plain("a\x00"), Words.plain("a\ufffd")), (float("nan"), "nan")]
+)
+def test_words_stay_words(seen: Words | float, kept: str) -> None:
+    words = storable(Words("Last seen: %(seen)s", {"seen": seen}))
 
-    assert (
-        kept.as_json() == Words("Last seen: %(seen)s", {"seen": Words.plain("a\ufffd")}).as_json()
-    )
+    assert words.as_json() == Words("Last seen: %(seen)s", {"seen": kept}).as_json()
