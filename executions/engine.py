@@ -1,8 +1,9 @@
 """Carries executions on: asks ``plan`` what comes next, and does it.
 
-``begin`` lets an execution run for which its pipeline has a place; the others are QUEUED ("The
-queue", below). ``advance`` goes on after each result of a task, which ``tasks`` has noted. The
-whole way of a push: docs/architecture.md.
+A new execution for which there is a place comes to ``begin`` at once; any other stays QUEUED ("The
+queue", below). ``begin`` starts its first tasks. Each result of a task, which ``tasks`` has noted,
+comes to ``advance``: it starts the next ones, or ends the execution. The whole way of a push, with
+who calls this: docs/architecture.md.
 
 Rows change in memory at once (``Run.change``); the caller writes them (``Run.create``,
 ``Run.write``), in its transaction and under its locks.
@@ -36,30 +37,28 @@ _NOT_MET = Words(gettext_noop("The condition is not met."))
 _CANCELED = gettext_noop("Execution canceled by %(user)s.")
 _CANCELED_BECAUSE = gettext_noop("Execution canceled by %(user)s: %(reason)s")
 MOST_LET_IN = 10
-"""So many executions get a place in one transaction; the others would keep everybody waiting."""
+"""So many executions get a place in one transaction; everybody waits for a longer one."""
 logger = logging.getLogger(__name__)
 
 
 def begin(run: Run) -> None:
-    """Let an execution that is QUEUED, and has a place now, run: its first tasks start."""
+    """Let an execution run that is QUEUED and has a place now: its first tasks start."""
     run.change(run.execution, Status.RUNNING)
     _go_on(run)
 
 
 def advance(run: Run) -> None:
-    """After a task's result, or a person's request: do what comes next, if anything does. When the
-    place of the execution is free then, one that waits gets it.
-    """
+    """After a task's result, or a person's request: do what comes next, if anything does."""
     before = run.execution.status
     _go_on(run)
     if run.execution.status != before:
-        _give_place_away(run)
+        _give_place_away(run)  # to one that waits, when it is over
 
 
 def _go_on(run: Run) -> None:
-    """Plan and carry out until the plan is NOTHING: a second one finds more to do only where a
-    condition has skipped or failed a task. An execution whose definition can no longer be read
-    fails, so that the queue behind it moves on.
+    """Plan and carry out until the plan is NOTHING, mostly because a task works: its result comes to
+    ``advance``. The second plan is NOTHING already, unless a condition has skipped or failed a task.
+    An execution whose definition can no longer be read fails, so that the queue behind it moves on.
     """
     try:
         definition_of_execution(run.execution)  # raises here, before the plan changes a row
@@ -79,12 +78,12 @@ def _do(run: Run, todo: Plan) -> None:
         _stop(run, todo)
     if todo.status is not None:
         run.change(run.execution, todo.status, message=_reason(run, todo))
-        _note_if_over(run.execution)
+        _note_if_over(run.execution)  # counted and logged
 
 
 def _start(run: Run, tasks: list[TaskRun]) -> None:
-    """Start the tasks, each with its deadline; one whose condition is false is skipped. A worker
-    does the first step of one that is STARTED, and then it is RUNNING, or over (``tasks``).
+    """Start the tasks whose conditions are met, or that have none, and skip the others. A worker
+    does the first step of one that is STARTED; then it is RUNNING, WAITING or over (``tasks``).
     """
     for task, is_met in _conditions(run, tasks).items():
         if is_met:
@@ -92,23 +91,6 @@ def _start(run: Run, tasks: list[TaskRun]) -> None:
             run.wake(task)
         else:
             run.change(task, Status.SKIPPED, message=_NOT_MET)
-
-
-def _note_if_over(execution: Execution) -> None:
-    """Let an execution that is over be counted and logged after the commit. If it was a rollback,
-    wake what it rolls back.
-    """
-    if not execution.is_over:
-        return
-    transaction.on_commit(lambda: _count_and_log(execution), robust=True)
-    if execution.parent_id is not None:
-        _wake_rolled_back(execution.parent_id)
-
-
-def _count_and_log(execution: Execution) -> None:
-    EXECUTIONS.labels(execution.status).inc()
-    with logging_about(execution=str(execution.pk)):
-        logger.info("%s has ended: %s.", execution, execution.status)
 
 
 # Look-ups: the rows as the plan looks at them, and found again. Nothing is decided here.
@@ -138,7 +120,7 @@ def _task(run: Run, key: Key) -> TaskRun:
     return next(task for task in run.tasks if task.pk == key)
 
 
-# The queue. Nothing comes of it when nobody waits.
+# The queue: not needed to follow a push behind which nobody waits.
 
 
 def _give_place_away(run: Run) -> None:
@@ -155,8 +137,8 @@ def admit(pipeline: Pipeline) -> bool:
     """Let executions that wait begin, first in, first out, while there are places; a rollback may
     pass others (``places``). Call it with the pipeline locked; everything is written here.
 
-    Return whether there are places for even more of them, for whom a worker calls this soon, or
-    the chore for free places.
+    Return whether even more could begin at once: a worker, or the chore for free places, lets them
+    in soon.
     """
     # One at a time: an execution whose tasks are all skipped gives its place back at once.
     for _ in range(MOST_LET_IN):
@@ -195,10 +177,27 @@ def _begin_queued(queued: Execution, pipeline: Pipeline) -> bool:
     return True
 
 
-# What a push that goes well only passes through: words, conditions, cancel, failure and rollback.
+# Not needed to follow a push that goes well: its end, words, conditions, cancel, faults, rollback.
 # A failed task may be rolled back by another execution, whose ``parent`` is the execution of the
 # task. Until that is over the task is ROLLING_BACK, and so is its execution when nothing else of
 # it lives.
+
+
+def _note_if_over(execution: Execution) -> None:
+    """Let an execution that is over be counted and logged after the commit; a rollback, which has a
+    parent, wakes what it rolls back.
+    """
+    if not execution.is_over:
+        return
+    transaction.on_commit(lambda: _count_and_log(execution), robust=True)
+    if execution.parent_id is not None:
+        _wake_rolled_back(execution.parent_id)
+
+
+def _count_and_log(execution: Execution) -> None:
+    EXECUTIONS.labels(execution.status).inc()
+    with logging_about(execution=str(execution.pk)):
+        logger.info("%s has ended: %s.", execution, execution.status)
 
 
 def _conditions(run: Run, tasks: list[TaskRun]) -> dict[TaskRun, bool]:

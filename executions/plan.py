@@ -68,10 +68,9 @@ def plan(execution: ExecutionState) -> Plan:
     start = () if execution.pause_requested else _next_tasks(execution)
     # As if all of them did start: should a condition say otherwise, the next plan sees that.
     tasks_after = _tasks(execution) | dict.fromkeys(start, Status.STARTED)
+    # ``roll_up``: RUNNING with a part at work or between two, COMPLETED when all parts are.
     stages_after = _roll_up_stages(execution, tasks_after)
-    status_after = _completed_if_skipped(roll_up(stages_after.values()))
-    if execution.pause_requested:
-        status_after = _paused(status_after, tasks_after)
+    status_after = _status_after(execution, tasks_after, stages_after)
     return Plan(
         start=start,
         stage_changes=_stage_changes(execution, stages_after),
@@ -81,8 +80,8 @@ def plan(execution: ExecutionState) -> Plan:
 
 
 def _next_tasks(execution: ExecutionState) -> tuple[Key, ...]:
-    """Return the tasks of the first group that is not over, if they have not begun yet; none
-    beside or behind one that is BLOCKING or ROLLING_BACK.
+    """Return the tasks that have not begun of the first group that is not over; none beside or
+    behind a task that is BLOCKING or ROLLING_BACK.
     """
     for stage in execution.stages:
         for group in stage.groups:
@@ -97,16 +96,23 @@ def _next_tasks(execution: ExecutionState) -> tuple[Key, ...]:
 def _roll_up_stages(
     execution: ExecutionState, tasks_after: Mapping[Key, Status]
 ) -> dict[Key, Status]:
-    """Return how each stage will stand, rolled up from its tasks: NOT_STARTED before the first,
-    RUNNING with one at work or between two, COMPLETED after all.
-    """
+    """Return how each stage will stand, rolled up from its tasks."""
     after = {stage.key: stage.status for stage in execution.stages}
     for stage in execution.stages:
         if stage.status not in TERMINAL:
             after[stage.key] = roll_up(tasks_after[key] for key in _keys(stage))
         if after[stage.key] not in PASSED:
-            break  # not the turn of those behind it, which may be empty
+            break  # those behind it stay as they are, even without tasks, as it is not their turn
     return after
+
+
+# Look-ups: nothing is decided here.
+
+
+def _tasks(execution: ExecutionState) -> dict[Key, Status]:
+    """Return how every task stands; no two have the same key."""
+    groups = (group for stage in execution.stages for group in stage.groups)
+    return {key: status for group in groups for key, status in group.items()}
 
 
 def _stage_changes(
@@ -119,20 +125,19 @@ def _stage_changes(
     )
 
 
-# Look-ups: nothing is decided here.
-
-
-def _tasks(execution: ExecutionState) -> dict[Key, Status]:
-    """Return how every task stands; no two have the same key."""
-    groups = (group for stage in execution.stages for group in stage.groups)
-    return {key: status for group in groups for key, status in group.items()}
-
-
 def _keys(stage: StageState) -> Iterator[Key]:
     return (key for group in stage.groups for key in group)
 
 
-# What a push that goes well only passes through.
+# Not needed to follow a push that goes well.
+
+
+def _status_after(
+    execution: ExecutionState, tasks_after: Mapping[Key, Status], stages_after: Mapping[Key, Status]
+) -> Status:
+    """Return how the execution will stand, rolled up from its stages."""
+    status = _completed_if_skipped(roll_up(stages_after.values()))
+    return _paused(status, tasks_after) if execution.pause_requested else status
 
 
 def _completed_if_skipped(status: Status) -> Status:
