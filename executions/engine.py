@@ -2,11 +2,11 @@
 
 A new execution for which there is a place comes to ``begin`` at once; any other stays QUEUED ("The
 queue", below). ``begin`` starts its first tasks. Each result of a task, which ``tasks`` has noted,
-comes to ``advance``: it starts the next ones, or ends the execution. The whole way of a push, with
+comes to ``advance``, which starts what is next or ends the execution. The whole way of a push, with
 who calls this: docs/architecture.md.
 
-Rows change in memory at once (``Run.change``); the caller writes them (``Run.create``,
-``Run.write``), in its transaction and under its locks.
+Rows change in memory at once (``Run.change``). The caller, who holds the transaction and the locks,
+writes them (``Run.create``, ``Run.write``), unless the queue has to see them before.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NOT_MET = Words(gettext_noop("The condition is not met."))
 _CANCELED = gettext_noop("Execution canceled by %(user)s.")
 _CANCELED_BECAUSE = gettext_noop("Execution canceled by %(user)s: %(reason)s")
 MOST_LET_IN = 10
-"""So many executions get a place in one transaction; everybody waits for a longer one."""
+"""So many executions get a place in one transaction, for which everybody else waits."""
 logger = logging.getLogger(__name__)
 
 
@@ -52,21 +52,19 @@ def advance(run: Run) -> None:
     before = run.execution.status
     _go_on(run)
     if run.execution.status != before:
-        _give_place_away(run)  # to one that waits, when it is over
+        _give_place_away(run)  # to one that waits, if this is over
 
 
 def _go_on(run: Run) -> None:
-    """Plan and carry out until the plan is NOTHING, mostly because a task works: its result comes to
-    ``advance``. The second plan is NOTHING already, unless a condition has skipped or failed a task.
-    An execution whose definition can no longer be read fails, so that the queue behind it moves on.
+    """Plan and carry out until the plan is NOTHING, mostly because a task works, whose result comes
+    to ``advance``. The second plan is, unless a condition has skipped or failed a task.
     """
     try:
-        definition_of_execution(run.execution)  # raises here, before the plan changes a row
+        definition_of_execution(run.execution)  # raises here at the latest, before rows change
         while (todo := plan(_state_of(run))) != NOTHING:
             _do(run, todo)
     except DefinitionError as error:
-        unreadable = gettext_noop("The definition can no longer be read: %(reason)s")
-        _fail(run, Words(unreadable, {"reason": error.words}))
+        _fail_unreadable(run, error)
 
 
 def _do(run: Run, todo: Plan) -> None:
@@ -83,7 +81,7 @@ def _do(run: Run, todo: Plan) -> None:
 
 def _start(run: Run, tasks: list[TaskRun]) -> None:
     """Start the tasks whose conditions are met, or that have none, and skip the others. A worker
-    does the first step of one that is STARTED; then it is RUNNING, WAITING or over (``tasks``).
+    does what is to be done for one that is STARTED, and notes its results (``tasks``).
     """
     for task, is_met in _conditions(run, tasks).items():
         if is_met:
@@ -177,7 +175,7 @@ def _begin_queued(queued: Execution, pipeline: Pipeline) -> bool:
     return True
 
 
-# Not needed to follow a push that goes well: its end, words, conditions, cancel, faults, rollback.
+# Not needed to follow a push that goes well: counts, words, conditions, cancel, faults, rollback.
 # A failed task may be rolled back by another execution, whose ``parent`` is the execution of the
 # task. Until that is over the task is ROLLING_BACK, and so is its execution when nothing else of
 # it lives.
@@ -264,6 +262,12 @@ def _wake_rolled_back(execution: UUID) -> None:
 
 def _wake_later(pk: UUID) -> None:
     transaction.on_commit(lambda: wake(TaskRun, pk), robust=True)
+
+
+def _fail_unreadable(run: Run, error: DefinitionError) -> None:
+    """Fail what cannot go on, so that the queue behind it does."""
+    unreadable = gettext_noop("The definition can no longer be read: %(reason)s")
+    _fail(run, Words(unreadable, {"reason": error.words}))
 
 
 def _fail(run: Run, message: str) -> None:

@@ -24,19 +24,15 @@ Group = Mapping[Key, Status]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageState:
-    """How a stage stands, whose groups run one after another."""
-
     key: Key
     status: Status
-    groups: tuple[Group, ...]
+    groups: tuple[Group, ...]  # run one after another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionState:
-    """How an execution stands, whose stages run one after another."""
-
     status: Status
-    stages: tuple[StageState, ...]
+    stages: tuple[StageState, ...]  # run one after another
     cancel_requested: bool = False
     pause_requested: bool = False
 
@@ -45,16 +41,16 @@ class ExecutionState:
 class Plan:
     """What to do now."""
 
-    stage_changes: tuple[tuple[Key, Status], ...] = ()
     start: tuple[Key, ...] = ()  # tasks whose turn it is, if their conditions let them
+    stage_changes: tuple[tuple[Key, Status], ...] = ()
+    status: Status | None = None  # of the execution, when it changes
+    to_blame: Key | None = None  # the task for which the execution fails
     cancel: tuple[Key, ...] = ()  # tasks at work that are asked to stop
     cancel_now: tuple[Key, ...] = ()  # tasks that become CANCELED without having begun
-    status: Status | None = None  # of the execution, when it changes
-    to_blame: Key | None = None  # the task that failed, when it is for that
 
 
 NOTHING: Final = Plan()
-"""Equal to every plan in which all is empty."""
+"""Equal to every plan that is empty."""
 
 
 def plan(execution: ExecutionState) -> Plan:
@@ -68,9 +64,11 @@ def plan(execution: ExecutionState) -> Plan:
     start = () if execution.pause_requested else _next_tasks(execution)
     # As if all of them did start: should a condition say otherwise, the next plan sees that.
     tasks_after = _tasks(execution) | dict.fromkeys(start, Status.STARTED)
-    # ``roll_up``: RUNNING with a part at work or between two, COMPLETED when all parts are.
+    # What goes well is RUNNING with a part at work or between two, and then COMPLETED (``roll_up``).
     stages_after = _roll_up_stages(execution, tasks_after)
-    status_after = _status_after(execution, tasks_after, stages_after)
+    status_after = _completed_if_skipped(roll_up(stages_after.values()))
+    if execution.pause_requested:
+        status_after = _paused(status_after, tasks_after)
     return Plan(
         start=start,
         stage_changes=_stage_changes(execution, stages_after),
@@ -80,8 +78,8 @@ def plan(execution: ExecutionState) -> Plan:
 
 
 def _next_tasks(execution: ExecutionState) -> tuple[Key, ...]:
-    """Return the tasks that have not begun of the first group that is not over; none beside or
-    behind a task that is BLOCKING or ROLLING_BACK.
+    """Return the tasks that have not begun of the first group that is not over; none if a task of
+    it, or before it, is BLOCKING or ROLLING_BACK.
     """
     for stage in execution.stages:
         for group in stage.groups:
@@ -102,7 +100,7 @@ def _roll_up_stages(
         if stage.status not in TERMINAL:
             after[stage.key] = roll_up(tasks_after[key] for key in _keys(stage))
         if after[stage.key] not in PASSED:
-            break  # those behind it stay as they are, even without tasks, as it is not their turn
+            break  # an empty stage behind it would roll up to COMPLETED before its turn
     return after
 
 
@@ -130,14 +128,6 @@ def _keys(stage: StageState) -> Iterator[Key]:
 
 
 # Not needed to follow a push that goes well.
-
-
-def _status_after(
-    execution: ExecutionState, tasks_after: Mapping[Key, Status], stages_after: Mapping[Key, Status]
-) -> Status:
-    """Return how the execution will stand, rolled up from its stages."""
-    status = _completed_if_skipped(roll_up(stages_after.values()))
-    return _paused(status, tasks_after) if execution.pause_requested else status
 
 
 def _completed_if_skipped(status: Status) -> Status:
