@@ -2,11 +2,11 @@
 
 A new execution for which there is a place comes to ``begin`` at once; any other stays QUEUED ("The
 queue", below). ``begin`` starts its first tasks. Each result of a task, which ``tasks`` has noted,
-comes to ``advance``, which starts what is next or ends the execution. The whole way of a push, with
-who calls this: docs/architecture.md.
+comes to ``advance``, which starts what is next, ends what is over, or does nothing. The whole way
+of a push, with who calls this: docs/architecture.md.
 
 Rows change in memory at once (``Run.change``). The caller, who holds the transaction and the locks,
-writes them (``Run.create``, ``Run.write``), unless the queue has to see them before.
+writes them (``Run.create``, ``Run.write``); ``_give_place_away`` does so itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from codestream.core.words import Words, gettext_noop, joined
 from codestream.core.work import wake
 from executions.models import Execution, RolloutWatch, StageRun, TaskRun
 from executions.places import next_queued
-from executions.plan import NOTHING, ExecutionState, Key, Plan, StageState, plan
+from executions.plan import NOTHING, ExecutionState, Key, Plan, StageState, canceled, plan
 from executions.run import Row, Run, definition_of_execution, load, name_of
 from executions.states import BLOCKING, TERMINAL, Status
 from executions.task_rules import ConditionError, failure_of, is_condition_met, timeout_of
@@ -36,8 +36,9 @@ _COMPLETED = Words(gettext_noop("Execution Completed."))
 _NOT_MET = Words(gettext_noop("The condition is not met."))
 _CANCELED = gettext_noop("Execution canceled by %(user)s.")
 _CANCELED_BECAUSE = gettext_noop("Execution canceled by %(user)s: %(reason)s")
+_FAILURES = BLOCKING - {Status.CANCELED}
 MOST_LET_IN = 10
-"""So many executions get a place in one transaction, for which everybody else waits."""
+"""At most so many executions get a place in one transaction: others wait for that."""
 logger = logging.getLogger(__name__)
 
 
@@ -52,15 +53,15 @@ def advance(run: Run) -> None:
     before = run.execution.status
     _go_on(run)
     if run.execution.status != before:
-        _give_place_away(run)  # to one that waits, if this is over
+        _give_place_away(run)  # if it needs it no more; nothing comes of that when nobody waits
 
 
 def _go_on(run: Run) -> None:
-    """Plan and carry out until the plan is NOTHING, mostly because a task works, whose result comes
-    to ``advance``. The second plan is, unless a condition has skipped or failed a task.
+    """Carry out plan after plan until there is NOTHING to do, mostly because a task works, whose
+    result comes to ``advance``.
     """
     try:
-        definition_of_execution(run.execution)  # raises here at the latest, before rows change
+        definition_of_execution(run.execution)  # raises here, not amidst the changes
         while (todo := plan(_state_of(run))) != NOTHING:
             _do(run, todo)
     except DefinitionError as error:
@@ -72,8 +73,7 @@ def _do(run: Run, todo: Plan) -> None:
     for key, status in todo.stage_changes:
         run.change(next(stage for stage in run.stages if stage.pk == key), status)
     _start(run, [_task(run, key) for key in todo.start])
-    if todo.cancel or todo.cancel_now:
-        _stop(run, todo)
+    _cancel(run, [_task(run, key) for key in todo.cancel])
     if todo.status is not None:
         run.change(run.execution, todo.status, message=_reason(run, todo))
         _note_if_over(run.execution)  # counted and logged
@@ -220,14 +220,12 @@ def break_off(run: Run, message: str) -> None:
         _give_place_away(run)
 
 
-def _stop(run: Run, todo: Plan) -> None:
+def _cancel(run: Run, tasks: list[TaskRun]) -> None:
     """Cancel what has not begun, and ask what works to end."""
-    for key in todo.cancel_now:
-        run.change(_task(run, key), Status.CANCELED)
-    for key in todo.cancel:
-        task = _task(run, key)
-        run.change(task, Status.CANCELING, message=task.words)
-        run.wake(task)
+    for task in tasks:
+        run.change(task, canceled(Status(task.status)), message=task.words)
+        if task.status == Status.CANCELING:
+            run.wake(task)
 
 
 def _reason(run: Run, todo: Plan) -> Words:
@@ -235,8 +233,8 @@ def _reason(run: Run, todo: Plan) -> Words:
     execution = run.execution
     if todo.status is Status.COMPLETED:
         return _COMPLETED
-    if todo.to_blame is not None:
-        failed = _task(run, todo.to_blame)
+    if todo.status in _FAILURES:
+        failed = next(task for task in run.tasks if task.status in _FAILURES)
         return joined([name_of(failed), failed.words], by=": ")
     if todo.status in {Status.CANCELED, Status.CANCELING} and execution.cancel_requested_by:
         said = {"user": execution.cancel_requested_by, "reason": execution.cancel_reason}

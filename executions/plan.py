@@ -44,9 +44,7 @@ class Plan:
     start: tuple[Key, ...] = ()  # tasks whose turn it is, if their conditions let them
     stage_changes: tuple[tuple[Key, Status], ...] = ()
     status: Status | None = None  # of the execution, when it changes
-    to_blame: Key | None = None  # the task for which the execution fails
-    cancel: tuple[Key, ...] = ()  # tasks at work that are asked to stop
-    cancel_now: tuple[Key, ...] = ()  # tasks that become CANCELED without having begun
+    cancel: tuple[Key, ...] = ()  # tasks that are to stop, or not to begin
 
 
 NOTHING: Final = Plan()
@@ -64,7 +62,8 @@ def plan(execution: ExecutionState) -> Plan:
     start = () if execution.pause_requested else _next_tasks(execution)
     # As if all of them did start: should a condition say otherwise, the next plan sees that.
     tasks_after = _tasks(execution) | dict.fromkeys(start, Status.STARTED)
-    # What goes well is RUNNING with a part at work or between two, and then COMPLETED (``roll_up``).
+    # ``roll_up``: NOT_STARTED before the first part, RUNNING with one at work or between two (or
+    # WAITING, for a person), COMPLETED when all parts are.
     stages_after = _roll_up_stages(execution, tasks_after)
     status_after = _completed_if_skipped(roll_up(stages_after.values()))
     if execution.pause_requested:
@@ -73,7 +72,6 @@ def plan(execution: ExecutionState) -> Plan:
         start=start,
         stage_changes=_stage_changes(execution, stages_after),
         status=None if status_after is execution.status else status_after,
-        to_blame=_to_blame(tasks_after, status_after),  # None unless it fails
     )
 
 
@@ -135,14 +133,6 @@ def _completed_if_skipped(status: Status) -> Status:
     return Status.COMPLETED if status is Status.SKIPPED else status
 
 
-def _to_blame(tasks_after: Mapping[Key, Status], status_after: Status) -> Key | None:
-    """Return the first task that failed, for an execution that did; none is for CANCELED."""
-    failures = BLOCKING - {Status.CANCELED}
-    if status_after not in failures:
-        return None
-    return next((key for key, status in tasks_after.items() if status in failures), None)
-
-
 def _paused(status: Status, tasks: Mapping[Key, Status]) -> Status:
     """Return what becomes of a status when nothing new may start."""
     if status in TERMINAL | {Status.CANCELING, Status.ROLLING_BACK}:
@@ -154,11 +144,9 @@ def _paused(status: Status, tasks: Mapping[Key, Status]) -> Status:
 def _plan_to_cancel(execution: ExecutionState) -> Plan:
     tasks = _tasks(execution)
     # A rollback that has begun is not left half way.
-    settled = TERMINAL | {Status.NOT_STARTED, Status.CANCELING, Status.ROLLING_BACK}
+    settled = TERMINAL | {Status.CANCELING, Status.ROLLING_BACK}
     cancel = tuple(key for key, status in tasks.items() if status not in settled)
-    cancel_now = tuple(key for key, status in tasks.items() if status is Status.NOT_STARTED)
-    tasks_after = tasks | dict.fromkeys(cancel, Status.CANCELING)
-    tasks_after |= dict.fromkeys(cancel_now, Status.CANCELED)
+    tasks_after = tasks | {key: canceled(tasks[key]) for key in cancel}
     stages_after = {
         stage.key: stage.status
         if stage.status in TERMINAL
@@ -168,11 +156,14 @@ def _plan_to_cancel(execution: ExecutionState) -> Plan:
     status_after = _completed_if_skipped(_stopped(list(stages_after.values())))
     return Plan(
         cancel=cancel,
-        cancel_now=cancel_now,
         stage_changes=_stage_changes(execution, stages_after),
         status=None if status_after is execution.status else status_after,
-        to_blame=_to_blame(tasks_after, status_after),
     )
+
+
+def canceled(task: Status) -> Status:
+    """Return what becomes of a task that is to stop: one that works says itself when it has."""
+    return Status.CANCELED if task is Status.NOT_STARTED else Status.CANCELING
 
 
 def _stopped(parts: Sequence[Status]) -> Status:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from executions.plan import ExecutionState, Key, Plan
+from executions.plan import ExecutionState, Key, Plan, canceled
 from executions.states import Status, can_change
 
 NONE: Mapping[Key, Status] = MappingProxyType({})
@@ -61,13 +61,10 @@ def carry_out(
     not start, for their own condition or, NOT_STARTED still, for that of another one.
     """
     assert instead.keys() <= set(todo.start)
-    moves = [
-        *(([key], instead.get(key, Status.STARTED)) for key in todo.start),
-        (todo.cancel, Status.CANCELING),
-        (todo.cancel_now, Status.CANCELED),
-    ]
-    for keys, status in moves:
-        for key in keys if status is not Status.NOT_STARTED else ():
+    starts = {key: instead.get(key, Status.STARTED) for key in todo.start}
+    stops = {key: canceled(status) for key, status in tasks_of(state) if key in todo.cancel}
+    for key, status in (starts | stops).items():
+        if status is not Status.NOT_STARTED:
             state = with_task(state, key, status)
     for key, status in todo.stage_changes:
         state = with_stage(state, key, status)
