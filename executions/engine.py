@@ -5,8 +5,9 @@ queue", below). ``begin`` starts its first tasks. Each result of a task, which `
 comes to ``advance``, which starts what is next, ends what is over, or does nothing. The whole way
 of a push, with who calls this: docs/architecture.md.
 
-Rows change in memory at once (``Run.change``). The caller, who holds the transaction and the locks,
-writes them (``Run.create``, ``Run.write``); ``_give_place_away`` does so itself.
+A ``Run`` is an execution with the rows of its stages and tasks, which change in memory at once
+(``change``). The caller, who holds the transaction and the locks, writes them (``create``,
+``write``), if that was not done before the queue was looked at.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 def begin(run: Run) -> None:
-    """Let an execution run that is QUEUED and has a place now: its first tasks start."""
+    """Let an execution that was QUEUED go, in the place it has got: its first tasks start."""
     run.change(run.execution, Status.RUNNING)
     _go_on(run)
 
@@ -53,15 +54,15 @@ def advance(run: Run) -> None:
     before = run.execution.status
     _go_on(run)
     if run.execution.status != before:
-        _give_place_away(run)  # if it needs it no more; nothing comes of that when nobody waits
+        _give_place_away(run)  # if it needs it no more: writes, and lets in who waits
 
 
 def _go_on(run: Run) -> None:
-    """Carry out plan after plan until there is NOTHING to do, mostly because a task works, whose
+    """Carry out plan after plan until there is NOTHING to do. Mostly a task works then, and its
     result comes to ``advance``.
     """
     try:
-        definition_of_execution(run.execution)  # raises here, not amidst the changes
+        definition_of_execution(run.execution)  # fails before any row changes, should it fail
         while (todo := plan(_state_of(run))) != NOTHING:
             _do(run, todo)
     except DefinitionError as error:

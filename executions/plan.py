@@ -16,6 +16,7 @@ from typing import Final
 
 from executions.states import BLOCKING, PASSED, TERMINAL, Status, roll_up
 
+# TERMINAL: over. PASSED: over, so that later parts may start. BLOCKING: over, and they may not.
 Key = Hashable
 """Of a task or a stage: the engine takes the primary keys of its rows."""
 Group = Mapping[Key, Status]
@@ -62,8 +63,8 @@ def plan(execution: ExecutionState) -> Plan:
     start = () if execution.pause_requested else _next_tasks(execution)
     # As if all of them did start: should a condition say otherwise, the next plan sees that.
     tasks_after = _tasks(execution) | dict.fromkeys(start, Status.STARTED)
-    # ``roll_up``: NOT_STARTED before the first part, RUNNING with one at work or between two (or
-    # WAITING, for a person), COMPLETED when all parts are.
+    # ``roll_up``, where all goes well: NOT_STARTED before the first part, RUNNING with one at work
+    # or between two (or WAITING, for a person), COMPLETED when all parts are.
     stages_after = _roll_up_stages(execution, tasks_after)
     status_after = _completed_if_skipped(roll_up(stages_after.values()))
     if execution.pause_requested:
@@ -76,15 +77,15 @@ def plan(execution: ExecutionState) -> Plan:
 
 
 def _next_tasks(execution: ExecutionState) -> tuple[Key, ...]:
-    """Return the tasks that have not begun of the first group that is not over; none if a task of
-    it, or before it, is BLOCKING or ROLLING_BACK.
+    """Look for the first group that is not over, and return its tasks that have not begun; none if
+    a task there, or before, is BLOCKING or ROLLING_BACK.
     """
     for stage in execution.stages:
         for group in stage.groups:
             present = set(group.values())
             if present & (BLOCKING | {Status.ROLLING_BACK}):
                 return ()
-            if not present <= TERMINAL:
+            if present - TERMINAL:  # not over
                 return tuple(key for key, status in group.items() if status is Status.NOT_STARTED)
     return ()
 
@@ -92,7 +93,7 @@ def _next_tasks(execution: ExecutionState) -> tuple[Key, ...]:
 def _roll_up_stages(
     execution: ExecutionState, tasks_after: Mapping[Key, Status]
 ) -> dict[Key, Status]:
-    """Return how each stage will stand, rolled up from its tasks."""
+    """Return how the stages will stand: those whose turn it is as their tasks do, rolled up."""
     after = {stage.key: stage.status for stage in execution.stages}
     for stage in execution.stages:
         if stage.status not in TERMINAL:
