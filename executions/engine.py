@@ -62,7 +62,7 @@ def _go_on(run: Run) -> None:
     result comes to ``advance``.
     """
     try:
-        definition_of_execution(run.execution)  # fails before any row changes, should it fail
+        definition_of_execution(run.execution)  # before a stage or a task changes
         while (todo := plan(_state_of(run))) != NOTHING:
             _do(run, todo)
     except DefinitionError as error:

@@ -21,7 +21,8 @@ from codestream.core.client_address import client_address
 from codestream.core.crypto import fingerprint
 from codestream.core.log_context import logging_about
 from codestream.core.redact import redact_headers
-from webhooks.models import DockerWebhook, RegistryEvent
+from webhooks.matching import Verdict
+from webhooks.models import DockerWebhook
 from webhooks.proof import Proof, is_signed, proof_of
 from webhooks.readers import reader_for
 from webhooks.recognising import forget, is_still_for, recognise, remembered
@@ -138,17 +139,17 @@ def _accept_as_before(sent: Sent) -> JsonResponse | None:
     parsed = reader_for(to.registry).parse(sent.body, sent.headers)
     if len(parsed) > 1 or _is_no_json(parsed[0]):
         return None
-    event = receive_event_if(
+    key = receive_event_if(
         is_still_for(to, lookup),
         to=to,
         body=sent.body,
         headers=sent.headers,
         remote_addr=sent.address,
     )
-    if event is None:
+    if key is None:
         forget(lookup, sent.listener_id)
         return None
-    return _accepted([event], to, sent)
+    return _accepted([key], to, sent)
 
 
 def _accept_or_refuse(sent: Sent) -> JsonResponse:
@@ -170,7 +171,7 @@ def _accept_or_refuse(sent: Sent) -> JsonResponse:
         remote_addr=sent.address,
         parts=len(parsed),
     )
-    return _accepted(events, to, sent)
+    return _accepted([event.pk for event in events], to, sent)
 
 
 def _refuse_stranger(sent: Sent) -> JsonResponse:
@@ -204,15 +205,14 @@ def _reject(why: Malformed, to: Addressee, body: bytes, sent: Sent) -> JsonRespo
     return JsonResponse(answer, status=400 if to.registry in TRIES_ONCE else 200)
 
 
-def _accepted(events: list[RegistryEvent], to: Addressee, sent: Sent) -> JsonResponse:
+def _accepted(events: list[UUID], to: Addressee, sent: Sent) -> JsonResponse:
     """Say that the delivery is written down."""
-    for event in events:
-        with logging_about(event=str(event.pk)):
+    ids = [str(event) for event in events]
+    for key in ids:
+        with logging_about(event=key):
             logger.info("A delivery for %s from %s is written down.", to.name, sent.address)
-    answer = {"id": str(events[0].pk), "verdict": events[0].verdict}
-    return JsonResponse(
-        answer if len(events) == 1 else {**answer, "ids": [str(e.pk) for e in events]}
-    )
+    answer = {"id": ids[0], "verdict": Verdict.PENDING}
+    return JsonResponse(answer if len(ids) == 1 else {**answer, "ids": ids})
 
 
 def _read(request: Request) -> bytes | Unread:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -185,7 +185,7 @@ def receive_events(
     for part, event in enumerate(events):
         event.part, event.wake_at = part, database_now()
     insert(*events)
-    _announce(events[0])
+    _announce(events[0].pk, to.webhook)
     return events
 
 
@@ -196,14 +196,25 @@ def receive_event_if(
     body: bytes,
     headers: Mapping[str, str],
     remote_addr: str | None,
-) -> RegistryEvent | None:
-    """Write the delivery of one push down if the question has an answer at that moment."""
-    event = new_event(to, body, headers, remote_addr)
-    event.wake_at = database_now()
-    if not insert_if(holds, event):
+) -> UUID | None:
+    """Write the delivery of one push down if the question has an answer at that moment; return its
+    key.
+    """
+    key, moment = uuid4(), now()
+    values = {
+        "id": key,
+        "created_at": moment,
+        "updated_at": moment,
+        "wake_at": database_now(),
+        "headers": headers,
+        "remote_addr": remote_addr,
+        "body": body,
+        **_columns_of(to),
+    }
+    if not insert_if(holds, RegistryEvent, values):
         return None
-    _announce(event)
-    return event
+    _announce(key, to.webhook)
+    return key
 
 
 def reject_event(
@@ -248,13 +259,13 @@ def rerun_event(*, event: RegistryEvent, by: User) -> RegistryEvent:
     require_present(webhook)
     require_present(event)
     again.save(force_insert=True)
-    _announce(again)
+    _announce(again.pk, to.webhook)
     return again
 
 
-def _announce(event: RegistryEvent) -> None:
+def _announce(key: UUID, webhook: UUID) -> None:
     """Tell a worker of the deliveries to this webhook, which it judges one after another."""
-    announce(RegistryEvent, event.pk, line=str(event.webhook_id))
+    announce(RegistryEvent, key, line=str(webhook))
 
 
 def new_event(
@@ -265,15 +276,18 @@ def new_event(
 ) -> RegistryEvent:
     """A delivery to the webhook, not written down yet."""
     return RegistryEvent(
-        webhook_id=to.webhook,
-        webhook_name=to.name,
-        project_id=to.project,
-        project_name=to.project_name,
-        registry=to.registry,
-        body=body,
-        headers=dict(headers),
-        remote_addr=remote_addr,
+        body=body, headers=dict(headers), remote_addr=remote_addr, **_columns_of(to)
     )
+
+
+def _columns_of(to: Addressee) -> dict[str, Any]:
+    return {
+        "webhook_id": to.webhook,
+        "webhook_name": to.name,
+        "project_id": to.project,
+        "project_name": to.project_name,
+        "registry": to.registry,
+    }
 
 
 def count_refusal(*, remote_addr: str | None, reason: str, webhook: UUID | None = None) -> None:

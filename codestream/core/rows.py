@@ -52,17 +52,24 @@ def insert(*rows: Model) -> None:
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
-def insert_if(holds: Asked, row: Model) -> bool:
-    """Write a new row down as ``insert`` does, if the question has an answer at that moment."""
+def insert_if(holds: Asked, model: type[Model], values: Mapping[str, object]) -> bool:
+    """Write a new row down if the question has an answer at that moment; return whether it had.
+
+    The values have the names of attributes (``webhook_id``). Other columns get their defaults.
+    Raises ValueError where that is none which a statement can hold, but a random key, say, and for
+    names that are none.
+    """
     database = connections[DEFAULT_DB_ALIAS]
-    table = _table(type(row), database.vendor)
-    texts, params = _values(database, table, row)
-    select = f"{table.into}SELECT {', '.join(texts)} WHERE EXISTS ({holds.text})"
+    form = _form(model, database.vendor, tuple(values))
+    texts = [*form.texts]
+    params: list[Any] = []
+    for place, name, field in form.given:
+        texts[place], more = _written(database, field, values[name])
+        params += more
+    select = f"{form.into}SELECT {', '.join(texts)} WHERE EXISTS ({holds.text})"
     with database.cursor() as cursor:
         cursor.execute(select, [*params, *holds.params])
-        is_written = bool(cursor.rowcount)
-    row._state.adding, row._state.db = not is_written, DEFAULT_DB_ALIAS
-    return is_written
+        return bool(cursor.rowcount)
 
 
 def update(model: type[Model], where: Mapping[str, object], **columns: object) -> int:
@@ -139,17 +146,17 @@ def _values(database: Any, table: _Table, row: Model) -> tuple[list[str], list[A
     """What is written into the columns of a row."""
     texts: list[str] = []
     params: list[Any] = []
-    for field, name, set_before, empty, choices, as_they_are in table.columns:
-        value = set_before(row, True) if set_before else getattr(row, name)
-        if not value and type(value) in empty:
-            texts.append(empty[type(value)])
-        elif choices and value in choices:
-            texts.append(choices[value])
-        elif type(value) in as_they_are:
+    for column in table.columns:
+        set_before = column.set_before
+        value = set_before(row, True) if set_before else getattr(row, column.name)
+        text = column.text_of(value)
+        if text is not None:
+            texts.append(text)
+        elif type(value) in column.as_they_are:
             texts.append("%s")
             params.append(value)
         else:
-            text, more = _written(database, field, value)
+            text, more = _written(database, column.field, value)
             texts.append(text)
             params += more
     return texts, params
@@ -164,6 +171,12 @@ class _Column(NamedTuple):
     empty: Mapping[type, str]
     choices: Mapping[str, str]
     as_they_are: frozenset[type]
+
+    def text_of(self, value: Any) -> str | None:
+        """The value as a part of the statement; None where it has to be sent beside it."""
+        if not value and type(value) in self.empty:
+            return self.empty[type(value)]
+        return self.choices.get(value) if self.choices else None
 
 
 class _Table:
@@ -190,6 +203,32 @@ class _Table:
 
 
 _table = lru_cache(_Table)
+
+
+class _Form(NamedTuple):
+    """What is the same for every row of which just these columns are given: the texts of the
+    others, and the places that are left open for those.
+    """
+
+    into: str
+    texts: list[str]
+    given: list[tuple[int, str, Any]]
+
+
+@lru_cache
+def _form(model: type[Model], vendor: str, names: tuple[str, ...]) -> _Form:
+    table, defaults = _table(model, vendor), model()
+    if unknown := set(names) - {column.name for column in table.columns}:
+        raise ValueError(f"{model.__name__} has no column {', '.join(sorted(unknown))}.")
+    texts, given = [], []
+    for place, column in enumerate(table.columns):
+        text = column.text_of(getattr(defaults, column.name))
+        if column.name in names:
+            given.append((place, column.name, column.field))
+        elif text is None or (text == "NULL" and not column.field.null):
+            raise ValueError(f"{model.__name__}.{column.name} has to be given.")
+        texts.append(text or "")
+    return _Form(into=table.into, texts=texts, given=given)
 
 
 def _set_before(field: Any) -> Callable[[Model, bool], Any] | None:

@@ -13,7 +13,13 @@ from django.db import InterfaceError, connection, connections, transaction
 
 from codestream.core import hints as received
 from codestream.core.backends import procrastinate
-from codestream.core.backends.procrastinate import ProcrastinateBackend, defer, gathered, rest_after
+from codestream.core.backends.procrastinate import (
+    ProcrastinateBackend,
+    Sender,
+    defer,
+    gathered,
+    rest_after,
+)
 from codestream.core.hints import attend
 from tests.running import until
 
@@ -44,7 +50,7 @@ def test_one_hint_of_a_line_stands_for_all_that_come_with_it() -> None:
 
 @pytest.mark.parametrize(
     ("number", "took", "rest"),
-    [(1, 0.0001, 0.01), (1, 0.004, 0.036), (3, 0.004, 0.108), (50, 0.004, 0.196), (1, 1.0, 0.25)],
+    [(1, 0.0001, 0.01), (1, 0.004, 0.036), (3, 0.004, 0.108), (50, 0.002, 0.198), (1, 1.0, 0.25)],
 )
 def test_the_sender_rests_longer_the_more_there_is_to_send(
     number: int, took: float, rest: float
@@ -131,16 +137,30 @@ def test_no_fault_ends_the_sender_of_hints(
         goes_on.set()
 
     monkeypatch.setattr(procrastinate, "defer", fail_once)
-    backend = ProcrastinateBackend("default", {})
-    backend.send(attend, ["task", "1"])
-    sender = backend._sender
+    sender = Sender()
+    sender.send("", {"number": 1})
+    thread = sender._thread
     until(lambda: sent)
 
-    backend.send(attend, ["task", "2"])
+    sender.send("", {"number": 2})
 
     assert goes_on.wait(20)
-    assert backend._sender is sender
+    assert sender._thread is thread
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_hints_of_all_threads_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(procrastinate, "defer", sent.extend)
+    monkeypatch.setattr(procrastinate, "sender", Sender())
+    # Each thread has a backend of its own.
+    backends = [ProcrastinateBackend("default", {}) for _ in range(8)]
+
+    for number, backend in enumerate(backends):
+        backend.send(attend, ["task", str(number)])
+
+    until(lambda: len(sent) == len(backends))
+    assert [hint["args"][1] for hint in sent] == [str(number) for number in range(8)]
 
 
 @pytest.mark.django_db(transaction=True)

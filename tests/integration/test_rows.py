@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -42,23 +43,47 @@ def test_a_row_is_written_down_as_saving_it_would(more: dict[str, Any]) -> None:
 def test_a_row_is_written_down_while_a_question_has_an_answer() -> None:
     webhook = DockerWebhookFactory()
     named = Prepared(lambda name: DockerWebhook.objects.filter(name=name).values_list("pk"))
-    given = {"webhook": webhook, "registry": "dockerhub", "body": b"{}", "remote_addr": "::1"}
-    rows = [RegistryEvent(**given, headers={"A": "b"}, steps=[1]) for _ in range(3)]
-    for row in rows:
-        row.wake_at = database_now()
+    own = {"id": uuid4(), "created_at": now(), "updated_at": now(), "wake_at": database_now()}
+    given: dict[str, Any] = {
+        "webhook_id": webhook.pk,
+        "registry": "dockerhub",
+        "body": b"{}",
+        "remote_addr": "::1",
+    }
+    given |= {"headers": {"A": "b"}, "steps": [1], "tag": ""}
+    like = RegistryEvent(**given, wake_at=database_now())
 
-    is_written = [insert_if(named.asked(name), rows[0]) for name in ("absent", webhook.name)]
-    insert(rows[1])
+    is_written = [
+        insert_if(named.asked(name), RegistryEvent, {**own, **given})
+        for name in ("absent", webhook.name)
+    ]
+    insert(like)
 
     assert is_written == [False, True]
-    own = {"id": None, "created_at": None, "updated_at": None, "wake_at": None}
-    written, plain = RegistryEvent.objects.order_by("created_at").values()
-    assert written["id"] == rows[0].pk
-    assert {**written, **own} == {**plain, **own}
-    assert not insert_if(named.asked("absent"), rows[2])
-    rows[2].wake_at = None
-    rows[2].save()
-    assert RegistryEvent.objects.count() == 3
+    written, plain = map(dict, RegistryEvent.objects.order_by("created_at").values())
+    assert {name: written.pop(name) for name in ("id", "created_at", "updated_at")} == {
+        name: own[name] for name in ("id", "created_at", "updated_at")
+    }
+    assert written.pop("wake_at")
+    assert written.items() <= plain.items()
+
+
+@pytest.mark.parametrize("name", ["id", "created_at", "updated_at"])
+def test_what_differs_from_row_to_row_has_to_be_given(name: str) -> None:
+    known = Prepared(lambda name: DockerWebhook.objects.filter(name=name).values_list("pk"))
+    given: dict[str, Any] = {"id": uuid4(), "created_at": now(), "updated_at": now()}
+    del given[name]
+
+    with pytest.raises(ValueError, match=f"RegistryEvent.{name} has to be given"):
+        insert_if(known.asked("any"), RegistryEvent, given)
+
+
+def test_what_is_no_column_is_not_left_out_in_silence() -> None:
+    known = Prepared(lambda name: DockerWebhook.objects.filter(name=name).values_list("pk"))
+    given = {"id": uuid4(), "created_at": now(), "updated_at": now(), "remote_adr": "::1"}
+
+    with pytest.raises(ValueError, match="RegistryEvent has no column remote_adr"):
+        insert_if(known.asked("any"), RegistryEvent, given)
 
 
 def test_the_present_time_is_that_of_each_statement() -> None:

@@ -78,6 +78,8 @@ class Victim:
     name: str
     word: str
     signals: tuple[signal.Signals, ...]
+    is_whole: bool = False
+    """Whether all processes of its kind meet the same end at once."""
 
 
 WORKER = Victim(
@@ -96,14 +98,23 @@ HUB = Victim(name="stand-in Docker Hub", word="sandbox.dockerhub", signals=(sign
 CLUSTER = Victim(name="stand-in cluster", word="sandbox.kubernetes", signals=(signal.SIGKILL,))
 FROZEN = Victim(name="worker, frozen", word="manage.py worker", signals=(signal.SIGSTOP,))
 """Goes on after a while, and knows nothing of it."""
+FROZEN_DATABASE = Victim(
+    name="database, frozen", word="postgres", signals=(signal.SIGSTOP,), is_whole=True
+)
+"""Takes connections, for the system does, and answers nobody; goes on like a worker."""
 SUPERVISOR = Victim(name="supervisor", word="", signals=())
 """Its end is everybody's; it is started again from outside."""
-CHILDREN = (WORKER, WORKER, WORKER, FROZEN, WEB, WEB, DATABASE, CONNECTION, CLUSTER, HUB)
+CHILDREN = (
+    *(WORKER, WORKER, WORKER, FROZEN),
+    *(WEB, WEB),
+    *(DATABASE, CONNECTION, FROZEN_DATABASE),
+    *(CLUSTER, HUB),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Death:
-    """When a process was ended, what it was, and the workers that ended with it."""
+    """When a process was ended or frozen, what it was, and which it was; of everything, workers."""
 
     moment: float
     name: str
@@ -154,20 +165,20 @@ class Campaign:
         self.kill(victims)
 
     def kill(self, victims: Sequence[Victim]) -> None:
-        """End one process of those that run."""
+        """End one process of those that run, or freeze it for a while."""
         victim = self.chance.choice(victims)
         if victim is SUPERVISOR:
             self._note(victim, *self.product.children(WORKER.word))
             self.product.start_again()
             return
         if running := self.product.children(victim.word):
-            pid = self.chance.choice(running)
-            with suppress(ProcessLookupError):
-                os.kill(pid, self.chance.choice(victim.signals))
-                self._note(victim, pid)
-            if victim is FROZEN:
-                wake = threading.Timer(self.chance.uniform(*FROZEN_SECONDS), _go_on, [pid])
-                wake.start()
+            pids = running if victim.is_whole else [self.chance.choice(running)]
+            chosen = self.chance.choice(victim.signals)
+            _signal(chosen, pids)
+            self._note(victim, *pids)
+            if chosen is signal.SIGSTOP:
+                pause = self.chance.uniform(*FROZEN_SECONDS)
+                threading.Timer(pause, _signal, [signal.SIGCONT, pids]).start()
 
     def takeovers(self) -> list[Takeover]:
         """What the logs tell of rows that were taken over."""
@@ -287,9 +298,10 @@ def deliver(hook: str, tag: str) -> Answer:
         return Answer(status=NO_ANSWER, body={})
 
 
-def _go_on(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGCONT)
+def _signal(number: signal.Signals, pids: Sequence[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _moment(line: str) -> float:

@@ -31,7 +31,7 @@ POLL_SECONDS = 5.0
 AGAIN_SECONDS = 1.0
 GATHER_SECONDS = 0.01
 """The first hint after a rest goes at once; what comes right behind it waits for so long."""
-REST, LONG_REST = 9, 49
+REST, LONG_REST = 9, 99
 """While hints keep coming, the sender rests so many times as long as it took to send the last ones:
 ``REST`` times for each of them, and at most ``LONG_REST`` times.
 """
@@ -55,25 +55,24 @@ def call(hints: list[Hint]) -> None:
         import_string(hint["path"]).call(*hint["args"])
 
 
-class ProcrastinateBackend(Carrier):
-    """Sends hints as Procrastinate's jobs, from a thread of its own: whoever gives one does not
-    wait for it, and those that come together are one transaction.
+class Sender:
+    """Defers hints from a thread of its own: whoever gives one does not wait for it, and those that
+    come together are one transaction.
     """
 
-    def __init__(self, alias: str, params: dict[str, Any]) -> None:
-        super().__init__(alias, params)
+    def __init__(self) -> None:
         self._hints: SimpleQueue[tuple[str, Hint]] = SimpleQueue()
         self._starting = threading.Lock()
-        self._sender: threading.Thread | None = None
+        self._thread: threading.Thread | None = None
 
-    def send(self, task: Task[Any, Any], args: Any, *, line: str = "") -> None:
-        """Have a job deferred in a moment."""
-        self._hints.put((line, {"path": task.module_path, "args": list(args)}))
+    def send(self, line: str, hint: Hint) -> None:
+        """Have it deferred in a moment."""
+        self._hints.put((line, hint))
         with self._starting:
             # A process that was forked has none, though the object is there.
-            if self._sender is None or not self._sender.is_alive():
-                self._sender = threading.Thread(target=self._send_on, name="sender", daemon=True)
-                self._sender.start()
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._send_on, name="sender", daemon=True)
+                self._thread.start()
 
     def _send_on(self) -> None:
         while True:
@@ -84,6 +83,18 @@ class ProcrastinateBackend(Carrier):
             except Exception:
                 logger.exception("%s hints were lost; a sweep will find the rows.", len(hints))
             time.sleep(rest_after(number, time.monotonic() - began))
+
+
+sender = Sender()
+"""That of this process. The tasks API makes a backend for each thread."""
+
+
+class ProcrastinateBackend(Carrier):
+    """Sends hints as Procrastinate's jobs."""
+
+    def send(self, task: Task[Any, Any], args: Any, *, line: str = "") -> None:
+        """Have a job deferred in a moment."""
+        sender.send(line, {"path": task.module_path, "args": list(args)})
 
     def listen(self, stopping: threading.Event, *, threads: int) -> Waiting:
         """Fetch jobs in a thread of their own, for as long as this worker runs."""
