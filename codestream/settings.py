@@ -136,6 +136,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "codestream.accounts.middleware.whole_page_sign_in",
+    "codestream.core.admin.AdminInputMiddleware",
 ]
 ROOT_URLCONF = "codestream.urls"
 WSGI_APPLICATION = "codestream.wsgi.application"

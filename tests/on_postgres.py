@@ -12,6 +12,7 @@ from pathlib import Path
 from codestream.local_postgres import LocalPostgres, is_installed
 
 DRIVEN = (
+    "admin_input",
     "admission",
     "answers",
     "attempts",

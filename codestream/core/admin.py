@@ -5,12 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db import DataError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import gettext
+
+from codestream.core.views import bad_request
 
 LISTED = 1000
 """What the list of a table that grows for ever is about: so many of the newest."""
+
+
+class AdminInputMiddleware(MiddlewareMixin):
+    """Answers 400 where Django's administration hands what stands in an address or a form to a
+    field or to the database, and neither can read it: no key, or a text with NUL.
+    """
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Leave whatever else fails as it is."""
+        match = request.resolver_match
+        if match is None or match.app_name != "admin":
+            return None
+        is_unreadable = isinstance(exception, DataError | ValidationError)
+        return bad_request(request, exception) if is_unreadable else None
 
 
 class MadeElsewhereAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
