@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -18,9 +19,14 @@ LISTED = 1000
 """What the list of a table that grows for ever is about: so many of the newest."""
 
 
+_UNREADABLE = (ValidationError, DataError, OverflowError)
+_NO_NUMBER = re.compile(r"Field '\w+' expected a number but got ")
+
+
 class AdminInputMiddleware(MiddlewareMixin):
     """Answers 400 where Django's administration hands what stands in an address or a form to a
-    field or to the database, and neither can read it: no key, or a text with NUL.
+    field or to the database, and neither can read it: no key, a number that is too large, or a
+    text with NUL.
     """
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -28,7 +34,9 @@ class AdminInputMiddleware(MiddlewareMixin):
         match = request.resolver_match
         if match is None or match.app_name != "admin":
             return None
-        is_unreadable = isinstance(exception, DataError | ValidationError)
+        is_unreadable = isinstance(exception, _UNREADABLE) or (
+            isinstance(exception, ValueError) and _NO_NUMBER.match(str(exception))
+        )
         return bad_request(request, exception) if is_unreadable else None
 
 

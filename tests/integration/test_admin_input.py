@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import Group
 from django.db import DataError
 from django.test import Client
 
@@ -13,9 +14,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.parametrize(
     "path",
-    ["projects/variable/add/?project=abc", "projects/membership/add/?user=abc"],
+    [
+        "projects/variable/add/?project=abc",
+        "projects/membership/add/?user=abc",
+        "pipelines/pipeline/?concurrency__in=99999999999999999999",
+    ],
 )
-def test_a_key_in_the_address_that_is_none_is_refused(admin_client: Client, path: str) -> None:
+def test_no_key_and_no_number_in_an_address_is_refused(admin_client: Client, path: str) -> None:
     answer = admin_client.get(f"/admin/{path}")
 
     assert answer.status_code == 400
@@ -29,6 +34,17 @@ def test_a_key_in_a_form_that_is_none_is_refused(admin_client: Client) -> None:
 
     assert answer.status_code == 400
     assert not Variable.objects.exists()
+
+
+@pytest.mark.parametrize("place", ["auth/group", "accounts/user", "endpoints/endpoint"])
+def test_a_row_to_be_deleted_whose_key_is_none_is_refused(admin_client: Client, place: str) -> None:
+    group = Group.objects.create(name="on call")
+    given = {"action": "delete_selected", "_selected_action": ["abc"]}
+
+    answer = admin_client.post(f"/admin/{place}/", given)
+
+    assert answer.status_code == 400
+    assert Group.objects.get() == group
 
 
 @pytest.mark.parametrize(
