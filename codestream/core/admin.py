@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
@@ -17,6 +18,7 @@ from codestream.core.views import bad_request
 
 LISTED = 1000
 """What the list of a table that grows for ever is about: so many of the newest."""
+logger = logging.getLogger(__name__)
 
 
 _UNREADABLE = (ValidationError, DataError, OverflowError)
@@ -34,10 +36,14 @@ class AdminInputMiddleware(MiddlewareMixin):
         match = request.resolver_match
         if match is None or match.app_name != "admin":
             return None
-        is_unreadable = isinstance(exception, _UNREADABLE) or (
-            isinstance(exception, ValueError) and _NO_NUMBER.match(str(exception))
+        is_of_a_value = isinstance(exception, ValueError | TypeError) and (
+            bool(request.GET) or _NO_NUMBER.match(str(exception))
         )
-        return bad_request(request, exception) if is_unreadable else None
+        if not is_of_a_value and not isinstance(exception, _UNREADABLE):
+            return None
+        # Should it be a fault of ours after all, the log has it.
+        logger.warning("The administration cannot read what it was given.", exc_info=exception)
+        return bad_request(request, exception)
 
 
 class MadeElsewhereAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db
         "projects/variable/add/?project=abc",
         "projects/membership/add/?user=abc",
         "pipelines/pipeline/?concurrency__in=99999999999999999999",
+        "webhooks/registryevent/?body=a",
     ],
 )
 def test_no_key_and_no_number_in_an_address_is_refused(admin_client: Client, path: str) -> None:
